@@ -1,0 +1,1 @@
+"""Talking to Kubernetes: the only package that imports ``kubernetes``."""

@@ -1,0 +1,1 @@
+"""Fanning a cell out into a training job."""
