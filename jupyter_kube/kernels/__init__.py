@@ -1,0 +1,1 @@
+"""Jupyter kernels as pods: what the server runs, and what travels into the pod."""
