@@ -1,0 +1,310 @@
+"""``jupyter kube demo``: the whole way from a notebook to a cluster and back, in one command.
+
+It does what a user does: a real Jupyter Server, a session on an example notebook, a kernel that is
+a pod, and a cell that trains on two workers. Without a cluster all of it runs on the local one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import config, naming
+from .errors import AccessDenied, KubeError
+from .kube import objects, rbac
+from .kube.client import KubeClient
+from .kube.watch import Reflector
+from .session import JupyterServer, KernelSocket, Message, ServerError
+
+NOTEBOOK = "01-digits.ipynb"
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line asked for."""
+
+    context: str = ""
+    namespace: str = ""
+    profile: str = ""
+    lab: bool = False
+    keep: bool = False
+
+
+def run(options: Options) -> int:
+    """Run the demo; returns the exit code."""
+    try:
+        with _cluster(options) as settings:
+            return asyncio.run(_demo(options, settings))
+    except (KubeError, ServerError) as error:
+        print(f"The demo cannot go on. {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+
+
+@contextmanager
+def _cluster(options: Options) -> Iterator[config.KubeConfig]:
+    """Give the settings of the cluster asked for, or of a fresh local one."""
+    if options.context:
+        yield config.load(context=options.context, namespace=options.namespace)
+        return
+    from .localcluster import LocalCluster
+
+    with tempfile.TemporaryDirectory(prefix="jk-demo-") as folder:
+        print("Starting a local cluster on this machine …", flush=True)
+        with LocalCluster().run_in_thread() as cluster:
+            kubeconfig = Path(folder, "kubeconfig")
+            cluster.write_kubeconfig(kubeconfig)
+            yield config.KubeConfig(
+                kubeconfig=str(kubeconfig),
+                namespace=options.namespace or "default",
+                profiles={"python": {"display_name": "Python on the local cluster"}},
+            )
+
+
+async def _demo(options: Options, settings: config.KubeConfig) -> int:
+    client = await KubeClient.connect(settings)
+    try:
+        settings.namespace = client.namespace
+        async with _service_account(client, settings, options) as profile:
+            with _workspace(settings) as folder:
+                async with _server(folder, lab=options.lab) as server:
+                    if options.lab:
+                        return await _stay_open(server)
+                    places = _Places(client)
+                    code = await _run_notebook(server, places, folder, profile)
+            if not options.keep:
+                await places.clear()
+        return code
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def _service_account(
+    client: KubeClient, settings: config.KubeConfig, options: Options
+) -> AsyncIterator[str]:
+    """Choose the profile; where it has no service account, give it one that may submit jobs."""
+    profile = settings.profile(options.profile)
+    if profile.service_account:
+        yield profile.name
+        return
+    made = []
+    for manifest in rbac.manifests(client.namespace):
+        resource = objects.by_kind(manifest["apiVersion"], manifest["kind"])
+        try:
+            if await _exists(client, resource, rbac.NAME):
+                continue
+            await objects.create(client, resource, manifest)
+        except AccessDenied as error:
+            raise KubeError(
+                f'the profile "{profile.name}" has no service_account, and none can be made',
+                error.why,
+                "Ask for the objects of deploy/rbac.yaml in this namespace, then name the service"
+                " account in the profile.",
+            ) from error
+        made.append(resource)
+    raw = {name: p.to_json() for name, p in settings.parsed_profiles().items()}
+    raw[profile.name]["service_account"] = rbac.NAME
+    settings.profiles = raw
+    try:
+        yield profile.name
+    finally:
+        for resource in reversed(made):
+            await objects.delete(client, resource, rbac.NAME)
+
+
+async def _exists(client: KubeClient, resource: objects.Resource, name: str) -> bool:
+    found = await objects.list_(client, resource, fields=f"metadata.name={name}")
+    return bool(found["items"])
+
+
+@contextmanager
+def _workspace(settings: config.KubeConfig) -> Iterator[Path]:
+    """Make a folder with the example notebook and the server's settings."""
+    with tempfile.TemporaryDirectory(prefix="jk-demo-") as name:
+        folder = Path(name)
+        (folder / "notebooks").mkdir()
+        shutil.copy(example(NOTEBOOK), folder / "notebooks" / NOTEBOOK)
+        chosen = {
+            key: getattr(settings, key)
+            for key in ("kubeconfig", "context", "namespace", "profiles", "default_profile")
+        }
+        path = folder / "jupyter_server_config.json"
+        path.write_text(json.dumps({"KubeConfig": chosen}))
+        yield folder
+
+
+def example(name: str) -> Path:
+    """Find an example notebook: beside the package in a checkout, or inside an installed wheel."""
+    here = Path(__file__).parent
+    for folder in (here.parent / "examples", here / "examples"):
+        if (folder / name).exists():
+            return folder / name
+    raise KubeError(f"the example {name} is not installed")
+
+
+@asynccontextmanager
+async def _server(folder: Path, *, lab: bool) -> AsyncIterator[JupyterServer]:
+    """Run a Jupyter Server of our own and wait for its first answer."""
+    port, token = _free_port(), secrets.token_urlsafe(16)
+    argv = [
+        sys.executable,
+        "-m",
+        "jupyterlab" if lab else "jupyter_server",
+        f"--config={folder / 'jupyter_server_config.json'}",
+        "--ServerApp.ip=127.0.0.1",
+        f"--ServerApp.port={port}",
+        "--ServerApp.port_retries=0",
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
+        "--ServerApp.log_level=WARN",
+        "--allow-root",
+    ]
+    if lab:
+        argv += [f"--LabApp.default_url=/lab/tree/{NOTEBOOK}"]
+    else:
+        argv += ["--no-browser"]
+    env = {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    process = subprocess.Popen(argv, env=env)  # noqa: ASYNC220 - a fork, and it must be waited for at the end
+    server = JupyterServer(f"http://127.0.0.1:{port}", token)
+    try:
+        await server.wait_until_up(60, lambda: process.poll() is None)
+        yield server
+    finally:
+        server.close()
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(_wait_or_kill, process)
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+async def _stay_open(server: JupyterServer) -> int:
+    print(f"JupyterLab is open at {server.url}/lab?token={server.token}; Ctrl-C ends it.")
+    with contextlib.suppress(asyncio.CancelledError):
+        await asyncio.Event().wait()
+    return 0
+
+
+async def _run_notebook(server: JupyterServer, places: _Places, folder: Path, profile: str) -> int:
+    """Open a session on the notebook, run its cells, say where they ran."""
+    print(f"Starting a kernel from the profile {profile} …", flush=True)
+    session = await server.request(
+        "POST",
+        "api/sessions",
+        {
+            "path": NOTEBOOK,
+            "name": NOTEBOOK,
+            "type": "notebook",
+            "kernel": {"name": f"kube-{profile}"},
+        },
+    )
+    kernel_id = session["kernel"]["id"]
+    try:
+        async with places.watch(kernel_id):
+            kernel = await server.connect(kernel_id)
+            kernel.on_message = _print_stream
+            try:
+                for source in _code_cells(folder / "notebooks" / NOTEBOOK):
+                    if not await _run_cell(kernel, source):
+                        return 1
+            finally:
+                kernel.close()
+    finally:
+        await server.request("DELETE", f"api/sessions/{session['id']}")
+    print("\nWhere things ran:")
+    for line in sorted(places.lines.values()):
+        print(f"  {line}")
+    return 0
+
+
+def _code_cells(path: Path) -> list[str]:
+    notebook = json.loads(path.read_text())
+    return ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+
+
+async def _run_cell(kernel: KernelSocket, source: str) -> bool:
+    print("\n" + "\n".join(f"  | {line}" for line in source.splitlines()), flush=True)
+    reply = await kernel.run(source)
+    if reply.status == "ok":
+        return True
+    print("\n".join(reply.content.get("traceback", [])), file=sys.stderr)
+    return False
+
+
+def _print_stream(message: Message) -> None:
+    if message["header"]["msg_type"] == "stream":
+        print(message["content"]["text"], end="", flush=True)
+    elif message["header"]["msg_type"] == "execute_result":
+        print(message["content"]["data"].get("text/plain", ""), flush=True)
+
+
+class _Places:
+    """Remembers the pods of one kernel and of the jobs it submitted: where they ran."""
+
+    def __init__(self, client: KubeClient) -> None:
+        self.client = client
+        self.selector = ""
+        self.lines: dict[str, str] = {}
+        self.jobs: set[str] = set()
+
+    @asynccontextmanager
+    async def watch(self, kernel_id: str) -> AsyncIterator[None]:
+        """Note each pod that appears meanwhile."""
+        self.selector = naming.selector(kernel_id=kernel_id)
+        pods = Reflector(self.client, objects.PODS, labels=self.selector)
+        await pods.start()
+        pods.subscribe(self._note)
+        try:
+            yield
+        finally:
+            await pods.close()
+
+    def _note(self, _kind: str, pod: dict[str, Any]) -> None:
+        meta, node, ip = pod["metadata"], pod["spec"].get("nodeName"), pod["status"].get("podIP")
+        if job := meta["labels"].get(naming.JOB):
+            self.jobs.add(job)
+        if node and ip:
+            component = meta["labels"][naming.COMPONENT]
+            self.lines[meta["name"]] = f"{component:<7} {meta['name']} on node {node} at {ip}"
+
+    async def clear(self) -> None:
+        """Remove the finished jobs and wait until none of the pods is left."""
+        for job in self.jobs:
+            await objects.delete(self.client, objects.JOBS, job)
+        pods = Reflector(self.client, objects.PODS, labels=self.selector)
+        await pods.start()
+        try:
+            await pods.synced()
+            for name in list(pods.items):
+                await pods.wait_for(name, lambda pod: pod is None or None, 60)
+        finally:
+            await pods.close()
+        print("Nothing of the demo is left on the cluster.")

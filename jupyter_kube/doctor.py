@@ -1,0 +1,214 @@
+"""``jupyter kube doctor``: what works, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata, util
+from typing import Any
+
+from . import config
+from .errors import KubeError, NotConfigured
+
+_MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
+_SERVER = ("jupyter_server", "jupyter_client", "ipykernel", "tornado", "zmq")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at: ``level`` is ok, warning or failed."""
+
+    level: str
+    what: str
+    next: str = ""
+
+
+def run(*, context: str = "", namespace: str = "", as_json: bool = False) -> int:
+    """Print all findings; the exit code is 1 if the main job cannot run here."""
+    found = list(examine(context=context, namespace=namespace))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in found], indent=2))
+    else:
+        for finding in found:
+            print(f"{_MARKS[finding.level]} {finding.what}")
+            if finding.next:
+                print(f"  → {finding.next}")
+    return int(any(finding.level == "failed" for finding in found))
+
+
+def examine(*, context: str = "", namespace: str = "") -> Iterator[Finding]:
+    """Look at everything that the main job needs, cheapest first."""
+    yield from _python()
+    yield from _packages()
+    yield from _jupyter_classes()
+    try:
+        settings = config.load(context=context, namespace=namespace)
+        profiles = settings.parsed_profiles()
+    except KubeError as error:
+        yield Finding("failed", f"The settings cannot be used. {error}")
+        return
+    yield Finding("ok", f"Profiles: {', '.join(profiles)}")
+    yield from asyncio.run(_cluster(settings, demanded=bool(context)))
+
+
+def _python() -> Iterator[Finding]:
+    version = ".".join(map(str, sys.version_info[:3]))
+    level = "ok" if sys.version_info >= (3, 11) else "failed"
+    yield Finding(level, f"Python {version}", "" if level == "ok" else "Use Python 3.11 or newer.")
+
+
+def _packages() -> Iterator[Finding]:
+    missing = [name for name in _SERVER if util.find_spec(name) is None]
+    if missing:
+        yield Finding(
+            "failed",
+            f"Kernels cannot be started from here: {', '.join(missing)} not installed",
+            'pip install "jupyter-kube[server]"',
+        )
+        return
+    names = ("jupyter_server", "jupyter_client", "ipykernel", "kubernetes")
+    yield Finding("ok", ", ".join(f"{name} {metadata.version(name)}" for name in names))
+
+
+def _jupyter_classes() -> Iterator[Finding]:
+    """Ask a Jupyter Server, set up as the user's but never started, which classes it would use."""
+    if util.find_spec("jupyter_server") is None:
+        return
+    from jupyter_server.serverapp import ServerApp
+
+    from .kernels.connection import KubeWebsocketConnection
+    from .kernels.manager import KubeMappingKernelManager
+
+    ServerApp.clear_instance()
+    server = ServerApp(log_level=50)
+    try:
+        server.initialize(argv=[], find_extensions=True, new_httpserver=False)
+        if not server.extension_manager.extensions.get("jupyter_kube"):
+            yield Finding(
+                "failed",
+                "The server extension is not enabled",
+                "jupyter server extension enable jupyter_kube",
+            )
+            return
+        for trait, ours in (
+            ("kernel_manager_class", KubeMappingKernelManager),
+            ("kernel_websocket_connection_class", KubeWebsocketConnection),
+        ):
+            live = getattr(server, trait)
+            name = f"ServerApp.{trait} = {live.__module__}.{live.__qualname__}"
+            if issubclass(live, ours):
+                yield Finding("ok", name)
+            else:
+                yield Finding(
+                    "warning",
+                    f"{name}: not ours, so starts cannot be cancelled and crashes are seen late",
+                    f"Remove that setting, or use a subclass of {ours.__name__}.",
+                )
+    finally:
+        _let_go(server)
+        ServerApp.clear_instance()
+
+
+def _let_go(server: Any) -> None:
+    """Undo what initialising did to this process."""
+    with contextlib.suppress(AttributeError, OSError):
+        server.remove_server_info_file()
+    with contextlib.suppress(AttributeError, OSError):
+        server.remove_browser_open_files()
+
+
+async def _cluster(settings: config.KubeConfig, *, demanded: bool) -> list[Finding]:
+    from .kube.client import KubeClient
+
+    try:
+        client = await KubeClient.connect(settings)
+    except NotConfigured as error:
+        if demanded:
+            return [Finding("failed", str(error))]
+        return [_no_cluster(str(error))]
+    try:
+        return await _reachable(client, settings)
+    finally:
+        await client.close()
+
+
+def _no_cluster(why: str) -> Finding:
+    """Judge a machine without credentials: the local cluster may do."""
+    if not sys.platform.startswith("linux"):
+        return Finding("failed", why, "The local cluster runs on Linux only; name a context.")
+    if util.find_spec("yaml") is None:
+        return Finding("failed", why, 'For the local cluster: pip install "jupyter-kube[local]"')
+    return Finding("warning", why, "`jupyter kube demo` uses the local cluster.")
+
+
+async def _reachable(client: Any, settings: config.KubeConfig) -> list[Finding]:
+    found: list[Finding] = []
+    try:
+        version = await client.request("GET", "/version")
+    except KubeError as error:
+        return [Finding("failed", f"No answer from {client.server}. {error}")]
+    where = f"context {client.context}, namespace {client.namespace}"
+    found.append(Finding("ok", f"Kubernetes {version['gitVersion']} at {client.server} ({where})"))
+    found += await _rights(client)
+    found += await _accounts(client, settings)
+    found += await _gpus(client, settings)
+    return found
+
+
+async def _rights(client: Any) -> list[Finding]:
+    from .kube import objects, rbac
+
+    missing = []
+    for group, resources, verbs in rbac.RULES:
+        for resource in resources:
+            plural, _, subresource = resource.partition("/")
+            kind = objects.Resource(f"{group}/v1" if group else "v1", plural, plural)
+            for verb in verbs:
+                if not await objects.allowed(client, verb, kind, subresource=subresource):
+                    missing.append(f"{verb} {resource}")
+    if missing:
+        text = f"Not allowed in namespace {client.namespace}: {', '.join(missing)}"
+        return [Finding("failed", text, "Ask for the Role of deploy/rbac.yaml.")]
+    return [Finding("ok", "All rights that kernels and jobs need")]
+
+
+async def _accounts(client: Any, settings: config.KubeConfig) -> list[Finding]:
+    having = [p.name for p in settings.parsed_profiles().values() if p.service_account]
+    if having:
+        return [Finding("ok", f"Kernels that may submit jobs: profile {', '.join(having)}")]
+    return [
+        Finding(
+            "warning",
+            "No profile has a service_account: %%kubetrain works in local kernels only",
+            "Apply deploy/rbac.yaml, then set service_account in a profile.",
+        )
+    ]
+
+
+async def _gpus(client: Any, settings: config.KubeConfig) -> list[Finding]:
+    """Say how many GPUs there are for each profile that asks for some, if nodes may be listed."""
+    from .errors import AccessDenied
+    from .kube import objects
+
+    wanting = [p for p in settings.parsed_profiles().values() if p.gpus]
+    if not wanting:
+        return []
+    try:
+        nodes = (await objects.list_(client, objects.NODES))["items"]
+    except AccessDenied:
+        return [Finding("warning", "Nodes may not be listed, so GPUs were not counted")]
+    count: Callable[[str], int] = lambda resource: sum(  # noqa: E731 - used once, below
+        int(node["status"].get("allocatable", {}).get(resource, 0)) for node in nodes
+    )
+    return [
+        Finding(
+            "ok" if count(p.gpu_resource) >= p.gpus else "warning",
+            f"Profile {p.name} asks for {p.gpus} {p.gpu_resource}; "
+            f"the cluster has {count(p.gpu_resource)}",
+        )
+        for p in wanting
+    ]

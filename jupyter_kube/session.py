@@ -1,0 +1,217 @@
+"""A notebook session over a Jupyter Server's REST and websocket API, as a browser holds one.
+
+The demo, the bench and the tests drive servers with it, so that what they see is what a user's
+front end sees.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+Message = dict[str, Any]
+
+
+class ServerError(Exception):
+    """An answer of the Jupyter Server that is not success: its code and its own words."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(f"HTTP {code}: {message}")
+        self.code, self.message = code, message
+
+
+@dataclass
+class Reply:
+    """What one cell gave: its reply, its outputs in order, and its text."""
+
+    status: str = ""
+    content: Message = field(default_factory=dict)
+    outputs: list[Message] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """All of stdout and stderr."""
+        return "".join(m["content"]["text"] for m in self.outputs if m["msg_type"] == "stream")
+
+
+class JupyterServer:
+    """One running Jupyter Server, by URL and token."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url, self.token = url.rstrip("/"), token
+        self._http = AsyncHTTPClient(force_instance=True)
+
+    async def request(self, method: str, path: str, body: Any = None, timeout: float = 60) -> Any:
+        """Ask the server; returns the decoded answer.
+
+        Raises
+        ------
+        ServerError
+            With the ``message`` of the server's JSON answer.
+
+        """
+        request = HTTPRequest(
+            f"{self.url}/{path.lstrip('/')}",
+            method=method,
+            headers={"Authorization": f"token {self.token}", "Content-Type": "application/json"},
+            body=None if body is None and method != "POST" else json.dumps(body or {}),
+            request_timeout=timeout,
+        )
+        try:
+            answer = await self._http.fetch(request)
+        except HTTPClientError as error:
+            raise ServerError(error.code, _message_of(error)) from None
+        return json.loads(answer.body) if answer.body else None
+
+    async def wait_until_up(self, seconds: float, alive: Callable[[], bool]) -> None:
+        """Wait for the server's first answer while its process is ``alive``."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                await self.request("GET", "api/status", timeout=2)
+            except (OSError, ServerError) as error:
+                if not alive():
+                    raise ServerError(503, "the Jupyter Server ended while starting") from error
+                if time.monotonic() > end:
+                    raise ServerError(503, f"no answer for {seconds:.0f} s") from error
+                await asyncio.sleep(0.1)
+            else:
+                return
+
+    async def start_kernel(self, name: str) -> Message:
+        """Start a kernel; returns its model."""
+        model: Message = await self.request("POST", "api/kernels", {"name": name})
+        return model
+
+    async def connect(self, kernel_id: str) -> KernelSocket:
+        """Open a kernel's websocket."""
+        scheme, rest = self.url.split("://", 1)
+        address = (
+            f"{'wss' if scheme == 'https' else 'ws'}://{rest}/api/kernels/{kernel_id}/channels"
+        )
+        request = HTTPRequest(address, headers={"Authorization": f"token {self.token}"})
+        try:
+            socket = await websocket_connect(request, max_message_size=2**28)
+        except HTTPClientError as error:
+            raise ServerError(error.code, _message_of(error)) from None
+        if socket.stream is not None:
+            socket.stream.set_nodelay(True)
+        return KernelSocket(socket)
+
+    def close(self) -> None:
+        """Let go of the HTTP client."""
+        self._http.close()
+
+
+class KernelSocket:
+    """A kernel's websocket: sends requests and collects what belongs to each."""
+
+    def __init__(self, socket: WebSocketClientConnection) -> None:
+        self.socket = socket
+        self.session = uuid.uuid4().hex
+        self.on_message: Callable[[Message], None] = lambda _message: None
+
+    def send(self, msg_type: str, content: Message, channel: str = "shell") -> str:
+        """Send one message; returns its id."""
+        msg_id = uuid.uuid4().hex
+        header = {
+            "msg_id": msg_id,
+            "msg_type": msg_type,
+            "session": self.session,
+            "username": "",
+            "version": "5.3",
+        }
+        message = {
+            "header": header,
+            "parent_header": {},
+            "metadata": {},
+            "content": content,
+            "channel": channel,
+            "buffers": [],
+        }
+        self.socket.write_message(json.dumps(message))
+        return msg_id
+
+    def send_code(self, code: str) -> str:
+        """Send an execute request; returns its id."""
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "user_expressions": {},
+            "allow_stdin": False,
+            "stop_on_error": True,
+        }
+        return self.send("execute_request", content)
+
+    async def receive(self) -> Message:
+        """Wait for the next message of any kind.
+
+        Raises
+        ------
+        ConnectionError
+            If the websocket was closed.
+
+        """
+        raw = await self.socket.read_message()
+        if raw is None:
+            raise ConnectionError("the kernel's websocket was closed")
+        message: Message = _decode(raw)
+        self.on_message(message)
+        return message
+
+    async def collect(self, msg_id: str, timeout: float | None = None) -> Reply:
+        """Gather one request's outputs until its reply and its idle status are both in."""
+        reply = Reply()
+        idle = False
+        async with asyncio.timeout(timeout):
+            while not (idle and reply.status):
+                message = await self.receive()
+                if message["parent_header"].get("msg_id") != msg_id:
+                    continue
+                kind = message["msg_type"] = message["header"]["msg_type"]
+                if kind.endswith("_reply"):
+                    reply.content = message["content"]
+                    reply.status = reply.content.get("status", "ok")
+                elif kind == "status":
+                    idle = idle or message["content"]["execution_state"] == "idle"
+                else:
+                    reply.outputs.append(message)
+        return reply
+
+    async def run(self, code: str, timeout: float | None = None) -> Reply:
+        """Run one cell and return what it gave."""
+        return await self.collect(self.send_code(code), timeout)
+
+    def close(self) -> None:
+        """Close the websocket."""
+        self.socket.close()
+
+
+def _message_of(error: HTTPClientError) -> str:
+    """Find the server's own words in a refused request."""
+    try:
+        body = json.loads(error.response.body) if error.response else {}
+    except ValueError:
+        body = {}
+    return str(body.get("message") or body.get("reason") or error.message)
+
+
+def _decode(raw: str | bytes) -> Message:
+    """Decode a websocket message; binary ones carry buffers after the JSON."""
+    if isinstance(raw, str):
+        message: Message = json.loads(raw)
+        return message
+    count = int.from_bytes(raw[:4], "big")
+    first = int.from_bytes(raw[4:8], "big")
+    second = int.from_bytes(raw[8:12], "big") if count > 1 else len(raw)
+    decoded: Message = json.loads(raw[first:second])
+    return decoded
