@@ -9,12 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import os
-import secrets
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -28,7 +23,7 @@ from .errors import AccessDenied, KubeError
 from .kube import objects, rbac
 from .kube.client import KubeClient
 from .kube.watch import Reflector
-from .session import JupyterServer, KernelSocket, Message, ServerError
+from .session import JupyterServer, KernelSocket, Message, ServerError, running_server
 
 NOTEBOOK = "01-digits.ipynb"
 
@@ -82,8 +77,8 @@ async def _demo(options: Options, settings: config.KubeConfig) -> int:
     try:
         settings.namespace = client.namespace
         async with _service_account(client, settings, options) as profile:
-            with _workspace(settings) as folder:
-                async with _server(folder, lab=options.lab) as server:
+            with _workspace() as folder:
+                async with _server(folder, settings, lab=options.lab) as server:
                     if options.lab:
                         return await _stay_open(server)
                     places = _Places(client)
@@ -135,18 +130,12 @@ async def _exists(client: KubeClient, resource: objects.Resource, name: str) -> 
 
 
 @contextmanager
-def _workspace(settings: config.KubeConfig) -> Iterator[Path]:
-    """Make a folder with the example notebook and the server's settings."""
+def _workspace() -> Iterator[Path]:
+    """Make a folder with a copy of the example notebook."""
     with tempfile.TemporaryDirectory(prefix="jk-demo-") as name:
         folder = Path(name)
         (folder / "notebooks").mkdir()
         shutil.copy(example(NOTEBOOK), folder / "notebooks" / NOTEBOOK)
-        chosen = {
-            key: getattr(settings, key)
-            for key in ("kubeconfig", "context", "namespace", "profiles", "default_profile")
-        }
-        path = folder / "jupyter_server_config.json"
-        path.write_text(json.dumps({"KubeConfig": chosen}))
         yield folder
 
 
@@ -159,51 +148,16 @@ def example(name: str) -> Path:
     raise KubeError(f"the example {name} is not installed")
 
 
-@asynccontextmanager
-async def _server(folder: Path, *, lab: bool) -> AsyncIterator[JupyterServer]:
-    """Run a Jupyter Server of our own and wait for its first answer."""
-    port, token = _free_port(), secrets.token_urlsafe(16)
-    argv = [
-        sys.executable,
-        "-m",
-        "jupyterlab" if lab else "jupyter_server",
-        f"--config={folder / 'jupyter_server_config.json'}",
-        "--ServerApp.ip=127.0.0.1",
-        f"--ServerApp.port={port}",
-        "--ServerApp.port_retries=0",
-        f"--ServerApp.root_dir={folder / 'notebooks'}",
-        "--ServerApp.log_level=WARN",
-        "--allow-root",
-    ]
-    if lab:
-        argv += [f"--LabApp.default_url=/lab/tree/{NOTEBOOK}"]
-    else:
-        argv += ["--no-browser"]
-    env = {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    process = subprocess.Popen(argv, env=env)  # noqa: ASYNC220 - a fork, and it must be waited for at the end
-    server = JupyterServer(f"http://127.0.0.1:{port}", token)
-    try:
-        await server.wait_until_up(60, lambda: process.poll() is None)
-        yield server
-    finally:
-        server.close()
-        process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(_wait_or_kill, process)
-
-
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
-    try:
-        process.wait(20)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _server(folder: Path, settings: config.KubeConfig, *, lab: bool) -> Any:
+    """Run a server that shares our settings; JupyterLab opens on the notebook."""
+    chosen = {
+        key: getattr(settings, key)
+        for key in ("kubeconfig", "context", "namespace", "profiles", "default_profile")
+    }
+    if not lab:
+        return running_server(folder, {"KubeConfig": chosen})
+    arguments = [f"--LabApp.default_url=/lab/tree/{NOTEBOOK}"]
+    return running_server(folder, {"KubeConfig": chosen}, app="jupyterlab", arguments=arguments)
 
 
 async def _stay_open(server: JupyterServer) -> int:

@@ -8,10 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
@@ -194,6 +202,63 @@ class KernelSocket:
     def close(self) -> None:
         """Close the websocket."""
         self.socket.close()
+
+
+@asynccontextmanager
+async def running_server(
+    folder: Path,
+    settings: Mapping[str, Any],
+    *,
+    app: str = "jupyter_server",
+    arguments: Sequence[str] = ("--no-browser",),
+) -> AsyncIterator[JupyterServer]:
+    """Run a Jupyter Server in a process of its own, on loopback, until the block is left.
+
+    Parameters
+    ----------
+    folder
+        Gets the server's settings and runtime files; its ``notebooks`` folder is served.
+    settings
+        Configuration by class name, as in ``jupyter_server_config.json``.
+    app, arguments
+        The module to run (``jupyter_server`` or ``jupyterlab``) and further arguments.
+
+    """
+    port, token = _free_port(), secrets.token_urlsafe(16)
+    config = folder / "jupyter_server_config.json"
+    config.write_text(json.dumps(settings))
+    (folder / "notebooks").mkdir(parents=True, exist_ok=True)
+    argv = [
+        *(sys.executable, "-m", app, f"--config={config}", "--allow-root"),
+        *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+        *(f"--ServerApp.root_dir={folder / 'notebooks'}", "--ServerApp.log_level=WARN"),
+        *arguments,
+    ]
+    env = {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
+    process = subprocess.Popen(argv, env=env)  # noqa: ASYNC220 - a fork; waited for in a thread
+    server = JupyterServer(f"http://127.0.0.1:{port}", token)
+    try:
+        await server.wait_until_up(60, lambda: process.poll() is None)
+        yield server
+    finally:
+        server.close()
+        process.send_signal(signal.SIGTERM)
+        await asyncio.to_thread(_wait_or_kill, process)
+
+
+def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+    try:
+        process.wait(20)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def _message_of(error: HTTPClientError) -> str:
