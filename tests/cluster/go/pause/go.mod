@@ -1,0 +1,3 @@
+module jupyter-kube.test/pause
+
+go 1.26

@@ -1,0 +1,97 @@
+"""The pods' network: a bridge, its CNI configuration, and the way back to how things were."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+from tests.cluster.layout import BRIDGE, CNI_RESULTS, HOST, NETWORK, PODS, STATE
+
+CNI_CONFIG = STATE / "cni"
+_LEASES = STATE / "cni-leases"
+
+_PROC = Path("/proc/sys")
+_SYSCTLS = (
+    "net/ipv4/ip_forward",
+    # The kubelet sets these, and never back.
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "kernel/keys/root_maxkeys",
+    "kernel/keys/root_maxbytes",
+)
+
+
+def read_sysctls() -> dict[str, str]:
+    """Return the kernel settings that a cluster changes, as they are now."""
+    return {name: (_PROC / name).read_text().strip() for name in _SYSCTLS}
+
+
+def restore_sysctls(values: dict[str, str]) -> None:
+    """Write kernel settings back where they differ."""
+    for name, value in values.items():
+        if (_PROC / name).read_text().strip() != value:
+            (_PROC / name).write_text(value)
+
+
+def make() -> None:
+    """Make the bridge and tell containerd of it."""
+    _ip("link", "add", BRIDGE, "type", "bridge")
+    _ip("address", "add", f"{HOST}/16", "dev", BRIDGE)
+    _ip("link", "set", BRIDGE, "up")
+    (_PROC / "net/ipv4/ip_forward").write_text("1")
+    CNI_CONFIG.mkdir()
+    (CNI_CONFIG / "pods.conflist").write_text(json.dumps(_cni(), indent=1))
+
+
+def _cni() -> dict[str, object]:
+    # No masquerading: pods speak with each other and with this host, and nothing else.
+    addresses = {
+        "type": "host-local",
+        "dataDir": str(_LEASES),
+        "ranges": [[{"subnet": PODS}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    bridge = {"type": "bridge", "bridge": BRIDGE, "isGateway": True, "hairpinMode": True}
+    return {"cniVersion": "1.0.0", "name": NETWORK, "plugins": [bridge | {"ipam": addresses}]}
+
+
+def remove() -> None:
+    """Remove the bridge, the pods' ends of it and what the CNI library keeps of them."""
+    for interface in interfaces():
+        subprocess.run(["ip", "link", "delete", interface], check=False, capture_output=True)
+    for path in results():
+        path.unlink()
+
+
+def interfaces() -> list[str]:
+    """Return the cluster's interfaces that are there, the bridge last."""
+    bridge = Path("/sys/class/net") / BRIDGE
+    if not bridge.exists():
+        return []
+    return [*sorted(port.name for port in (bridge / "brif").iterdir()), BRIDGE]
+
+
+def results() -> list[Path]:
+    """Return the CNI library's notes on pods of the cluster's network."""
+    return sorted(CNI_RESULTS.glob(f"{NETWORK}-*"))
+
+
+def chains() -> list[str]:
+    """Return the iptables chains that Kubernetes has made here, as ``table/chain``."""
+    found = []
+    for program in ("iptables-save", "ip6tables-save"):
+        table = ""
+        saved = subprocess.run([program], check=False, capture_output=True, text=True).stdout
+        for line in saved.splitlines():
+            if line.startswith("*"):
+                table = line[1:]
+            elif line.startswith(":KUBE-"):
+                found.append(f"{program.removesuffix('-save')} {table}/{line[1:].split()[0]}")
+    return found
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)
