@@ -24,7 +24,7 @@ DEFAULT_PORT = 8888
 _LONGEST = 120_000
 """Characters of the variable: Linux refuses one of 131,072 or more."""
 
-_TRAVELLERS = ("launcher", "kernel", "link", "splice")
+_TRAVELLERS = ("launcher", "supervisor", "cgroup", "link", "splice")
 
 BOOT = f"""\
 import os, sys
@@ -44,8 +44,9 @@ class Sources:
     def create_module(self, spec):
         return None
     def exec_module(self, module):
-        name = module.__name__.partition(".")[2]
-        exec(compile(launch["source"].get(name, ""), "<" + module.__name__ + ">", "exec"), vars(module))
+        name = module.__name__
+        source = launch["source"].get(name.partition(".")[2], "")
+        exec(compile(source, "<" + name + ">", "exec"), vars(module))
 sys.meta_path.insert(0, Sources())
 from podside.launcher import main
 main(launch)

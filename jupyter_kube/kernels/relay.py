@@ -1,15 +1,42 @@
-"""The server's end of a kernel's link: five local sockets for Jupyter, one connection to the pod.
+"""The server's end of a kernel's link: local sockets for Jupyter, one connection to the pod.
 
-This is the interface; see the class for what each part promises.
+Jupyter connects to five local sockets that exist for the kernel's whole life. The relay dials the
+launcher in the pod, again and again where needed, and carries their bytes to it. Local connections
+stay open while the link is down; those to a kernel process that ended are closed, so that libzmq
+connects anew (once, after 100 ms), and the new ones wait in the pod for the next process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import KubeError
+from .link import LOST, REPLACED, Dialer, Link, LinkError
+from .splice import CHANNELS, Connection, Pipe, Splice, StreamConnection, shake
+
+__all__ = ["Connection", "Dial", "LauncherError", "Relay", "tcp_connection"]
+
+Dial = Callable[[], Awaitable[Connection]]
+"""Makes one new connection to the launcher's port; raises OSError, EOFError or KubeError."""
+
+_DIAL_TIMEOUT = 10.0
+_QUICK, _SLOW = 0.01, 2.0  # seconds between the first tries, between the later ones
+_QUICK_TIME = 2.0  # seconds for which tries stay quick: the pod is about to run
+_SWITCH_TRIES = 5
+_LONGEST_PATH = 107
+_UNREACHED = (OSError, EOFError, LinkError, KubeError)
+
+
+class _ReplacedError(Exception):
+    """The launcher serves a newer session than ours."""
 
 
 class LauncherError(KubeError):
@@ -18,38 +45,38 @@ class LauncherError(KubeError):
     status = 503
 
 
-class Connection(Protocol):
-    """One two-way stream of bytes."""
-
-    async def read(self) -> bytes:
-        """Return the next bytes, ``b""`` at the end."""
-
-    def write(self, data: bytes) -> None:
-        """Send bytes, buffering what does not fit."""
-
-    async def drain(self) -> None:
-        """Wait until the buffer has room."""
-
-    def close(self) -> None:
-        """End the stream at once."""
-
-
-Dial = Callable[[], Awaitable[Connection]]
-
-
 async def tcp_connection(host: str, port: int) -> Connection:
-    """Connect to a pod by its address."""
-    raise NotImplementedError
+    """Connect to a pod by its address.
+
+    Raises
+    ------
+    OSError
+        If it cannot be reached.
+
+    """
+    return StreamConnection(*await asyncio.open_connection(host, port, limit=1024 * 1024))
 
 
 class Relay:
-    """Hold a kernel's local sockets open and carry their bytes to its pod, whatever happens."""
+    """Hold a kernel's local sockets open and carry their bytes to its pod, whatever happens.
 
-    connected: bool
-    lost_since: float | None
-    """When the link was lost, on ``time.monotonic()``."""
-    generation: int
-    kernel_alive: bool
+    Parameters
+    ----------
+    dial
+        Makes a connection to the launcher's port.
+    key
+        The kernel's HMAC key.
+    socket_dir
+        Folder for the local sockets, made with mode 0700; a short path (at most 103 bytes).
+    on_event
+        Called with each event, a dictionary with ``event``: ``started``, ``ready``, ``died``
+        (``generation``, ``exit_code``, ``signal``, ``reason``, ``restarting``), ``gave-up`` and
+        ``error`` (``reason``), as the launcher tells them; ``link-up``, ``link-lost``
+        (``reason``); ``launcher-restarted`` when the whole container began anew.
+    log
+        A logger.
+
+    """
 
     def __init__(
         self,
@@ -58,30 +85,293 @@ class Relay:
         *,
         socket_dir: Path,
         on_event: Callable[[dict[str, Any]], None],
-        log: Any,
+        log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        raise NotImplementedError
+        self._dial, self._key, self._folder = dial, key, socket_dir
+        self._on_event, self._log = on_event, log
+        self.lost_since: float | None = None
+        """When the link was lost, on ``time.monotonic()``; None while it is up."""
+        self.generation = 0
+        """Number of the kernel process, from 1; counts restarts."""
+        self.kernel_alive = False
+        """Whether the kernel process runs, as far as is known."""
+        self._spare: tuple[Dial, Connection] | None = None  # a better way, to be moved to
+        self._servers: list[asyncio.Server] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._orders: dict[int, asyncio.Future[dict[str, Any]]] = {}
+        self._last_order = 0
+        self._hurry = asyncio.Event()
+        self._news = asyncio.Event()  # set once when the state below changed
+        self._ready: dict[str, Any] | None = None
+        self._failure: str | None = None
+        self._new_session()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the link is up."""
+        return self._splice.link.connected
+
+    # what the owner does
 
     async def start(self) -> dict[str, Any]:
-        """Listen, begin to dial, and return the connection info for Jupyter."""
-        raise NotImplementedError
+        """Listen, begin to dial, and return the connection info for Jupyter.
+
+        Raises
+        ------
+        OSError
+            If the sockets cannot be made.
+
+        """
+        listen = self._listen_tcp if sys.platform == "win32" else self._listen_unix
+        info = await listen()
+        self.lost_since = time.monotonic()
+        self._begin(self._keep_linked())
+        return info
 
     async def ready(self) -> dict[str, Any]:
-        """Wait until the current generation of the kernel accepts connections."""
-        raise NotImplementedError
+        """Wait until the current generation of the kernel accepts connections.
+
+        Raises
+        ------
+        LauncherError
+            If it never will, in the launcher's words.
+
+        """
+        while self._ready is None:
+            if self._failure is not None:
+                raise LauncherError("The kernel cannot run in its pod", self._failure)
+            news = self._news
+            await news.wait()
+        return self._ready
 
     async def command(self, op: str, **args: Any) -> dict[str, Any]:
-        """Have the launcher do ``restart``, ``kill``, ``signal`` or ``shutdown``."""
-        raise NotImplementedError
+        """Give the launcher an order and wait for its answer, also across a lost link.
+
+        Parameters
+        ----------
+        op
+            ``restart`` (``grace`` seconds for the old process, 1 by default): the next generation
+            starts at once; ``kill``: ends the kernel process, until the next ``restart``;
+            ``signal`` (``signum``): to the kernel's process group; ``shutdown`` (``grace``):
+            ends the kernel and then the container, with exit code 0.
+
+        Returns
+        -------
+        dict
+            With the ``generation`` the order led to.
+
+        Raises
+        ------
+        LauncherError
+            If the launcher refuses, or was lost with its container.
+
+        """
+        self._last_order += 1
+        number = self._last_order
+        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._orders[number] = answer
+        try:
+            self._splice.control({"op": op, "id": number, **args})
+            return await answer
+        finally:
+            del self._orders[number]
 
     def use(self, dial: Dial) -> None:
-        """Move the link to a better way to the pod; nothing is lost."""
-        raise NotImplementedError
+        """Move the link to a better way to the pod once that works; nothing is lost."""
+        self._begin(self._switch(dial))
 
     def hurry(self) -> None:
         """Dial again at once, since the pod is known to run now."""
-        raise NotImplementedError
+        self._hurry.set()
 
     async def close(self) -> None:
-        """Stop listening, hang up; the kernel goes on."""
-        raise NotImplementedError
+        """Stop listening and hang up; the kernel goes on."""
+        for server in self._servers:
+            server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self._spare is not None:
+            self._spare[1].close()
+        self._splice.close()
+        self._fail_orders("the link was closed")
+        self._remove_sockets()
+        await asyncio.sleep(0)  # lets the transports go
+
+    # the local side
+
+    async def _listen_unix(self) -> dict[str, Any]:
+        prefix = self._folder / "k"
+        if len(os.fsencode(f"{prefix}-1")) > _LONGEST_PATH:
+            raise OSError(f"the path of a socket in {self._folder} would be too long")
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._folder.chmod(0o700)
+        self._remove_sockets()
+        loop = asyncio.get_running_loop()
+        for number, channel in enumerate(CHANNELS, 1):
+            server = await loop.create_unix_server(self._factory(channel), f"{prefix}-{number}")
+            self._servers.append(server)
+        return _info("ipc", str(prefix), range(1, len(CHANNELS) + 1))
+
+    async def _listen_tcp(self) -> dict[str, Any]:
+        loop = asyncio.get_running_loop()
+        for channel in CHANNELS:
+            self._servers.append(await loop.create_server(self._factory(channel), "127.0.0.1", 0))
+        ports = [server.sockets[0].getsockname()[1] for server in self._servers]
+        return _info("tcp", "127.0.0.1", ports)
+
+    def _factory(self, channel: str) -> Callable[[], Pipe]:
+        return lambda: Pipe(self._splice, channel)
+
+    def _remove_sockets(self) -> None:
+        for number in range(1, len(CHANNELS) + 1):
+            (self._folder / f"k-{number}").unlink(missing_ok=True)
+
+    # the pod's side
+
+    def _new_session(self) -> None:
+        self._splice = Splice(Link(), on_control=self._on_control)
+        self._resuming = False
+
+    async def _keep_linked(self) -> None:
+        """Keep the link up: dial, carry, and again."""
+        while True:
+            try:
+                connection, rest = await self._connect()
+            except _ReplacedError:
+                self._event({"event": "error", "reason": "another server has this kernel now"})
+                return
+            self.lost_since = None
+            self._event({"event": "link-up"})
+            reason = await self._splice.carry(connection, rest)
+            if self._spare is None:
+                self.lost_since = time.monotonic()
+                self._event({"event": "link-lost", "reason": reason})
+
+    async def _connect(self) -> tuple[Connection, bytes]:
+        """Dial until a launcher with our key answers and the session goes on."""
+        begun = time.monotonic()
+        delay = _QUICK
+        while True:
+            try:
+                async with asyncio.timeout(_DIAL_TIMEOUT):
+                    connected = await self._dial_once()
+                if self._spare is None:
+                    return connected
+                connected[0].close()
+                continue
+            except _UNREACHED as error:
+                self._log.debug("the kernel's pod is not reached: %s", error)
+            if self._hurry.is_set():
+                self._hurry.clear()
+                begun, delay = time.monotonic(), _QUICK
+            limit = 5 * _QUICK if time.monotonic() - begun < _QUICK_TIME else _SLOW
+            delay = min(delay * 1.5, limit)
+            await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load only
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+
+    async def _dial_once(self) -> tuple[Connection, bytes]:
+        """Dial and shake hands; the link goes on over what is returned."""
+        spare, self._spare = self._spare, None
+        dial, connection = spare or (self._dial, await self._dial())
+        link = self._splice.link
+        handshake = Dialer(
+            self._key, session=link.session, resuming=self._resuming, received=link.received
+        )
+        try:
+            rest = await shake(connection, handshake)
+            if handshake.status == REPLACED:
+                raise _ReplacedError
+            if handshake.status == LOST:
+                self._begin_anew()
+                raise LinkError("the pod's container was restarted")
+            link.connection_made(handshake.keys, handshake.peer_received)
+        except BaseException:
+            connection.close()
+            raise
+        self._resuming, self._dial = True, dial
+        return connection, rest
+
+    async def _switch(self, dial: Dial) -> None:
+        """Try a better way to the pod; if it works, the link is told to move there."""
+        for attempt in range(_SWITCH_TRIES):
+            try:
+                async with asyncio.timeout(_DIAL_TIMEOUT):
+                    connection = await dial()
+                break
+            except _UNREACHED as error:
+                self._log.debug("the better way to the kernel's pod does not work: %s", error)
+            await asyncio.sleep(0.1 * 2**attempt)
+        else:
+            return
+        if self._spare is not None:
+            self._spare[1].close()
+        self._spare = (dial, connection)
+        self._splice.cut("moving to a better way")
+        self._hurry.set()
+
+    def _begin_anew(self) -> None:
+        """Forget a session whose other end is gone: the whole container was restarted."""
+        self._splice.close()
+        self._new_session()
+        self._ready, self.kernel_alive = None, False
+        self._fail_orders("the pod's container was restarted")
+        self._event({"event": "launcher-restarted"})
+
+    # news
+
+    def _on_control(self, message: dict[str, Any]) -> None:
+        if "reply" not in message:
+            self._event(message)
+            return
+        answer = self._orders.get(message.pop("reply"))
+        if answer is None or answer.done():
+            return
+        if error := message.get("error"):
+            answer.set_exception(LauncherError("The kernel's pod refuses", str(error)))
+        else:
+            answer.set_result(message)
+
+    def _event(self, message: dict[str, Any]) -> None:
+        match message.get("event"):
+            case "started" | "ready" as event:
+                self.generation, self.kernel_alive = message["generation"], True
+                self._ready = message if event == "ready" else None
+                self._failure = None
+            case "died":
+                self._ready, self.kernel_alive = None, False
+            case "gave-up" | "error":
+                self._ready, self.kernel_alive = None, False
+                self._failure = message["reason"]
+        # Not called here: what the owner does with it must not end the link.
+        asyncio.get_running_loop().call_soon(self._on_event, message)
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+
+    def _fail_orders(self, why: str) -> None:
+        for answer in self._orders.values():
+            if not answer.done():
+                answer.set_exception(LauncherError("The kernel's pod did not answer", why))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except Exception:
+            self._log.exception("the kernel's link failed in an unexpected way")
+
+
+def _info(transport: str, ip: str, ports: Iterable[int]) -> dict[str, Any]:
+    named = {f"{channel}_port": port for channel, port in zip(CHANNELS, ports, strict=True)}
+    return {"transport": transport, "ip": ip, **named}
