@@ -164,7 +164,8 @@ class ContainerRunner:
         if self._stopping:
             process.kill()
         around.changed()
-        around.event("Started", f"Started container {self.record.name}", "Normal")
+        around.event("Created", "Container created", "Normal")
+        around.event("Started", "Container started", "Normal")
         code = await self._follow(process)
         self._note_end(code, message_file)
         around.changed()
@@ -193,6 +194,8 @@ class ContainerRunner:
             except images.ImageProblem as problem:
                 await self._no_image(around, problem, backoff)
             else:
+                present = f'Container image "{image}" already present on machine'
+                around.event("Pulled", f"{present} and can be accessed by the pod", "Normal")
                 return True
         return False
 

@@ -135,17 +135,12 @@ async def start(
     command = _command(argv, env, folder)
     pipe = asyncio.subprocess.PIPE
     if not tty:
-        streams = {
-            "stdin": pipe if stdin else asyncio.subprocess.DEVNULL,
-            "stdout": pipe,
-            "stderr": pipe if split else asyncio.subprocess.STDOUT,
-        }
-        return await _start(command, env, folder, streams)
+        source = pipe if stdin else asyncio.subprocess.DEVNULL
+        errors = pipe if split else asyncio.subprocess.STDOUT
+        return await _start(command, env, folder, (source, pipe, errors))
     master, slave = pty.openpty()
     try:
-        process = await _start(
-            command, env, folder, {"stdin": slave, "stdout": slave, "stderr": slave}
-        )
+        process = await _start(command, env, folder, (slave, slave, slave))
     except BaseException:
         os.close(master)
         raise
@@ -156,17 +151,19 @@ async def start(
 
 
 async def _start(
-    command: list[str], env: Mapping[str, str], folder: Path, streams: Mapping[str, int]
+    command: list[str], env: Mapping[str, str], folder: Path, streams: tuple[int, int, int]
 ) -> Process:
     order, control = os.pipe()
     try:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", "-S", _SHIM, str(order), *command),
+            stdin=streams[0],
+            stdout=streams[1],
+            stderr=streams[2],
             cwd=folder,
             env=env,
             pass_fds=(order,),
             start_new_session=True,
-            **streams,
         )
     except BaseException:
         os.close(control)

@@ -41,6 +41,8 @@ class Rules:
         per_index = spec.get("backoffLimitPerIndex")
         parallelism = spec.get("parallelism")
         completions = spec.get("completions", 1 if parallelism is None else None)
+        replacement = "Failed" if spec.get("podFailurePolicy") else "TerminatingOrFailed"
+        replacement = spec.get("podReplacementPolicy") or replacement
         return cls(
             parallelism=1 if parallelism is None else parallelism,
             completions=completions,
@@ -53,10 +55,7 @@ class Rules:
             on_failure=spec["template"]["spec"].get("restartPolicy") == "OnFailure",
             failure_rules=(spec.get("podFailurePolicy") or {}).get("rules") or (),
             success_rules=(spec.get("successPolicy") or {}).get("rules") or (),
-            only_replace_failed=spec.get(
-                "podReplacementPolicy", "Failed" if "podFailurePolicy" in spec else ""
-            )
-            == "Failed",
+            only_replace_failed=replacement == "Failed",
         )
 
     def is_valid(self, index: int | None) -> bool:
@@ -237,7 +236,7 @@ class Tally:
             failures = [] if end.succeeded else [*failures, end.at]
         if not failures:
             return 0.0
-        delay = min(FIRST_BACKOFF * 2 ** min(len(failures) - 1, 16), LONGEST_BACKOFF)
+        delay = min(FIRST_BACKOFF * 2.0 ** min(len(failures) - 1, 16), LONGEST_BACKOFF)
         return max(failures) + delay * scale
 
 
@@ -289,7 +288,7 @@ def _index_verdict(tally: Tally) -> Verdict | None:
 def _too_many_restarts(rules: Rules, pods: Iterable[Pod]) -> bool:
     if not rules.on_failure:
         return False
-    restarts = sum(
+    restarts: int = sum(
         each.get("restartCount", 0)
         for pod in pods
         if not is_terminal(pod)
@@ -382,7 +381,7 @@ def pod_for(job: Mapping[str, Any], index: int | None, failures: int | None) -> 
     prefix = f"{meta['name']}-"
     if index is not None:
         labels[INDEX] = annotations[INDEX] = str(index)
-        prefix = f"{meta['name'][: 57 - len(str(index))]}-{index}-"
+        prefix = f"{meta['name'][: 56 - len(str(index))]}-{index}-"
         spec["hostname"] = f"{meta['name']}-{index}"
         spec["containers"] = [_with_index(each) for each in spec["containers"]]
     if failures is not None:

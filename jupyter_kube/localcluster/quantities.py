@@ -37,7 +37,7 @@ def parse(text: str | int | float) -> Fraction:
         raise ValueError(msg)
     number, suffix = Fraction(match["number"]), match["suffix"] or ""
     if suffix in _BINARY:
-        return number * 2 ** _BINARY[suffix]
+        return number * Fraction(2) ** _BINARY[suffix]
     if suffix in _DECIMAL:
         return number * Fraction(10) ** _DECIMAL[suffix]
     return number * Fraction(10) ** int(suffix[1:])

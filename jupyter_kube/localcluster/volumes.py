@@ -77,7 +77,7 @@ class Volumes:
                 msg = f'persistentvolumeclaim "{claim["claimName"]}" is not bound'
                 raise MissingReference(msg)
             return bound
-        folder = self._folder / volume["name"]
+        folder: Path = self._folder / volume["name"]
         folder.mkdir(parents=True, exist_ok=True)
         self._fill(folder, volume)
         return folder
