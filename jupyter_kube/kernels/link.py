@@ -2,8 +2,8 @@
 
 Both ends hold a :class:`Link` for as long as the session lives, and carry it over one connection
 after the other. What was not acknowledged when a connection broke is sent again on the next one:
-each stream's bytes arrive exactly once and in order. Before that, a :class:`Dialer` and a
-:class:`Listener` prove to each other that they hold the kernel's key.
+each stream's bytes arrive exactly once and in order. Before that, the two ends prove themselves to
+each other (handshake.py).
 
 The bytes are specified in docs/developers/link.md. This module travels into pods: standard
 library only.
@@ -15,9 +15,11 @@ import hmac
 import json
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from struct import Struct
 from typing import Any, NamedTuple
+
+from .handshake import Keys, LinkError
 
 MAX_PAYLOAD = 256 * 1024
 """Bytes one frame may carry."""
@@ -38,10 +40,6 @@ _COUNT = Struct("!Q")
 _TAG = 16
 
 _ACK, _OPEN, _DATA, _CLOSE, _CREDIT, _CONTROL = range(6)
-
-
-class LinkError(Exception):
-    """The peer's bytes are not the protocol's, or not the peer's: end the connection."""
 
 
 class Opened(NamedTuple):
@@ -71,122 +69,6 @@ class Control(NamedTuple):
 
 
 Event = Opened | Data | Closed | Control
-
-
-class Keys(NamedTuple):
-    """What one connection's frames are authenticated with, by direction."""
-
-    send: bytes
-    receive: bytes
-
-
-# --- the handshake -------------------------------------------------------------------------------
-
-_MAGIC = b"jk-link1"
-_PROOF = 32
-_HELLO = Struct("!16s?Q")  # session, whether it was connected before, frames received
-_ANSWER = Struct("!BQ")  # one of the four below, frames received
-
-RESUMED, NEW, LOST, REPLACED = range(4)
-"""How a listener answers: goes on; begins; does not know the session; serves another one."""
-
-
-class _Handshake:
-    """Messages of fixed size, each (but the first) proven over all that was said before."""
-
-    need: int
-    """Bytes of the next message from the peer; 0 when done."""
-    keys: Keys
-    status: int
-    """How the listening end decided."""
-    peer_received: int
-    """Frames the peer has received in the session."""
-
-    def __init__(self, key: bytes) -> None:
-        self._key = hmac.digest(key, b"jupyter-kube link 1", "sha256")
-        self._said = b""
-
-    def _say(self, message: bytes) -> bytes:
-        proven = message + hmac.digest(self._key, self._said + message, "sha256")
-        self._said += proven
-        return proven
-
-    def _hear(self, data: bytes) -> bytes:
-        message, proof = data[:-_PROOF], data[-_PROOF:]
-        expected = hmac.digest(self._key, self._said + message, "sha256")
-        if not hmac.compare_digest(proof, expected):
-            raise LinkError("the other end does not hold this kernel's key")
-        self._said += data
-        return message
-
-    def _direction(self, name: bytes) -> bytes:
-        return hmac.digest(self._key, name + self._said, "sha256")
-
-
-class Dialer(_Handshake):
-    """The dialing end's half: :meth:`begin`, then :meth:`take` until ``need`` is 0."""
-
-    def __init__(self, key: bytes, *, session: bytes, resuming: bool, received: int) -> None:
-        super().__init__(key)
-        self._hello = _HELLO.pack(session, resuming, received)
-        self.need = 32 + _PROOF
-
-    def begin(self) -> bytes:
-        """Return the first message."""
-        self._said = _MAGIC + os.urandom(32)
-        return self._said
-
-    def take(self, data: bytes) -> bytes:
-        """Judge the peer's next message, of ``need`` bytes, and return the answer to it."""
-        message = self._hear(data)
-        if self.need == 32 + _PROOF:
-            self.keys = Keys(self._direction(b"to pod"), self._direction(b"to server"))
-            self.need = _ANSWER.size + _PROOF
-            return self._say(self._hello)
-        self.status, self.peer_received = _ANSWER.unpack(message)
-        self.need = 0
-        return b""
-
-
-class Listener(_Handshake):
-    """The listening end's half.
-
-    Parameters
-    ----------
-    key
-        The kernel's key.
-    decide
-        Called with session, resuming and received of a peer that has proven itself; returns the
-        status to answer with and the frames received in that session.
-
-    """
-
-    def __init__(self, key: bytes, decide: Callable[[bytes, bool, int], tuple[int, int]]) -> None:
-        super().__init__(key)
-        self._decide = decide
-        self.need = len(_MAGIC) + 32
-
-    def begin(self) -> bytes:
-        """Return nothing: the dialing end speaks first."""
-        return b""
-
-    def take(self, data: bytes) -> bytes:
-        """Judge the peer's next message, of ``need`` bytes, and return the answer to it."""
-        if not self._said:
-            if not data.startswith(_MAGIC):
-                raise LinkError("not a link, or one of another version")
-            self._said = data
-            self.need = _HELLO.size + _PROOF
-            answer = self._say(os.urandom(32))
-            self.keys = Keys(self._direction(b"to server"), self._direction(b"to pod"))
-            return answer
-        session, resuming, self.peer_received = _HELLO.unpack(self._hear(data))
-        self.need = 0
-        self.status, received = self._decide(session, resuming, self.peer_received)
-        return self._say(_ANSWER.pack(self.status, received))
-
-
-# --- the session ---------------------------------------------------------------------------------
 
 
 class _Frame(NamedTuple):
@@ -524,6 +406,7 @@ class Link:
             message = None
         if not isinstance(message, dict):
             raise LinkError("a control message is not a JSON object")
+        self._unconfirmed += _ACK_EVERY  # its sender may wait to be heard
         return Control(message)
 
 

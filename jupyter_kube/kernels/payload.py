@@ -24,7 +24,7 @@ DEFAULT_PORT = 8888
 _LONGEST = 120_000
 """Characters of the variable: Linux refuses one of 131,072 or more."""
 
-_TRAVELLERS = ("launcher", "supervisor", "cgroup", "link", "splice")
+_TRAVELLERS = ("launcher", "supervisor", "gate", "image", "cgroup", "splice", "link", "handshake")
 
 BOOT = f"""\
 import os, sys

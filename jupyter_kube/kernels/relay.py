@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import KubeError
-from .link import LOST, REPLACED, Dialer, Link, LinkError
+from .handshake import LOST, REPLACED, Dialer, LinkError
+from .link import Link
 from .splice import CHANNELS, Connection, Pipe, Splice, StreamConnection, shake
 
 __all__ = ["Connection", "Dial", "LauncherError", "Relay", "tcp_connection"]

@@ -12,7 +12,8 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from .link import Closed, Control, Data, Dialer, Event, Link, LinkError, Listener, Opened
+from .handshake import Dialer, LinkError, Listener
+from .link import Closed, Control, Data, Event, Link, Opened
 
 log = logging.getLogger(__name__)
 

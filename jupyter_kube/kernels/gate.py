@@ -1,0 +1,169 @@
+"""The pod's one open port: who may speak to the kernel, and over which connection.
+
+Anybody in the cluster may connect; only who proves to hold the kernel's key gets further. This
+module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .handshake import LOST, NEW, REPLACED, RESUMED, LinkError, Listener
+from .link import Link
+from .splice import Pipe, Splice, StreamConnection, shake
+
+log = logging.getLogger("jupyter-kube")
+
+HANDSHAKE = 5.0
+"""Seconds a stranger has to prove itself."""
+STRANGERS = 16
+"""Connections at a time that have not proven themselves; one more sends the oldest away."""
+
+_READ_AHEAD = 256 * 1024  # bytes kept of a connection nobody reads, about
+
+
+class Gate:
+    """Serve the one server this kernel belongs to.
+
+    Parameters
+    ----------
+    key
+        The kernel's key.
+    greeting
+        Returns what a server is told first when it begins a session.
+    on_control, on_open
+        As in :class:`Splice`.
+
+    """
+
+    def __init__(
+        self,
+        key: bytes,
+        *,
+        greeting: Callable[[], dict[str, Any]],
+        on_control: Callable[[dict[str, Any]], None],
+        on_open: Callable[[Pipe], None],
+    ) -> None:
+        self._key, self._greeting = key, greeting
+        self._on_control, self._on_open = on_control, on_open
+        self._splice: Splice | None = None
+        self._met = asyncio.Event()  # set by the first session
+        self._strangers: list[StreamConnection] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def listen(self, port: int) -> None:
+        """Open the port.
+
+        Raises
+        ------
+        OSError
+            If it is taken.
+
+        """
+        sock = listening_socket(port)
+        self._server = await asyncio.start_server(self._accept, sock=sock, limit=_READ_AHEAD)
+
+    def close(self) -> None:
+        """Close the port and hang up."""
+        self._server.close()
+        if self._splice is not None:
+            self._splice.close()
+        for stranger in self._strangers:
+            stranger.close()
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Send a message to the server, now or when it is back; to nobody if there was none."""
+        if self._splice is not None:
+            self._splice.control(message)
+
+    async def heard(self) -> None:
+        """Wait until a server has everything it was told; forever if none ever comes."""
+        await self._met.wait()
+        if self._splice is not None:
+            await self._splice.settled()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peer = writer.get_extra_info("peername")
+        serve = self._serve(StreamConnection(reader, writer), peer)
+        task = asyncio.get_running_loop().create_task(serve)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, connection: StreamConnection, peer: object) -> None:
+        """Serve one connection: the server's, once it has proven itself."""
+        try:
+            handshake, rest = await self._admit(connection)
+            splice = self._splice
+            if splice is not None and handshake.status in {NEW, RESUMED}:
+                splice.link.connection_made(handshake.keys, handshake.peer_received)
+                log.info("linked with %s", peer)
+                log.info("link lost: %s", await splice.carry(connection, rest))
+        except (OSError, EOFError, LinkError) as error:
+            log.info("turned away %s: %s", peer, error)
+        except Exception:
+            log.exception("a connection failed in an unexpected way")
+        finally:
+            connection.close()
+
+    async def _admit(self, connection: StreamConnection) -> tuple[Listener, bytes]:
+        """Let a stranger prove itself; few at a time, each for a short while."""
+        if len(self._strangers) >= STRANGERS:
+            self._strangers.pop(0).close()
+        self._strangers.append(connection)
+        handshake = Listener(self._key, self._decide)
+        try:
+            async with asyncio.timeout(HANDSHAKE):
+                rest = await shake(connection, handshake)
+        finally:
+            if connection in self._strangers:
+                self._strangers.remove(connection)
+        return handshake, rest
+
+    def _decide(self, session: bytes, resuming: bool, received: int) -> tuple[int, int]:
+        """Answer a server that has proven itself: its own session goes on, a new one replaces."""
+        splice = self._splice
+        if splice is not None and splice.link.session == session:
+            if not splice.link.can_resume(received):
+                raise LinkError("an outdated connection")
+            splice.cut()
+            return RESUMED, splice.link.received
+        if resuming:
+            return (LOST if splice is None else REPLACED), 0
+        if splice is not None:
+            splice.close()
+        self._splice = Splice(Link(session), on_control=self._on_control, on_open=self._on_open)
+        self._splice.control(self._greeting())
+        self._met.set()
+        return NEW, 0
+
+
+def listening_socket(port: int) -> socket.socket:
+    """Listen on all the pod's addresses, or on its loopback address where it has just that."""
+    own = os.environ.get("POD_IP", "")
+    if own.startswith("127."):
+        return _listen(socket.AF_INET, own, port)
+    try:
+        return _listen(socket.AF_INET6, "::", port)
+    except OSError:  # no IPv6 here
+        return _listen(socket.AF_INET, "0.0.0.0", port)
+
+
+def _listen(family: int, address: str, port: int) -> socket.socket:
+    # With the protocol named: else asyncio leaves Nagle's delay on for what is accepted, 40 ms a
+    # cell.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        sock.bind((address, port))
+        sock.listen()
+    except OSError:
+        sock.close()
+        raise
+    return sock
