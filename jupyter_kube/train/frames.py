@@ -1,0 +1,157 @@
+"""Frames: what workers tell the notebook, as marked lines in their pods' logs.
+
+A frame is one line: the mark, a message authentication code over the rest, and JSON. It needs no
+network path, storage or right beyond reading logs. Only supervisors know the key, so nothing that
+a cell prints can pass for a frame. This module also travels into pods: standard library only.
+
+==========  =====================================================================================
+kind        data
+==========  =====================================================================================
+state       ``phase`` (joining, waiting, running, done, restarting) and ``text``, a sentence for
+            people; ``missing``: ranks waited for; ``world_size``; ``cause`` of a restart
+report      ``step`` (or none) and ``metrics``, name to number, text or truth value
+exception   ``type``, ``message``, ``traceback`` (text), ``pod``
+result      ``missing``: name to the reason why its value cannot come back; ``sizes``: bytes by
+            name; the values are in ``Frame.blob``
+part        ``part`` and ``of``: a result is arriving
+end         ``ok``; ``text``: why not; ``cause``: the rank that was the first to fail
+==========  =====================================================================================
+
+A line that ends with a carriage return is progress: the rank's next line takes its place.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MARK = "\x1ekube1 "
+LONGEST = 8192
+"""Bytes of a frame's JSON: container runtimes cut lines at 16 KiB."""
+LARGEST_RESULT = 4 * 1024 * 1024
+"""Bytes of a result, compressed."""
+
+_PART = 5900  # bytes of a result in one frame: in base64 below LONGEST, with room for the rest
+_MAC = 32
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One message of one worker."""
+
+    kind: str
+    rank: int
+    generation: int
+    data: Mapping[str, Any]
+    blob: bytes = b""
+    """A result's values: a compressed pickle, to be opened in the notebook's kernel only."""
+
+
+def encode(
+    kind: str, data: Mapping[str, Any], key: bytes, *, rank: int, generation: int = 0
+) -> bytes:
+    """Build a frame's line, its end included.
+
+    Raises
+    ------
+    ValueError
+        If the data are longer than :data:`LONGEST` or no JSON.
+
+    """
+    body = json.dumps(
+        {"k": kind, "r": rank, "g": generation, "d": dict(data)},
+        separators=(",", ":"),
+        allow_nan=False,
+    )
+    if len(body) > LONGEST:
+        msg = f"a frame holds {LONGEST} bytes, this {kind} has {len(body)}"
+        raise ValueError(msg)
+    return f"{MARK}{_mac(body, key)} {body}\n".encode()
+
+
+def encode_result(
+    blob: bytes, data: Mapping[str, Any], key: bytes, *, rank: int, generation: int = 0
+) -> Iterator[bytes]:
+    """Build the lines that carry a result.
+
+    Raises
+    ------
+    ValueError
+        If it is larger than :data:`LARGEST_RESULT`.
+
+    """
+    if len(blob) > LARGEST_RESULT:
+        msg = f"a result of {len(blob)} bytes, compressed, is above {LARGEST_RESULT}"
+        raise ValueError(msg)
+    parts = [blob[at : at + _PART] for at in range(0, len(blob), _PART)] or [b""]
+    about = {**data, "sha256": hashlib.sha256(blob).hexdigest()}
+    yield encode("about", about, key, rank=rank, generation=generation)
+    for number, part in enumerate(parts):
+        chunk = {"part": number, "of": len(parts), "b": base64.b64encode(part).decode()}
+        yield encode("part", chunk, key, rank=rank, generation=generation)
+
+
+class Parser:
+    """Tell frames from plain lines, for the logs of all workers of one job."""
+
+    def __init__(self, key: bytes) -> None:
+        self._key = key
+        self._results: dict[int, _Result] = {}
+
+    def feed(self, line: str) -> Frame | str:
+        """Take one line, without its end: return the frame in it, or the line itself."""
+        frame = self._decode(line)
+        if frame is None:
+            return line
+        if frame.kind == "about":
+            self._results[frame.rank] = _Result(frame)
+            return Frame("part", frame.rank, frame.generation, {"part": 0, "of": 1})
+        if frame.kind == "part":
+            return self._add(frame)
+        return frame
+
+    def _decode(self, line: str) -> Frame | None:
+        if not line.startswith(MARK):
+            return None
+        mac, space, body = line[len(MARK) :].partition(" ")
+        if not space or not hmac.compare_digest(mac.encode(), _mac(body, self._key).encode()):
+            return None
+        raw = json.loads(body)
+        return Frame(raw["k"], raw["r"], raw["g"], raw["d"])
+
+    def _add(self, frame: Frame) -> Frame:
+        number, of = frame.data["part"], frame.data["of"]
+        result = self._results.get(frame.rank)
+        if result is not None and result.add(frame):
+            del self._results[frame.rank]
+            about = {k: v for k, v in result.about.data.items() if k != "sha256"}
+            return Frame("result", frame.rank, frame.generation, about, b"".join(result.parts))
+        return Frame("part", frame.rank, frame.generation, {"part": number + 1, "of": of})
+
+
+class _Result:
+    """A result on its way."""
+
+    def __init__(self, about: Frame) -> None:
+        self.about = about
+        self.parts: list[bytes] = []
+
+    def add(self, frame: Frame) -> bool:
+        """Add a part if it is the next one; say whether all is there and whole."""
+        data = frame.data
+        if frame.generation != self.about.generation or data["part"] != len(self.parts):
+            return False
+        self.parts.append(base64.b64decode(data["b"]))
+        if len(self.parts) < data["of"]:
+            return False
+        whole = hashlib.sha256(b"".join(self.parts)).hexdigest()
+        return bool(whole == self.about.data["sha256"])
+
+
+def _mac(body: str, key: bytes) -> str:
+    return hmac.new(key, body.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()[:_MAC]
