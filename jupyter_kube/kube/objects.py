@@ -1,0 +1,275 @@
+"""Kinds of objects, and the verbs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import KubeError, NotFound
+from .client import Json, KubeClient
+
+FIELD_MANAGER = "jupyter-kube"
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One kind of object and where the API serves it."""
+
+    group_version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Build the URL path; every part is percent-encoded."""
+        root = "/api/" if "/" not in self.group_version else "/apis/"
+        path = root + self.group_version
+        if self.namespaced and namespace:
+            path += f"/namespaces/{quote(namespace, safe='')}"
+        for part in (self.plural, name):
+            path += f"/{quote(part, safe='')}" if part else ""
+        return path + (f"/{subresource}" if subresource else "")
+
+
+PODS = Resource("v1", "pods", "Pod")
+SECRETS = Resource("v1", "secrets", "Secret")
+SERVICES = Resource("v1", "services", "Service")
+EVENTS = Resource("v1", "events", "Event")
+CONFIGMAPS = Resource("v1", "configmaps", "ConfigMap")
+SERVICE_ACCOUNTS = Resource("v1", "serviceaccounts", "ServiceAccount")
+QUOTAS = Resource("v1", "resourcequotas", "ResourceQuota")
+PVCS = Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+NAMESPACES = Resource("v1", "namespaces", "Namespace", namespaced=False)
+NODES = Resource("v1", "nodes", "Node", namespaced=False)
+JOBS = Resource("batch/v1", "jobs", "Job")
+ROLES = Resource("rbac.authorization.k8s.io/v1", "roles", "Role")
+ROLE_BINDINGS = Resource("rbac.authorization.k8s.io/v1", "rolebindings", "RoleBinding")
+ACCESS_REVIEWS = Resource(
+    "authorization.k8s.io/v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview", False
+)
+
+_KNOWN = {
+    (r.group_version, r.kind): r
+    for r in (
+        PODS, SECRETS, SERVICES, EVENTS, CONFIGMAPS, SERVICE_ACCOUNTS, QUOTAS, PVCS, NAMESPACES,
+        NODES, JOBS, ROLES, ROLE_BINDINGS, ACCESS_REVIEWS,
+    )
+}  # fmt: skip
+
+
+def by_kind(api_version: str, kind: str) -> Resource:
+    """Return a resource we know by its manifest's two words.
+
+    Raises
+    ------
+    KeyError
+        If it is none of ours; then use :func:`discover`.
+
+    """
+    return _KNOWN[(api_version, kind)]
+
+
+async def discover(client: KubeClient, api_version: str, kind: str) -> Resource:
+    """Find any kind the cluster serves, custom ones included.
+
+    Raises
+    ------
+    NotFound
+        If the cluster does not serve it.
+
+    """
+    if (api_version, kind) in _KNOWN:
+        return _KNOWN[(api_version, kind)]
+    root = "/api/" if "/" not in api_version else "/apis/"
+    served = await client.request("GET", root + api_version, what=f"find {kind}")
+    for entry in served.get("resources", ()):
+        if entry["kind"] == kind and "/" not in entry["name"]:
+            return Resource(api_version, entry["name"], kind, entry["namespaced"])
+    raise NotFound(f"the cluster has no {kind}", f"{api_version} does not serve it")
+
+
+async def create(
+    client: KubeClient,
+    resource: Resource,
+    body: Mapping[str, Any],
+    *,
+    namespace: str | None = None,
+    dry_run: bool = False,
+    timeout: float | None = None,
+) -> Json:
+    """Create an object and return it as the API stored it.
+
+    Raises
+    ------
+    Conflict
+        If the name is taken.
+
+    """
+    manifest = {"apiVersion": resource.group_version, "kind": resource.kind, **body}
+    name = manifest.get("metadata", {}).get("name", "")
+    return await client.request(
+        "POST",
+        resource.path(_space(client, resource, namespace)),
+        query={"dryRun": "All"} if dry_run else None,
+        body=manifest,
+        timeout=timeout,
+        what=f"create {resource.kind} {name}",
+    )
+
+
+async def get(
+    client: KubeClient, resource: Resource, name: str, *, namespace: str | None = None
+) -> Json:
+    """Return one object."""
+    path = resource.path(_space(client, resource, namespace), name)
+    return await client.request("GET", path, what=f"read {resource.kind} {name}")
+
+
+async def list_(
+    client: KubeClient,
+    resource: Resource,
+    *,
+    namespace: str | None = None,
+    labels: str = "",
+    fields: str = "",
+    limit: int | None = None,
+) -> Json:
+    """Return the List object: ``items``, and ``metadata.resourceVersion`` to watch from."""
+    query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit or "")}
+    found = await client.request(
+        "GET",
+        resource.path(_space(client, resource, namespace)),
+        query={key: value for key, value in query.items() if value},
+        what=f"list {resource.plural}",
+    )
+    found["items"] = found.get("items") or []
+    return found
+
+
+async def patch(
+    client: KubeClient,
+    resource: Resource,
+    name: str,
+    body: Mapping[str, Any],
+    *,
+    namespace: str | None = None,
+    subresource: str = "",
+) -> Json:
+    """Change an object by a JSON merge patch and return it."""
+    return await client.request(
+        "PATCH",
+        resource.path(_space(client, resource, namespace), name, subresource),
+        body=body,
+        content_type="application/merge-patch+json",
+        what=f"change {resource.kind} {name}",
+    )
+
+
+async def apply(
+    client: KubeClient,
+    resource: Resource,
+    body: Mapping[str, Any],
+    *,
+    namespace: str | None = None,
+    force: bool = False,
+) -> Json:
+    """Create or change an object by server-side apply and return it."""
+    manifest = {"apiVersion": resource.group_version, "kind": resource.kind, **body}
+    name = manifest["metadata"]["name"]
+    return await client.request(
+        "PATCH",
+        resource.path(_space(client, resource, namespace), name),
+        query={"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"},
+        body=manifest,
+        content_type="application/apply-patch+yaml",
+        what=f"apply {resource.kind} {name}",
+    )
+
+
+async def delete(
+    client: KubeClient,
+    resource: Resource,
+    name: str,
+    *,
+    namespace: str | None = None,
+    grace: int | None = None,
+    propagation: str = "Background",
+    uid: str | None = None,
+) -> bool:
+    """Delete an object; False if it was gone already.
+
+    Parameters
+    ----------
+    grace
+        Seconds a pod's processes get to end; None leaves it to the pod.
+    uid
+        Delete only this very object, not another of the same name.
+
+    """
+    body: Json = {"propagationPolicy": propagation}
+    if grace is not None:
+        body["gracePeriodSeconds"] = grace
+    if uid is not None:
+        body["preconditions"] = {"uid": uid}
+    path = resource.path(_space(client, resource, namespace), name)
+    try:
+        await client.request("DELETE", path, body=body, what=f"delete {resource.kind} {name}")
+    except NotFound:
+        return False
+    return True
+
+
+async def delete_all(
+    client: KubeClient, resource: Resource, labels: str, *, namespace: str | None = None
+) -> list[str]:
+    """Delete what a label selector selects; returns the names."""
+    found = await list_(client, resource, namespace=namespace, labels=labels)
+    names = [item["metadata"]["name"] for item in found["items"]]
+    for name in names:
+        await delete(client, resource, name, namespace=namespace)
+    return names
+
+
+def owner_reference(
+    obj: Mapping[str, Any], *, controller: bool = False, block: bool = True
+) -> Json:
+    """Build the reference that makes a new object go when ``obj`` goes."""
+    return {
+        "apiVersion": obj["apiVersion"],
+        "kind": obj["kind"],
+        "name": obj["metadata"]["name"],
+        "uid": obj["metadata"]["uid"],
+        "controller": controller,
+        "blockOwnerDeletion": block,
+    }
+
+
+async def allowed(
+    client: KubeClient,
+    verb: str,
+    resource: Resource,
+    *,
+    subresource: str = "",
+    namespace: str | None = None,
+) -> bool:
+    """Ask the API whether we may do something."""
+    group, _, _ = resource.group_version.rpartition("/")
+    attributes = {
+        "verb": verb,
+        "group": group,
+        "resource": resource.plural,
+        "subresource": subresource,
+        "namespace": _space(client, resource, namespace),
+    }
+    review = await create(client, ACCESS_REVIEWS, {"spec": {"resourceAttributes": attributes}})
+    return bool(review["status"].get("allowed"))
+
+
+def _space(client: KubeClient, resource: Resource, namespace: str | None) -> str:
+    if not resource.namespaced:
+        return ""
+    if namespace == "":
+        raise KubeError(f"a namespace is needed for {resource.plural}")
+    return namespace or client.namespace
