@@ -163,6 +163,7 @@ class KubeClient:
                         proxy=self._credentials.proxy,
                         max_msg_size=0,
                         compress=0,
+                        timeout=aiohttp.ClientWSTimeout(ws_close=0.5),
                     )
             except aiohttp.WSServerHandshakeError as error:
                 if error.status == 401 and not rejected:

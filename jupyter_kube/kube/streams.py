@@ -1,0 +1,135 @@
+"""Byte streams into pods over the API's websockets: port-forward and exec."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import ClusterUnavailable
+from .client import KubeClient
+from .objects import PODS
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_PROTOCOL = "v4.channel.k8s.io"
+_DATA, _ERROR = 0, 1
+_STDIN, _STDOUT, _STDERR, _STATUS = 0, 1, 2, 3
+_PIECE = 128 * 1024
+
+
+class PortForward:
+    """One connection to a port in a pod: ``read``, ``write``, ``drain``, ``close``."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, what: str) -> None:
+        self._socket, self._what = socket, what
+        self._greeted = {_DATA: False, _ERROR: False}
+        self._waiting: list[bytes] = []
+        self._closing: asyncio.Task[object] | None = None
+
+    async def read(self) -> bytes:
+        """Return the next bytes; ``b""`` at the end.
+
+        Raises
+        ------
+        ClusterUnavailable
+            With the API's words, if nobody listens in the pod or the stream broke.
+
+        """
+        import aiohttp
+
+        while True:
+            message = await self._socket.receive()
+            if message.type != aiohttp.WSMsgType.BINARY:
+                return b""
+            channel, data = message.data[0], message.data[1:]
+            if not self._greeted.get(channel, True):
+                self._greeted[channel] = True  # each channel's first message repeats the port
+                data = data[2:]
+            if channel == _ERROR and data:
+                raise ClusterUnavailable(
+                    f"cannot reach {self._what}", data.decode(errors="replace").strip()[:256]
+                )
+            if channel == _DATA and data:
+                return bytes(data)
+
+    def write(self, data: bytes) -> None:
+        """Queue bytes; they go out at :meth:`drain`."""
+        self._waiting.append(data)
+
+    async def drain(self) -> None:
+        """Send what is queued, as fast as the other end takes it.
+
+        Raises
+        ------
+        ConnectionError
+            If the stream has ended.
+
+        """
+        waiting, self._waiting = b"".join(self._waiting), []
+        for start in range(0, len(waiting), _PIECE):
+            await self._socket.send_bytes(b"\0" + waiting[start : start + _PIECE])
+
+    def close(self) -> None:
+        """End the connection, without waiting for the other end."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._socket.close())
+
+
+async def port_forward(
+    client: KubeClient, pod: str, port: int, *, namespace: str | None = None
+) -> PortForward:
+    """Connect to a TCP port inside a pod through the API server.
+
+    Raises
+    ------
+    ClusterError
+        If the API refuses, for example while the pod does not run.
+
+    """
+    path = PODS.path(namespace or client.namespace, pod, "portforward")
+    socket = await client.websocket(path, query={"ports": str(port)}, protocols=(_PROTOCOL,))
+    return PortForward(socket, f"port {port} of pod {pod}")
+
+
+async def exec_(
+    client: KubeClient,
+    pod: str,
+    argv: Sequence[str],
+    *,
+    container: str | None = None,
+    namespace: str | None = None,
+) -> tuple[int, bytes, bytes]:
+    """Run a command in a container; returns its exit code, stdout and stderr."""
+    from yarl import URL
+
+    path = PODS.path(namespace or client.namespace, pod, "exec")
+    pairs = [("command", part) for part in argv]
+    pairs += [("stdout", "true"), ("stderr", "true")]
+    if container:
+        pairs.append(("container", container))
+    query = URL.build(query=pairs).raw_query_string
+    socket = await client.websocket(f"{path}?{query}", query={}, protocols=(_PROTOCOL,))
+    output = {_STDOUT: b"", _STDERR: b"", _STATUS: b""}
+    try:
+        async for message in socket:
+            channel = message.data[0]
+            if channel in output:
+                output[channel] += message.data[1:]
+    finally:
+        await socket.close()
+    return _exit_code(output[_STATUS]), output[_STDOUT], output[_STDERR]
+
+
+def _exit_code(status: bytes) -> int:
+    """Read the exit code from the Status object that ends an exec."""
+    if not status:
+        return -1
+    decoded = json.loads(status)
+    if decoded.get("status") == "Success":
+        return 0
+    causes = (decoded.get("details") or {}).get("causes") or []
+    codes = [int(c["message"]) for c in causes if c.get("reason") == "ExitCode"]
+    return codes[0] if codes else -1
