@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from tests.cluster.errors import ClusterFailed
 from tests.cluster.layout import (
     CACHE,
     CONTEXT,
+    DEVICE_PLUGINS,
     FIRST_SERVICE,
     FRAMEWORKS,
     HOST,
@@ -68,6 +71,25 @@ class Cluster:
         """Create or change `objects`."""
         manifest = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
         self.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(manifest))
+
+    @contextmanager
+    def namespace(self, prefix: str = "test") -> Iterator[str]:
+        """Make a namespace under Pod Security *restricted*; delete it and all in it at the end."""
+        name = f"{prefix}-{secrets.token_hex(3)}"
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        metadata = {"name": name, "labels": labels}
+        self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        try:
+            # Pods are refused until their account is there.
+            wait = ["--for=create", "--timeout=30s"]
+            self.kubectl("wait", "-n", name, "serviceaccount/default", *wait)
+            yield name
+        finally:
+            # Jobs first, else they replace their pods; programs that ignore SIGTERM cost a second.
+            self.kubectl("delete", "jobs", "--all", "-n", name, "--cascade=orphan")
+            self.kubectl("delete", "pods", "--all", "-n", name, "--grace-period=1")
+            self.kubectl("delete", "namespace", name)
+            self.kubectl("delete", "pv", f"{CLAIM}-{name}", "--ignore-not-found")
 
     def offer_frameworks(self, namespace: str) -> None:
         """Make the frameworks' claim in `namespace`: a claim serves its own namespace only."""
@@ -131,12 +153,12 @@ def up(*, gpus: int = 4) -> Cluster:
     with locked():
         state = State.load()
         if state is None or not state.complete or state.dead:
-            remains.clean(_proxy())
+            remains.clean()
             try:
                 state = _start(gpus)
             except BaseException:
                 _keep_logs()
-                remains.clean(_proxy())
+                remains.clean()
                 raise
         return _offer(state, images.load())
 
@@ -153,7 +175,7 @@ def down() -> None:
     _require_root()
     with locked():
         if remains.leftovers():
-            remains.clean(_proxy())
+            remains.clean()
         if left := remains.leftovers():
             raise ClusterFailed("The test cluster left behind:\n" + "\n".join(left))
 
@@ -240,9 +262,11 @@ class _Starter:
 
         proxy = self._kubeconfig("proxy", "/CN=system:kube-proxy")
         (STATE / "proxy.json").write_text(components.proxy_config(proxy))
-        self._run("proxy", components.proxy(_proxy()))
+        self._run("proxy", components.proxy(self.kubernetes / "kube-proxy"))
         (STATE / "Corefile").write_text(components.coredns_config(KUBECONFIG))
         self._run("coredns", components.coredns(build.module("coredns") / "coredns"))
+        # Earlier, the kubelet would empty the folder under the plugin's feet.
+        self._wait("kubelet", _device_plugins_welcome)
         plugin = build.module("gpu-plugin") / "gpu-plugin"
         self._run("gpu-plugin", components.gpu_plugin(plugin, self.state.gpus))
 
@@ -296,6 +320,12 @@ class _Starter:
                 return
 
 
+def _device_plugins_welcome() -> None:
+    socket = DEVICE_PLUGINS / "kubelet.sock"
+    if not socket.exists():
+        raise ClusterFailed(f"{socket} is not there")
+
+
 def _last_lines(name: str, count: int = 15) -> str:
     log = LOGS / f"{name}.log"
     lines = log.read_text(errors="replace").splitlines()[-count:]
@@ -307,10 +337,6 @@ def _keep_logs() -> None:
     shutil.rmtree(FAILED_LOGS, ignore_errors=True)
     if LOGS.exists():
         shutil.move(LOGS, FAILED_LOGS)
-
-
-def _proxy() -> Path:
-    return build.module("kubernetes") / "kube-proxy"
 
 
 def _require_root() -> None:

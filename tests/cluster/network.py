@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
@@ -80,17 +81,35 @@ def results() -> list[Path]:
 
 
 def chains() -> list[str]:
-    """Return the iptables chains that Kubernetes has made here, as ``table/chain``."""
-    found = []
-    for program in ("iptables-save", "ip6tables-save"):
-        table = ""
-        saved = subprocess.run([program], check=False, capture_output=True, text=True).stdout
-        for line in saved.splitlines():
-            if line.startswith("*"):
-                table = line[1:]
-            elif line.startswith(":KUBE-"):
-                found.append(f"{program.removesuffix('-save')} {table}/{line[1:].split()[0]}")
-    return found
+    """Return the iptables chains that Kubernetes has made here, one line each."""
+    return [
+        f"{family}: {line}"
+        for family in _FAMILIES
+        for line in _saved(family)
+        if line.startswith(":KUBE-")
+    ]
+
+
+def remove_chains() -> None:
+    """Remove Kubernetes's chains and the rules that lead to them, all at once.
+
+    ``kube-proxy --cleanup`` leaves its firewall chain behind.
+    """
+    for family in _FAMILIES:
+        saved = _saved(family)
+        kept = [line for line in saved if not _OF_KUBERNETES.search(line)]
+        if kept != saved:
+            text = "".join(f"{line}\n" for line in kept)
+            subprocess.run([f"{family}-restore"], input=text, text=True, check=True)
+
+
+_FAMILIES = ("iptables", "ip6tables")
+_OF_KUBERNETES = re.compile(r"(^:|^-A |-j )KUBE-")
+
+
+def _saved(family: str) -> list[str]:
+    result = subprocess.run([f"{family}-save"], check=True, capture_output=True, text=True)
+    return result.stdout.splitlines()
 
 
 def _ip(*arguments: str) -> None:

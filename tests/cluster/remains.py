@@ -11,6 +11,7 @@ from pathlib import Path
 from tests.cluster import build, network
 from tests.cluster.layout import (
     CACHE,
+    CNI_RESULTS,
     CONTAINER_LINKS,
     CONTAINERD_ROOT,
     CONTAINERD_SOCKET,
@@ -32,7 +33,7 @@ def leftovers() -> list[str]:
         *(f"process {process.pid}: {_command(process.pid)}" for process in _processes()),
         *(f"mount {path}" for path in _mounts()),
         *(f"interface {name}" for name in network.interfaces()),
-        *(f"iptables chain {name}" for name in network.chains()),
+        *(f"rules {line}" for line in network.chains()),
         *(f"address lease {path}" for path in network.results()),
         *(f"cgroup {path}" for path in _cgroups()),
         *(f"log link {path}" for path in _log_links()),
@@ -40,24 +41,24 @@ def leftovers() -> list[str]:
     ]
 
 
-def clean(proxy: Path) -> None:
+def clean() -> None:
     """End every process of the cluster and undo all that it did to the machine.
 
-    Works from any state, a half-started cluster's and a crashed one's too; `proxy` is the
-    program kube-proxy, which knows its own rules best.
+    Works from any state, a half-started cluster's and a crashed one's too.
     """
     state = State.load()
-    # The kubelet first, so that nothing starts pods again; containerd's shims answer to it.
-    own = dict(state.processes) if state else {}
-    stop(process for name, process in own.items() if name != "containerd")
+    # containerd last: it has to forget its containers, which nothing may start again by then.
+    # What the others know is thrown away, so they need no time to end well.
+    own = state.processes if state else {}
+    stop((process for name, process in own.items() if name != "containerd"), grace=0)
     stop(_pods(), grace=0)
-    _forget_containers()
+    if "containerd" in own and own["containerd"].alive:
+        _forget_containers()
     stop(_processes())
-    if network.chains():
-        subprocess.run([proxy, "--cleanup"], check=False, capture_output=True)
     for path in _mounts():
         subprocess.run(["umount", "--lazy", path], check=False, capture_output=True)
     network.remove()
+    network.remove_chains()
     for cgroup in _cgroups():
         cgroup.rmdir()
     for link in _log_links():
@@ -65,6 +66,7 @@ def clean(proxy: Path) -> None:
     for folder in (STATE, DEVICE_PLUGINS):
         shutil.rmtree(folder, ignore_errors=True)
     _remove_if_empty(DEVICE_PLUGINS.parent, CONTAINER_LINKS, SHIM_SOCKETS, SHIM_SOCKETS.parent)
+    _remove_if_empty(CNI_RESULTS, CNI_RESULTS.parent)
     if state is not None:
         network.restore_sysctls(state.sysctls)
 
