@@ -100,9 +100,8 @@ class Gate:
             handshake, rest = await self._admit(connection)
             splice = self._splice
             if splice is not None and handshake.status in {NEW, RESUMED}:
-                splice.link.connection_made(handshake.keys, handshake.peer_received)
                 log.info("linked with %s", peer)
-                log.info("link lost: %s", await splice.carry(connection, rest))
+                log.info("link lost: %s", await splice.carry(connection, handshake, rest))
         except (OSError, EOFError, LinkError) as error:
             log.info("turned away %s: %s", peer, error)
         except Exception:

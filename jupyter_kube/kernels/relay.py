@@ -28,6 +28,8 @@ __all__ = ["Connection", "Dial", "LauncherError", "Relay", "tcp_connection"]
 Dial = Callable[[], Awaitable[Connection]]
 """Makes one new connection to the launcher's port; raises OSError, EOFError or KubeError."""
 
+_Connected = tuple[Connection, Dialer, bytes]
+
 _DIAL_TIMEOUT = 10.0
 _QUICK, _SLOW = 0.01, 2.0  # seconds between the first tries, between the later ones
 _QUICK_TIME = 2.0  # seconds for which tries stay quick: the pod is about to run
@@ -239,18 +241,18 @@ class Relay:
         """Keep the link up: dial, carry, and again."""
         while True:
             try:
-                connection, rest = await self._connect()
+                connected = await self._connect()
             except _ReplacedError:
                 self._event({"event": "error", "reason": "another server has this kernel now"})
                 return
             self.lost_since = None
             self._event({"event": "link-up"})
-            reason = await self._splice.carry(connection, rest)
+            reason = await self._splice.carry(*connected)
             if self._spare is None:
                 self.lost_since = time.monotonic()
                 self._event({"event": "link-lost", "reason": reason})
 
-    async def _connect(self) -> tuple[Connection, bytes]:
+    async def _connect(self) -> _Connected:
         """Dial until a launcher with our key answers and the session goes on."""
         begun = time.monotonic()
         delay = _QUICK
@@ -278,7 +280,7 @@ class Relay:
         except TimeoutError:
             pass
 
-    async def _dial_once(self) -> tuple[Connection, bytes]:
+    async def _dial_once(self) -> _Connected:
         """Dial and shake hands; the link goes on over what is returned."""
         spare, self._spare = self._spare, None
         dial, connection = spare or (self._dial, await self._dial())
@@ -290,15 +292,14 @@ class Relay:
             rest = await shake(connection, handshake)
             if handshake.status == REPLACED:
                 raise _ReplacedError
-            if handshake.status == LOST:
+            if handshake.status == LOST or not link.can_resume(handshake.peer_received):
                 self._begin_anew()
                 raise LinkError("the pod's container was restarted")
-            link.connection_made(handshake.keys, handshake.peer_received)
         except BaseException:
             connection.close()
             raise
         self._resuming, self._dial = True, dial
-        return connection, rest
+        return connection, handshake, rest
 
     async def _switch(self, dial: Dial) -> None:
         """Try a better way to the pod; if it works, the link is told to move there."""

@@ -245,11 +245,22 @@ class Splice:
 
     # the link's side
 
-    async def carry(self, connection: Connection, rest: bytes = b"") -> str:
+    async def carry(self, connection: Connection, handshake: Dialer | Listener, rest: bytes) -> str:
         """Carry the link over a connection until it ends; return why it did.
 
-        The link must have been told of the connection; ``rest`` is what came after the handshake.
+        Parameters
+        ----------
+        connection, handshake, rest
+            A new connection, its finished handshake, and what :func:`shake` returned.
+
+        Raises
+        ------
+        LinkError
+            If the other end is at a place from which the session cannot go on.
+
         """
+        self.cut()
+        self.link.connection_made(handshake.keys, handshake.peer_received)
         loop = asyncio.get_running_loop()
         self._connection = connection
         self._undrained = 0

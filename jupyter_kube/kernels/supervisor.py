@@ -181,7 +181,8 @@ class Supervisor:
         if self._strikes < _STRIKES:
             self._start()
         else:
-            self._fail("gave-up", f"the kernel keeps ending, the last time: {reason}")
+            why = f"the kernel keeps ending, the last time: {reason} (more in the pod's log)"
+            self._fail("gave-up", why)
 
     def _reason(self, code: int) -> str:
         before, self._oom_kills = self._oom_kills, oom_kills()
