@@ -95,7 +95,7 @@ class ClaimBinder:
             kind,
             namespace,
             name,
-            lambda obj: obj.setdefault(part, {}).update(values),
+            lambda obj: obj.update({part: {**(obj.get(part) or {}), **values}}),
             subresource="status" if part == "status" else None,
         )
 

@@ -55,7 +55,7 @@ class ContainerRunner:
         self._out_of_memory = False
         self._spec, self._policy, self._logs = spec, policy, logs
         self._nap = Nap()
-        self._stopping = False
+        self._stop_wanted = False
         self._process: containers.Process | None = None
         self._execs: set[containers.Process] = set()
         self._env: Mapping[str, str] = {}
@@ -72,14 +72,14 @@ class ContainerRunner:
 
     def terminate(self) -> None:
         """Ask it to end, and start it no more."""
-        self._stopping = True
+        self._stop_wanted = True
         self._nap.wake()
         if self._process is not None:
             self._process.terminate()
 
     def kill(self) -> None:
         """End it at once."""
-        self._stopping = True
+        self._stop_wanted = True
         self._nap.wake()
         for process in (self._process, *self._execs):
             if process is not None:
@@ -102,23 +102,29 @@ class ContainerRunner:
             If the container does not run, or there is no such command.
 
         """
-        if self._process is None:
+        if not self._runs():
             msg = f'container not found ("{self.record.name}")'
             raise containers.CannotStart(msg)
         process = await containers.start(
             argv, self._env, self._cwd, stdin=stdin, split=not tty, tty=tty
         )
-        if self._process is None:
-            process.kill()
         self._execs.add(process)
+        if not self._runs():  # it ended meanwhile
+            process.kill()
         return process
+
+    def _runs(self) -> bool:
+        return self._process is not None
+
+    def _stopping(self) -> bool:
+        return self._stop_wanted
 
     async def run(self, around: Surroundings) -> None:
         """Run it, again and again as its restart policy says."""
         backoff = Backoff(_FIRST_BACKOFF, _LONGEST_BACKOFF)
         code = await self._run_once(around)
         again = False
-        while code is not None and restarts(self._policy, code) and not self._stopping:
+        while code is not None and restarts(self._policy, code) and not self._stopping():
             if again:  # the first restart is at once
                 await self._back_off(around, backoff.next())
             again = True
@@ -141,14 +147,14 @@ class ContainerRunner:
     async def _pause(self, seconds: float) -> None:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
-        while not self._stopping and (left := until - loop.time()) > 0:
+        while not self._stopping() and (left := until - loop.time()) > 0:
             await self._nap.sleep(left)
 
     async def _run_once(self, around: Surroundings) -> int | None:
         if not await self._image_is_there(around):
             return None
         known = await self._references(around)
-        if known is None or self._stopping:
+        if known is None or self._stopping():
             return None
         message_file = self._prepare(around, known)
         try:
@@ -161,7 +167,7 @@ class ContainerRunner:
             return self._not_started(around, str(problem))
         self._process = process
         self.record.run(f"local://{secrets.token_hex(32)}")
-        if self._stopping:
+        if self._stopping():
             process.kill()
         around.changed()
         around.event("Created", "Container created", "Normal")
@@ -188,7 +194,7 @@ class ContainerRunner:
     async def _image_is_there(self, around: Surroundings) -> bool:
         image, policy = self._spec["image"], self._spec.get("imagePullPolicy", "IfNotPresent")
         backoff = Backoff(_FIRST_BACKOFF, _LONGEST_BACKOFF)
-        while not self._stopping:
+        while not self._stopping():
             try:
                 images.check(image, policy, around.images_missing)
             except images.ImageProblem as problem:
@@ -213,7 +219,7 @@ class ContainerRunner:
         around.event("Failed", f'Failed to pull image "{image}": {problem}', "Warning")
         around.event("Failed", f"Error: {problem.reason}", "Warning")
         await self._pause(_PULL_SHOWN * around.backoff_scale)
-        if self._stopping:
+        if self._stopping():
             return
         back_off = f'Back-off pulling image "{image}"'
         self.record.wait("ImagePullBackOff", f"{back_off}: ErrImagePull: {problem}")
@@ -227,7 +233,7 @@ class ContainerRunner:
         loop = asyncio.get_running_loop()
         shown_at = loop.time() + GRACE_FOR_REFERENCES
         shown = ""
-        while not self._stopping:
+        while not self._stopping():
             try:
                 return declared(self._spec, around.pod(), around.fetch)
             except MissingReference as missing:

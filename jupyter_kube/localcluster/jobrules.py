@@ -10,6 +10,7 @@ from .conditions import has_condition, seconds
 from .quantities import is_terminal
 
 INDEX = "batch.kubernetes.io/job-completion-index"
+CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 FIRST_BACKOFF, LONGEST_BACKOFF = 10.0, 600.0
 _NO_LIMIT = 2**31 - 1
@@ -371,7 +372,7 @@ def pod_for(job: Mapping[str, Any], index: int | None, failures: int | None) -> 
     written = template.get("metadata") or {}
     labels = {
         **(written.get("labels") or {}),
-        "batch.kubernetes.io/controller-uid": meta["uid"],
+        CONTROLLER_UID: meta["uid"],
         "batch.kubernetes.io/job-name": meta["name"],
         "controller-uid": meta["uid"],
         "job-name": meta["name"],

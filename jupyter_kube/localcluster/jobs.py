@@ -182,12 +182,9 @@ class _Turn:
         return Tally(self._rules, self._memory.ledger.valid(self._rules))
 
     def _pods(self) -> list[dict[str, Any]]:
-        uid = self._job["metadata"]["uid"]
-        return [
-            pod
-            for pod in self._store.list(POD, self._job["metadata"]["namespace"])
-            if (owner := _controlling_job(pod)) and owner["uid"] == uid
-        ]
+        meta = self._job["metadata"]
+        selector = f"{rules_of.CONTROLLER_UID}={meta['uid']}"
+        return self._store.list(POD, meta["namespace"], label_selector=selector)
 
     def _active(self) -> list[dict[str, Any]]:
         return [pod for pod in self._pods() if rules_of.is_active(pod)]

@@ -10,6 +10,7 @@ LONGEST_LINE = 16 * 1024
 """Bytes after which a line is cut: its parts but the last are marked ``P``."""
 
 _CHUNK = 64 * 1024
+_STAMP = len("2026-11-24T09:00:00.123456789Z stdout F \n")
 _SECOND = 1_000_000_000
 
 
@@ -86,7 +87,8 @@ def tail_text(path: Path, lines: int, longest: int) -> str:
     """Give the last ``lines`` lines of a log without their stamps, at most ``longest`` bytes."""
     with path.open("rb") as file:
         size = file.seek(0, 2)
-        file.seek(max(0, size - 4 * longest))
-        entries = file.read().splitlines()
+        start = max(0, size - longest - lines * _STAMP - LONGEST_LINE)
+        file.seek(start)
+        entries = file.read().split(b"\n")[1 if start else 0 : -1]
     texts = [entry.split(b" ", 3)[3] for entry in entries[-lines:] if entry.count(b" ") >= 3]
     return b"\n".join(texts)[-longest:].decode(errors="replace")
