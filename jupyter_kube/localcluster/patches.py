@@ -18,7 +18,7 @@ _MERGE_KEYS = {
     "env": "name",
     "volumes": "name",
     "volumeMounts": "mountPath",
-    "ports": "containerPort",
+    "ports": "containerPort",  # a Service's: "port"
     "ownerReferences": "uid",
     "conditions": "type",
     "imagePullSecrets": "name",
@@ -36,17 +36,18 @@ def patched(obj: dict[str, Any], patch: Any, content_type: str) -> dict[str, Any
 
     """
     if content_type == JSON:
-        return _json(copy.deepcopy(obj), patch)
+        return dict(_json(copy.deepcopy(obj), patch))
     if not isinstance(patch, dict):
         raise ApiError(400, "BadRequest", "a patch must be an object")
     if content_type == MERGE:
-        out = merge(obj, patch)
-    elif content_type in {STRATEGIC, APPLY}:
-        out = _strategic(obj, patch)
-    else:
-        text = f"the body of the request was in an unknown format: {content_type}"
-        raise ApiError(415, "UnsupportedMediaType", text)
-    return out
+        return dict(merge(obj, patch))
+    if content_type in {STRATEGIC, APPLY}:
+        return dict(_strategic(obj, patch))
+    text = (
+        f"the body of the request was in an unknown format - accepted media types include: "
+        f"{', '.join((JSON, MERGE, STRATEGIC, APPLY))}"
+    )
+    raise ApiError(415, "UnsupportedMediaType", text)
 
 
 def merge(base: Any, patch: Any) -> Any:
@@ -82,10 +83,16 @@ def _strategic(base: Any, patch: Any) -> Any:
             and key in _MERGE_KEYS
             and all(isinstance(item, dict) for item in value)
         ):
-            out[key] = _merge_list(out.get(key) or [], value, _MERGE_KEYS[key])
+            out[key] = _merge_list(out.get(key) or [], value, _merge_key(key, value))
         else:
             out[key] = _strategic(out.get(key), value)
     return out
+
+
+def _merge_key(name: str, items: list[dict[str, Any]]) -> str:
+    if name == "ports" and any("port" in item for item in items):
+        return "port"
+    return _MERGE_KEYS[name]
 
 
 def _merge_list(base: list[Any], patch: list[Any], by: str) -> list[Any]:
@@ -120,23 +127,29 @@ def _json(obj: Any, operations: Any) -> Any:
 
 
 def _operate(obj: Any, operation: dict[str, Any], keys: list[str]) -> None:
-    for key in keys[:-1]:
-        obj = obj[int(key)] if isinstance(obj, list) else obj[key]
-    key: Any = keys[-1]
-    if isinstance(obj, list):
-        key = len(obj) if key == "-" else int(key)
+    *path, last = keys
+    for key in path:
+        obj = obj[_place(obj, key)]
+    place = _place(obj, last)
     match operation["op"]:
         case "add" if isinstance(obj, list):
-            obj.insert(key, copy.deepcopy(operation["value"]))
+            obj.insert(place, copy.deepcopy(operation["value"]))
         case "add":
-            obj[key] = copy.deepcopy(operation["value"])
+            obj[place] = copy.deepcopy(operation["value"])
         case "replace":
-            obj[key]
-            obj[key] = copy.deepcopy(operation["value"])
+            obj[place]  # noqa: B018 - must be there
+            obj[place] = copy.deepcopy(operation["value"])
         case "remove":
-            del obj[key]
+            del obj[place]
         case "test":
-            if obj[key] != operation["value"]:
-                raise ValueError(f"test failed at {operation['path']}")
+            if obj[place] != operation["value"]:
+                raise ValueError(f"testing value {operation['path']} failed")
         case other:
-            raise ValueError(f"unsupported operation {other!r}")
+            raise ValueError(f"unexpected kind: {other}")
+
+
+def _place(obj: Any, key: str) -> Any:
+    """Read one part of a JSON pointer as a key or an index."""
+    if not isinstance(obj, list):
+        return key
+    return len(obj) if key == "-" else int(key)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from .kinds import ApiError
+from .kinds import EVENT, JOB, NAMESPACE, NODE, POD, SECRET, SERVICE, ApiError, Kind
 
 Test = Callable[[dict[str, Any]], bool]
 _SET = re.compile(r"\s*([\w./-]+)\s+(in|notin)\s*\(([^)]*)\)\s*")
@@ -50,8 +50,27 @@ def _label_test(part: str) -> Callable[[dict[str, str]], bool]:
     raise ApiError(400, "BadRequest", f"unable to parse requirement: {part!r}")
 
 
-def fields(text: str) -> Test:
-    """Parse a field selector: equality on dotted paths.
+_FIELDS = {
+    POD: (
+        "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+        "status.phase", "status.podIP", "status.nominatedNodeName",
+    ),
+    EVENT: (
+        "involvedObject.kind", "involvedObject.namespace", "involvedObject.name",
+        "involvedObject.uid", "involvedObject.apiVersion", "involvedObject.resourceVersion",
+        "involvedObject.fieldPath", "reason", "reportingComponent", "type",
+    ),
+    SECRET: ("type",),
+    JOB: ("status.successful",),
+    NAMESPACE: ("status.phase",),
+    NODE: ("spec.unschedulable",),
+    SERVICE: ("spec.clusterIP", "spec.type"),
+}  # fmt: skip
+"""The fields that can be selected by, besides name and namespace."""
+
+
+def fields(kind: Kind, text: str) -> Test:
+    """Parse a field selector: equality on the few fields that a kind offers for it.
 
     Raises
     ------
@@ -63,17 +82,27 @@ def fields(text: str) -> Test:
     for part in text.split(",") if text else []:
         found = re.fullmatch(r"([\w.]+)(==|=|!=)(.*)", part)
         if not found:
-            raise ApiError(400, "BadRequest", f"invalid field selector: {part!r}")
+            raise ApiError(400, "BadRequest", f"invalid selector: {part!r}; can't understand it")
         path, operator, value = found.groups()
+        if path not in ("metadata.name", "metadata.namespace", *_FIELDS.get(kind, ())):
+            raise ApiError(400, "BadRequest", f"field label not supported: {path}")
         tests.append((path.split("."), operator == "!=", value))
 
     def test(obj: dict[str, Any]) -> bool:
-        return all((str(_at(obj, path)) == value) != negated for path, negated, value in tests)
+        return all((_at(obj, path) == value) != negated for path, negated, value in tests)
 
     return test
 
 
-def _at(obj: Any, path: list[str]) -> Any:
+def both(kind: Kind, label_selector: str, field_selector: str) -> Test:
+    """Parse the two selectors of one request."""
+    by_label, by_field = labels(label_selector), fields(kind, field_selector)
+    return lambda obj: by_label(obj) and by_field(obj)
+
+
+def _at(obj: Any, path: list[str]) -> str:
     for key in path:
         obj = obj.get(key) if isinstance(obj, dict) else None
-    return "" if obj is None else obj
+    if isinstance(obj, bool):
+        return str(obj).lower()
+    return "" if obj is None else str(obj)
