@@ -1,0 +1,196 @@
+"""A cell as something that can travel: its source, and the notebook's values it uses (pure).
+
+cloudpickle's own source travels along, so that any image with Python will do, and values are
+unpickled by what they were pickled with.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import difflib
+import json
+import re
+import sys
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any, NoReturn, cast
+
+from ..errors import InvalidInput
+from .frameworks import (
+    LEGACY_KERAS,
+    check_keras,
+    detect_framework,
+    makes_strategy,
+    uses_legacy_keras,
+)
+from .names import Names, analyse, compile_cell
+from .values import Item, dumps, size_text, weigh
+
+__all__ = [
+    "LIMIT",
+    "Bundle",
+    "Item",
+    "check_keras",
+    "detect_framework",
+    "pack",
+    "size_text",
+    "unpack_result",
+]
+
+LIMIT = 4 * 1024 * 1024
+"""Bytes of values that may travel with one cell."""
+
+_IPYTHON = re.compile(r"^\s*(?:\w[\w, ]*=\s*)?([%!]{1,2}\s*[\w.$]+|\?{1,2}[\w.]+|[\w.]+\?{1,2})")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A packed cell."""
+
+    payload: bytes
+    """Compressed JSON, as the worker's child process reads it."""
+    travels: tuple[Item, ...]
+    framework: str
+    outputs: tuple[str, ...]
+    left: tuple[Item, ...] = ()
+    """Values of names the cell seems to bind itself, which cannot travel or are too large."""
+
+
+def pack(
+    source: str,
+    namespace: Mapping[str, Any],
+    *,
+    use: Iterable[str] = (),
+    outputs: Iterable[str] = (),
+    framework: str = "",
+    filename: str = "<cell>",
+    limit: int = LIMIT,
+) -> Bundle:
+    """Pack a cell with the values it uses.
+
+    Parameters
+    ----------
+    source
+        The cell's Python, without the magic's own line.
+    namespace
+        The notebook's names and values.
+    use
+        Names that must travel although the cell's code does not mention them.
+    outputs
+        Names whose values shall come back.
+    framework
+        ``tensorflow`` or ``python``; empty: from what the cell uses.
+    filename
+        What tracebacks call the cell.
+    limit
+        Bytes of values, pickled, that may travel.
+
+    Raises
+    ------
+    InvalidInput
+        If the cell is empty, no Python, uses names that are not defined, or values that cannot
+        travel or are too large; or if it never assigns an output.
+
+    """
+    tree = _parse(source, filename)
+    names = analyse(tree)
+    wanted = tuple(outputs)
+    _check_outputs(wanted, names)
+    demanded = sorted(names.needed | set(use))
+    _check_defined(demanded, namespace)
+    optional = sorted(name for name in names.wanted - set(demanded) if name in namespace)
+    travels, left = weigh(demanded, optional, namespace, limit)
+    values = {item.name: namespace[item.name] for item in travels}
+    framework = framework or detect_framework(source, namespace)
+    env = {LEGACY_KERAS: "1"} if uses_legacy_keras(source, namespace) else {}
+    payload = {
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "source": source,
+        "filename": filename,
+        "outputs": list(wanted),
+        "framework": framework,
+        "own_strategy": makes_strategy(source, namespace),
+        "env": env,
+        "values": base64.b64encode(dumps(values, namespace)).decode(),
+        "cloudpickle": _cloudpickle_source(),
+    }
+    return Bundle(
+        payload=zlib.compress(json.dumps(payload).encode(), 9),
+        travels=tuple(travels),
+        framework=framework,
+        outputs=wanted,
+        left=tuple(left),
+    )
+
+
+def unpack_result(blob: bytes) -> dict[str, Any]:
+    """Open a result's values; only for a blob whose authentication code held."""
+    import pickle
+
+    return cast("dict[str, Any]", pickle.loads(zlib.decompress(blob)))  # noqa: S301 - the job's own
+
+
+# the source
+
+
+def _parse(source: str, filename: str) -> ast.Module:
+    try:
+        tree = ast.parse(source, filename)
+        compile_cell(source, filename)
+    except SyntaxError as error:
+        _refuse_syntax(source, error)
+    except ValueError as error:  # null bytes
+        raise InvalidInput("the cell is no Python", str(error)) from error
+    if not tree.body:
+        raise InvalidInput("the cell has no code to run")
+    return tree
+
+
+def _refuse_syntax(source: str, error: SyntaxError) -> NoReturn:
+    lines = source.splitlines()
+    number = error.lineno or 1
+    line = lines[number - 1] if number <= len(lines) else ""
+    if match := _IPYTHON.match(line):
+        raise InvalidInput(
+            f'line {number}: "{match[1]}" is IPython syntax and cannot run in workers',
+            next="Run it in a cell of its own, or write it as Python.",
+        ) from error
+    shown = line.replace("\t", " ")
+    caret = " " * (max(error.offset or 1, 1) - 1) + "^"
+    raise InvalidInput(
+        f"SyntaxError in line {number}: {error.msg}\n    {shown}\n    {caret}"
+    ) from error
+
+
+def _check_outputs(outputs: Iterable[str], names: Names) -> None:
+    for name in outputs:
+        if name not in names.bound:
+            raise InvalidInput(
+                f'the cell never assigns "{name[:80]}", so it cannot come back'
+                f"{_did_you_mean(name, names.bound)}"
+            )
+
+
+def _check_defined(names: Iterable[str], namespace: Mapping[str, Any]) -> None:
+    for name in names:
+        if name == "get_ipython":
+            raise InvalidInput("get_ipython() is the notebook's own and cannot run in workers")
+        if name not in namespace:
+            raise InvalidInput(
+                f'"{name[:80]}" is not defined, neither in the cell nor in the notebook'
+                f"{_did_you_mean(name, (n for n in namespace if not n.startswith('_')))}"
+            )
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+@cache
+def _cloudpickle_source() -> str:
+    return resources.files("cloudpickle").joinpath("cloudpickle.py").read_text()

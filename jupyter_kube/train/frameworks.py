@@ -1,0 +1,167 @@
+"""What a cell does with frameworks, as far as its code tells (pure: nothing is imported)."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable, Iterable, Mapping
+from importlib import metadata
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+from ..errors import InvalidInput
+from .names import analyse, compile_cell
+
+LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
+"""Variable that makes ``tf.keras`` the Keras 2 of the package ``tf_keras``."""
+
+_TENSORFLOW = {"tensorflow", "keras", "tf_keras"}
+
+
+def detect_framework(source: str, namespace: Mapping[str, Any]) -> str:
+    """Return ``tensorflow`` or ``python``, from what the cell and its helpers use."""
+    used = _Use.of(source, namespace)
+    return "tensorflow" if used.packages & _TENSORFLOW else "python"
+
+
+def uses_legacy_keras(source: str, namespace: Mapping[str, Any]) -> bool:
+    """Say whether the cell or its helpers use ``tf_keras``."""
+    return "tf_keras" in _Use.of(source, namespace).packages
+
+
+def makes_strategy(source: str, namespace: Mapping[str, Any]) -> bool:
+    """Say whether the cell or its helpers see to TensorFlow's distribution themselves."""
+    names = _Use.of(source, namespace).names
+    return "distribute" in names or any("strategy" in name.lower() for name in names)
+
+
+def check_keras(
+    source: str,
+    namespace: Mapping[str, Any],
+    *,
+    version: Callable[[str], str] = metadata.version,
+) -> None:
+    """Refuse a cell that calls Keras 3's ``fit``, for a job of more than one worker.
+
+    Parameters
+    ----------
+    source, namespace
+        The cell, and the notebook's names.
+    version
+        Gives the version of an installed package, as :func:`importlib.metadata.version` does.
+
+    Raises
+    ------
+    InvalidInput
+        If the model that is fitted is Keras 3's: it cannot be spread over workers.
+
+    """
+    used = _Use.of(source, namespace)
+    if "fit" not in used.names or "tf_keras" in used.packages or _legacy_chosen(used):
+        return
+    through_tensorflow = "tensorflow" in used.packages and "keras" in used.names
+    if not (through_tensorflow or "keras" in used.packages):
+        return
+    if not _is_keras_3(version, through_tensorflow=through_tensorflow):
+        return
+    raise InvalidInput(
+        "Keras 3 cannot fit a model on more than one worker",
+        "its fit() fails under TensorFlow's MultiWorkerMirroredStrategy",
+        "Use Keras 2 for it: import tf_keras as keras, in all cells that make the model.",
+    )
+
+
+def _is_keras_3(version: Callable[[str], str], *, through_tensorflow: bool) -> bool:
+    try:
+        if through_tensorflow:
+            major, minor = version("tensorflow").split(".")[:2]
+            return (int(major), int(minor)) >= (2, 16)
+        return int(version("keras").split(".")[0]) >= 3
+    except (metadata.PackageNotFoundError, ValueError):
+        return True  # not in this kernel: the workers' image has a current one
+
+
+def _legacy_chosen(used: _Use) -> bool:
+    return LEGACY_KERAS in used.constants or os.environ.get(LEGACY_KERAS) == "1"
+
+
+class _Use:
+    """Everything that a cell mentions, and the notebook's functions that it uses in turn."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+        self.constants: set[str] = set()
+        self.packages: set[str] = set()
+        self._seen: set[int] = set()
+
+    @classmethod
+    def of(cls, source: str, namespace: Mapping[str, Any]) -> _Use:
+        """Look at a cell that compiles."""
+        tree = ast.parse(source)
+        found = analyse(tree)
+        use = cls()
+        use._code(compile_cell(tree))
+        use._values(namespace.get(name) for name in found.needed | found.wanted)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                use._modules(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                use._modules([node.module])
+        return use
+
+    def _modules(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.packages.add(name.partition(".")[0])
+
+    def _code(self, code: CodeType) -> None:
+        self.names.update(code.co_names)
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                self._code(constant)
+            elif isinstance(constant, str):
+                self.constants.add(constant)
+
+    def _values(self, values: Iterable[Any]) -> None:
+        for value in values:
+            if id(value) not in self._seen:
+                self._seen.add(id(value))
+                self._value(value)
+
+    def _value(self, value: Any) -> None:
+        if isinstance(value, ModuleType):
+            self._modules([value.__name__])
+        elif isinstance(value, FunctionType | MethodType | type):
+            if value.__module__ == "__main__":
+                self._helper(value)
+            else:
+                self._modules([value.__module__ or ""])
+        else:
+            self._modules([type(value).__module__])
+
+    def _helper(self, value: Any) -> None:
+        if isinstance(value, type):
+            self._values([*value.__bases__, *vars(value).values()])
+            return
+        function = value.__func__ if isinstance(value, MethodType) else value
+        mentioned: set[str] = set()
+        _names_in(function.__code__, mentioned)
+        self._code(function.__code__)
+        imported = {name for name in mentioned if name in _TENSORFLOW}
+        if imported:  # an import inside the function
+            self._modules(imported - set(function.__globals__))
+        self._values(function.__globals__.get(name) for name in mentioned)
+        self._values(cell.cell_contents for cell in function.__closure__ or () if _filled(cell))
+
+
+def _names_in(code: CodeType, names: set[str]) -> None:
+    names.update(code.co_names)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _names_in(constant, names)
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:  # empty
+        return False
