@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,6 +20,7 @@ Json = dict[str, Any]
 
 _BIG = 200_000  # bytes of an answer from which decoding it would be felt on the event loop
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_LAST_WORDS = 0.05
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE", "PATCH"})
 _NOT_SENT = frozenset({"Unreachable", "TooManyRequests"})
 """Reasons after which even a POST may be repeated: the API did not act on it."""
@@ -44,6 +45,7 @@ class KubeClient:
     ) -> None:
         self.context, self.namespace, self.server = found.context, found.namespace, found.server
         self._credentials, self._session, self._timeout = found, session, timeout
+        self._closing: set[asyncio.Future[object]] = set()
 
     @classmethod
     async def connect(cls, config: KubeConfig) -> KubeClient:
@@ -132,7 +134,7 @@ class KubeClient:
                 raise await _error(response, f"watch {path}")
             yield _chunks(response)
         finally:
-            response.close()
+            _hang_up(response)
 
     async def websocket(
         self,
@@ -174,9 +176,18 @@ class KubeClient:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 raise _unreachable(self.server, error) from error
 
+    def closing(self, work: Coroutine[Any, Any, object]) -> None:
+        """Finish a connection's end in the background; :meth:`close` waits for it."""
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     async def close(self) -> None:
         """End all connections."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
         await self._session.close()
+        # TLS connections need some turns of the loop to be gone
+        await asyncio.sleep(_LAST_WORDS if self.server.startswith("https") else 0)
 
     # inside
 
@@ -227,6 +238,14 @@ class KubeClient:
                 break
             response.release()
         return response
+
+
+def _hang_up(response: aiohttp.ClientResponse) -> None:
+    """End an answer in mid-stream, without TLS's goodbye, which nobody would wait for."""
+    connection = response.connection
+    if connection is not None and connection.transport is not None:
+        connection.transport.abort()
+    response.close()
 
 
 async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:

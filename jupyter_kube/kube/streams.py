@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,11 +22,13 @@ _PIECE = 128 * 1024
 class PortForward:
     """One connection to a port in a pod: ``read``, ``write``, ``drain``, ``close``."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse, what: str) -> None:
-        self._socket, self._what = socket, what
+    def __init__(
+        self, client: KubeClient, socket: aiohttp.ClientWebSocketResponse, what: str
+    ) -> None:
+        self._client, self._socket, self._what = client, socket, what
         self._greeted = {_DATA: False, _ERROR: False}
         self._waiting: list[bytes] = []
-        self._closing: asyncio.Task[object] | None = None
+        self._closed = False
 
     async def read(self) -> bytes:
         """Return the next bytes; ``b""`` at the end.
@@ -74,8 +75,9 @@ class PortForward:
 
     def close(self) -> None:
         """End the connection, without waiting for the other end."""
-        if self._closing is None:
-            self._closing = asyncio.ensure_future(self._socket.close())
+        if not self._closed:
+            self._closed = True
+            self._client.closing(self._socket.close())
 
 
 async def port_forward(
@@ -91,7 +93,7 @@ async def port_forward(
     """
     path = PODS.path(namespace or client.namespace, pod, "portforward")
     socket = await client.websocket(path, query={"ports": str(port)}, protocols=(_PROTOCOL,))
-    return PortForward(socket, f"port {port} of pod {pod}")
+    return PortForward(client, socket, f"port {port} of pod {pod}")
 
 
 async def exec_(
