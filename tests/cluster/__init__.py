@@ -3,8 +3,9 @@
 ``python -m tests.cluster up`` starts it; docs/developers/test-cluster.md tells the rest.
 """
 
-from tests.cluster.cluster import Cluster, down, make, status, up
+from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
+from tests.cluster.lifecycle import down, make, status, up
 from tests.cluster.remains import leftovers
 
 __all__ = ["Cluster", "ClusterFailed", "down", "leftovers", "make", "status", "up"]

@@ -7,7 +7,7 @@ import json
 import sys
 
 from tests.cluster import ClusterFailed, down, make, status, up
-from tests.cluster.cluster import KUBECONFIG
+from tests.cluster.layout import KUBECONFIG
 
 
 def main() -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.cluster import Cluster, down, status, up
+from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
+from tests.cluster.lifecycle import down, status, up
 
 
 @pytest.fixture(scope="session")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 import shutil
 import subprocess
 import sys
-import tarfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from tests.cluster import build
+from tests.cluster.archive import Layer, layer_of, pack, packed, write_archive
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.layout import CONTAINERD_SOCKET, REPOSITORY
 
@@ -35,25 +30,12 @@ _SITE = (
 _FRAMEWORKS = ("tensorflow>=2.21", "tf_keras>=2.21", "scikit-learn>=1.5")
 
 _PACKAGE = REPOSITORY / "jupyter_kube"
+_NOT_PACKED = {"__pycache__", "labextension"}
 _ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "PYTHONPATH": "/opt/site:/opt/jupyter-kube:/opt/frameworks",
     "LANG": "C.UTF-8",
 }
-_MEDIA = "application/vnd.oci.image"
-
-
-@dataclass(frozen=True)
-class Layer:
-    """An uncompressed layer: its file, or only its name where the containerd has it already."""
-
-    digest: str
-    size: int
-    file: Path | None = None
-    content: bytes = b""
-
-
-# ----------------------------------------------------------------------------- what is in them
 
 
 def frameworks() -> Path:
@@ -71,29 +53,22 @@ def frameworks() -> Path:
 
 def base_layers() -> list[Layer]:
     """Return the layers below the project's own: Debian with Python, and its dependencies."""
-    return [_packed(_system()), _packed(_site())]
+    return [packed(_system()), packed(_site())]
 
 
 def package_layer() -> Layer:
     """Return the project's own package as a layer; its digest depends on the content only."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for path in sorted(_PACKAGE.rglob("*")):
-            relative = path.relative_to(_PACKAGE.parent)
-            if path.is_file() and not {"__pycache__", "labextension"} & set(relative.parts):
-                entry = tarfile.TarInfo(f"opt/jupyter-kube/{relative}")
-                content = path.read_bytes()
-                entry.size, entry.mode = len(content), 0o644
-                archive.addfile(entry, io.BytesIO(content))
-    return _held(buffer.getvalue())
+    files = {}
+    for path in _PACKAGE.rglob("*"):
+        relative = path.relative_to(_PACKAGE.parent)
+        if path.is_file() and not _NOT_PACKED & set(relative.parts):
+            files[f"opt/jupyter-kube/{relative}"] = path.read_bytes()
+    return layer_of(files)
 
 
 def pause_layer() -> Layer:
     """Return the one layer of the image that keeps a pod's namespaces open."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        archive.add(build.module("pause") / "pause", "pause")
-    return _held(buffer.getvalue())
+    return layer_of({"pause": (build.module("pause") / "pause").read_bytes()}, mode=0o755)
 
 
 def _system() -> Path:
@@ -104,7 +79,7 @@ def _system() -> Path:
         build.run(["debootstrap", *variant, suite, folder / "root"])
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc"):
             shutil.rmtree(folder / "root" / waste, ignore_errors=True)
-        _pack(folder)
+        pack(folder)
 
     return build.cached("system", build.digest(*_SYSTEM), make)
 
@@ -112,7 +87,7 @@ def _system() -> Path:
 def _site() -> Path:
     def make(folder: Path) -> None:
         _pip(folder / "root/opt/site", _SITE)
-        _pack(folder)
+        pack(folder)
 
     return build.cached("site", build.digest(*_SITE), make)
 
@@ -143,82 +118,6 @@ def _python() -> str:
     )
 
 
-# ------------------------------------------------------------------------------ how they are made
-
-
-def _pack(folder: Path) -> None:
-    """Make ``layer.tar`` of ``root`` in `folder`, and note its digest beside it."""
-    tar = folder / "layer.tar"
-    build.run(["tar", "--numeric-owner", "-C", folder / "root", "-cf", tar, "."])
-    with tar.open("rb") as file:
-        name = hashlib.file_digest(file, "sha256").hexdigest()
-    (folder / "digest").write_text(f"sha256:{name}")
-
-
-def _packed(folder: Path) -> Layer:
-    tar = folder / "layer.tar"
-    return Layer((folder / "digest").read_text(), tar.stat().st_size, file=tar)
-
-
-def _held(content: bytes) -> Layer:
-    return Layer(f"sha256:{hashlib.sha256(content).hexdigest()}", len(content), content=content)
-
-
-def write_archive(
-    stream: IO[bytes], reference: str, layers: Sequence[Layer], config: Mapping[str, object]
-) -> None:
-    """Write the OCI archive of an image to `stream`; layers without content are only named."""
-    root = {"type": "layers", "diff_ids": [layer.digest for layer in layers]}
-    image = {"architecture": "amd64", "os": "linux", "config": dict(config), "rootfs": root}
-    configuration = _held(json.dumps(image).encode())
-    manifest = _held(
-        json.dumps(
-            {
-                "schemaVersion": 2,
-                "mediaType": f"{_MEDIA}.manifest.v1+json",
-                "config": _descriptor(configuration, "config.v1+json"),
-                "layers": [_descriptor(layer, "layer.v1.tar") for layer in layers],
-            }
-        ).encode()
-    )
-    entry = _descriptor(manifest, "manifest.v1+json")
-    entry["annotations"] = {"io.containerd.image.name": reference}
-    index = json.dumps({"schemaVersion": 2, "manifests": [entry]}).encode()
-    with tarfile.open(fileobj=stream, mode="w|") as archive:
-        _add(archive, "oci-layout", b'{"imageLayoutVersion":"1.0.0"}')
-        for blob in (*layers, configuration, manifest):
-            name = f"blobs/{blob.digest.replace(':', '/')}"
-            if blob.file is not None:
-                archive.add(blob.file, name)
-            elif blob.content:
-                _add(archive, name, blob.content)
-        _add(archive, "index.json", index)
-
-
-def _descriptor(blob: Layer, kind: str) -> dict[str, object]:
-    return {"mediaType": f"{_MEDIA}.{kind}", "digest": blob.digest, "size": blob.size}
-
-
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(content)
-    archive.addfile(entry, io.BytesIO(content))
-
-
-# --------------------------------------------------------------------------- how they are brought
-
-
-def newest() -> str:
-    """Return the reference of the Python image with the package as it is now."""
-    return _references()[1]
-
-
-def _references() -> tuple[str, str]:
-    lower = build.digest(*(layer.digest for layer in base_layers()))
-    own = build.digest(lower, package_layer().digest)
-    return f"localhost/jupyter-kube-base:{lower}", f"localhost/jupyter-kube-test:{own}"
-
-
 def load() -> str:
     """Bring all images into the running containerd; return the reference of the Python one.
 
@@ -226,7 +125,8 @@ def load() -> str:
     """
     present = set(ctr("images", "list", "--quiet").split())
     base, own = base_layers(), package_layer()
-    lower, reference = _references()
+    lower = f"localhost/jupyter-kube-base:{build.digest(*(layer.digest for layer in base))}"
+    reference = f"localhost/jupyter-kube-test:{build.digest(lower, own.digest)}"
     environment = [f"{name}={value}" for name, value in _ENVIRONMENT.items()]
     python = {"Env": environment, "Cmd": ["python3"]}
     if PAUSE not in present:

@@ -17,7 +17,10 @@ CONTAINERD_ROOT = CACHE / "containerd"
 STATE = Path("/var/lib/jupyter-kube-cluster")
 """All else of the one cluster that a machine can have; a short path, since sockets lie here."""
 
+KUBECONFIG = STATE / "admin.kubeconfig"
 LOGS = STATE / "logs"
+FAILED_LOGS = CACHE / "failed-logs"
+"""Logs of the last start that failed."""
 PODS_LOGS = STATE / "pod-logs"
 CONTAINERD_SOCKET = STATE / "containerd.sock"
 FRAMEWORKS = STATE / "frameworks"

@@ -97,10 +97,15 @@ def remove_chains() -> None:
     """
     for family in _FAMILIES:
         saved = _saved(family)
-        kept = [line for line in saved if not _OF_KUBERNETES.search(line)]
+        kept = without_kubernetes(saved)
         if kept != saved:
             text = "".join(f"{line}\n" for line in kept)
             subprocess.run([f"{family}-restore"], input=text, text=True, check=True)
+
+
+def without_kubernetes(saved: list[str]) -> list[str]:
+    """Return the lines of an ``iptables-save`` that are not about Kubernetes's chains."""
+    return [line for line in saved if not _OF_KUBERNETES.search(line)]
 
 
 _FAMILIES = ("iptables", "ip6tables")

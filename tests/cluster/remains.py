@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tests.cluster import build, network
@@ -60,11 +61,13 @@ def clean() -> None:
     network.remove()
     network.remove_chains()
     for cgroup in _cgroups():
-        cgroup.rmdir()
+        with suppress(OSError):
+            cgroup.rmdir()
     for link in _log_links():
         link.unlink()
-    for folder in (STATE, DEVICE_PLUGINS):
-        shutil.rmtree(folder, ignore_errors=True)
+    if not _mounts():  # a mount that stayed must not be emptied
+        shutil.rmtree(STATE, ignore_errors=True)
+    shutil.rmtree(DEVICE_PLUGINS, ignore_errors=True)
     _remove_if_empty(DEVICE_PLUGINS.parent, CONTAINER_LINKS, SHIM_SOCKETS, SHIM_SOCKETS.parent)
     _remove_if_empty(CNI_RESULTS, CNI_RESULTS.parent)
     if state is not None:
@@ -139,7 +142,5 @@ def _read(path: Path) -> str:
 
 def _remove_if_empty(*folders: Path) -> None:
     for folder in folders:
-        try:
+        with suppress(OSError):  # not there, or someone else's files are in it
             folder.rmdir()
-        except OSError:
-            continue  # not there, or someone else's files are in it

@@ -24,6 +24,7 @@ class State:
     gpus: int
     sysctls: dict[str, str]
     processes: dict[str, Process] = field(default_factory=dict)
+    image: str = ""
     complete: bool = False
     """Whether the start went through."""
 

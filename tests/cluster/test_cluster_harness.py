@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -12,8 +13,11 @@ from typing import Any
 
 import pytest
 
-from tests.cluster import Cluster, down, leftovers, status, up
+from tests.cluster import Cluster, ClusterFailed, components, down, leftovers, status, up
+from tests.cluster.build import module
 from tests.cluster.cluster import kubectl_program
+from tests.cluster.layout import KUBECONFIG
+from tests.cluster.process import Process, stop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
 
@@ -58,9 +62,15 @@ def output(cluster: Cluster, namespace: str, name: str, spec: dict[str, Any]) ->
     return cluster.kubectl("logs", "-n", namespace, name)
 
 
+@pytest.fixture
+def free_machine() -> None:
+    """Skip where a cluster must not be started and ended: someone's tests may be on it."""
+    if os.environ.get("JUPYTER_KUBE_TEST_KUBECONFIG") or status()["running"]:
+        pytest.skip("this machine's own cluster is in use, or not wanted")
+
+
+@pytest.mark.usefixtures("free_machine")
 def test_it_comes_and_goes_without_a_trace() -> None:
-    if status()["running"]:
-        pytest.skip("the cluster runs already: someone may be using it")
     first = up()
     make_pod(first, "default", "stays", pod_spec(first.image, "import time; time.sleep(600)"))
     await_phase(first, "default", "stays", "Running")
@@ -71,6 +81,30 @@ def test_it_comes_and_goes_without_a_trace() -> None:
     assert "stays" not in second.kubectl("get", "pods", "-o", "name")
     down()
     assert leftovers() == []
+
+
+@pytest.mark.usefixtures("free_machine")
+def test_a_component_that_cannot_run_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    command = [*components.scheduler(module("kubernetes") / "kube-scheduler", KUBECONFIG), "--no"]
+    monkeypatch.setattr(components, "scheduler", lambda *_: command)
+    with pytest.raises(ClusterFailed, match=r"(?s)scheduler has ended.*unknown flag: --no"):
+        up()
+    assert leftovers() == []
+
+
+@pytest.mark.usefixtures("free_machine")
+def test_a_broken_cluster_is_replaced() -> None:
+    first = up()
+    process = Process.of(first.processes["apiserver"])
+    assert process is not None
+    stop([process], grace=0)
+    assert not status()["running"]
+    try:
+        second = up()
+        assert second.processes["etcd"] != first.processes["etcd"]
+        assert "node/node" in second.kubectl("get", "nodes", "-o", "name")
+    finally:
+        down()
 
 
 def test_up_joins_the_running_cluster(real_cluster: Cluster) -> None:
