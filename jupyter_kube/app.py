@@ -1,0 +1,90 @@
+"""The server extension: wiring only."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.gateway.gateway_client import GatewayClient
+
+from .config import KubeConfig
+from .errors import KubeError
+from .kernels import adapter
+
+_CLASSES = {
+    "kernel_manager_class": "jupyter_kube.kernels.manager.KubeMappingKernelManager",
+    "kernel_websocket_connection_class": "jupyter_kube.kernels.connection.KubeWebsocketConnection",
+}
+
+
+class KubeExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server has no types here
+    """Kernels as pods, in any Jupyter Server."""
+
+    name = "jupyter_kube"
+    classes = [KubeConfig]
+
+    _specs: Path | None = None
+    _cluster: Any = None
+    _preparing: asyncio.Task[None] | None = None
+
+    def _config_file_name_default(self) -> str:
+        return "jupyter_kube_config"
+
+    def _link_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Have the server use our classes where the user's configuration names none."""
+        super()._link_jupyter_server_extension(serverapp)
+        if GatewayClient.instance(parent=serverapp).gateway_enabled:
+            self.log.info("Kernels come from a gateway: jupyter-kube's are not offered.")
+            return
+        for trait, ours in _CLASSES.items():
+            if not adapter.set_by_user(serverapp, trait):
+                setattr(serverapp, trait, ours)
+            self.log.info("ServerApp.%s = %s", trait, getattr(serverapp, trait).__qualname__)
+
+    def initialize_settings(self) -> None:
+        """Offer one kernelspec per profile."""
+        serverapp: Any = self.serverapp
+        if serverapp.gateway_config.gateway_enabled:
+            return
+        try:
+            profiles = KubeConfig(parent=self).parsed_profiles()
+        except KubeError as error:
+            self.log.error("No kernels on Kubernetes are offered: %s", error)
+            return
+        from .kernels import specs
+
+        runtime = Path(serverapp.runtime_dir)
+        runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._specs = Path(tempfile.mkdtemp(prefix="jupyter-kube-", dir=runtime))
+        specs.write(self._specs, profiles.values())
+        serverapp.kernel_spec_manager.kernel_dirs.append(str(self._specs))
+
+    async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
+        """Prepare in the background what the first start of a kernel would wait for."""
+        if self._specs is not None:
+            self._preparing = asyncio.create_task(self._prepare())
+
+    async def _prepare(self) -> None:
+        """Read credentials, without any request; a failure is told when a kernel is asked for."""
+        from .kernels.cluster import shared
+
+        self._cluster = shared(KubeConfig(parent=self))
+        self._cluster.hold()
+        try:
+            await self._cluster.client()
+        except KubeError as error:
+            self.log.info("No kernels on Kubernetes can be started yet: %s", error)
+
+    async def stop_extension(self) -> None:
+        """Let go of the cluster and remove the kernelspecs; kernels are ended by their manager."""
+        if self._preparing is not None:
+            self._preparing.cancel()
+            await asyncio.wait([self._preparing])
+        if self._cluster is not None:
+            await self._cluster.release()
+        if self._specs is not None:
+            shutil.rmtree(self._specs, ignore_errors=True)

@@ -1,0 +1,266 @@
+"""The websocket of one front end: to a kernel of ours across starts, restarts and crashes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from typing import Any
+
+from jupyter_client.session import DELIM
+from jupyter_server.services.kernels.connection.base import (
+    deserialize_binary_message,
+    deserialize_msg_from_ws_v1,
+    serialize_msg_to_ws_v1,
+)
+from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
+from tornado.iostream import StreamClosedError
+from tornado.websocket import WebSocketClosedError
+
+from ..models import PodState
+from . import adapter
+from .kernel import KubeKernelManager
+from .ledger import Ledger, Message
+
+_V1 = "v1.kernel.websocket.jupyter.org"
+_WELCOME = b'"iopub_welcome"'
+_STATUS = b'"status"'
+_REPLY = "_reply"
+
+
+class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # untyped
+    """Jupyter Server's connection without Nagle's delay; for kernels of ours, one that survives.
+
+    It opens while the kernel starts, keeps what is sent too early, and goes on with the next
+    process when one ends.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.ledger = Ledger()
+        self._subscribed = False  # output cannot be missed any more
+        self._told = ""  # why the start takes time, as last said
+        self._told_cell: dict[str, Any] | None = None
+
+    @property
+    def _kernel(self) -> KubeKernelManager | None:
+        kernel = self.kernel_manager
+        return kernel if isinstance(kernel, KubeKernelManager) else None
+
+    # --- opening and closing ---------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Get ready to be opened; a kernel of ours may still be starting."""
+        if self._kernel is None:
+            await super().prepare()
+            return
+        await self._register_session()
+        self.session.key = self._kernel.session.key
+
+    def connect(self) -> Any:
+        """Open; returns a future."""
+        with contextlib.suppress(StreamClosedError, WebSocketClosedError):
+            # Small messages back to back otherwise wait 40 ms for an acknowledgement.
+            self.websocket_handler.set_nodelay(True)
+        kernel = self._kernel
+        if kernel is None:
+            return super().connect()
+        manager = self.multi_kernel_manager
+        manager.notify_connect(self.kernel_id)
+        manager.add_restart_callback(self.kernel_id, self.on_kernel_restarted)
+        manager.add_restart_callback(self.kernel_id, self.on_restart_failed, "dead")
+        adapter.open_sockets(self).add(self)
+        kernel.listeners.append(self)
+        self.ledger = kernel.ledgers.setdefault(self.session_key, self.ledger)
+        buffered = manager.get_buffer(self.kernel_id, self.session_key)
+        if kernel.up:
+            self._take_up(buffered)
+        else:
+            self._close_channels()
+            self._send_status_message(kernel.execution_state)
+            if kernel.last_state is not None:
+                self.kernel_waits(kernel.last_state)
+        opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        opened.set_result(None)
+        return opened
+
+    def _take_up(self, buffered: dict[str, Any] | None) -> None:
+        """Connect; where the session was here before, go on with its channels."""
+        if not buffered or not buffered["channels"]:
+            self.kernel_up()
+            return
+        self.channels = buffered["channels"]
+        self._listen()
+        for channel, parts in buffered["buffer"]:
+            self.handle_outgoing_message(self.channels[channel], parts)
+        self._open_gate()
+
+    def disconnect(self) -> Any:
+        """Close; the session may come back."""
+        kernel = self._kernel
+        if kernel is not None and self in kernel.listeners:
+            kernel.listeners.remove(self)
+        return super().disconnect()
+
+    # --- what the kernel manager tells -----------------------------------------------------------
+
+    def kernel_waits(self, state: PodState) -> None:
+        """Tell the front end why the start takes time, in the first cell that waits for it."""
+        if state.message == self._told:
+            return
+        self._told = state.message
+        self._send("status", {"execution_state": "starting", "reason": state.message})
+        self._explain_in_cell()
+
+    def kernel_down(self) -> None:
+        """Keep what is sent from now on."""
+        self._subscribed = False
+
+    def kernel_settled(self, why: str, *, executing: bool, final: bool = False) -> None:
+        """Answer what the process that ended has taken along."""
+        self._flush()
+        lost = self.ledger.settle(executing=executing)
+        if final:
+            lost += self.ledger.refuse_held()
+        for number, (message, was_running) in enumerate(lost):
+            if why and (was_running or (final and number == 0)):
+                self._send("stream", {"name": "stderr", "text": f"{why}\n"}, message.header)
+            reply = message.header["msg_type"].removesuffix("_request") + _REPLY
+            self._send(reply, {"status": "aborted"}, message.header, "shell")
+            self._send("status", {"execution_state": "idle"}, message.header)
+        self._close_channels(keep_output=not final)
+
+    def kernel_up(self) -> None:
+        """Connect to the process that is ready now; messages wait until output is subscribed to."""
+        self._flush()
+        self._close_channels()
+        self._subscribed = False
+        self.create_stream()
+        self._listen()
+        self._pass_control()
+
+    # --- messages --------------------------------------------------------------------------------
+
+    def handle_incoming_message(self, incoming_msg: Any) -> None:
+        """Pass a message on to the kernel, or keep it until the kernel can take it."""
+        if self._kernel is None:
+            super().handle_incoming_message(incoming_msg)
+            return
+        message = self._read(incoming_msg)
+        if message.channel == "control" and self.channels:
+            super().handle_incoming_message(incoming_msg)
+        elif self._subscribed:
+            self._pass(message)
+        else:
+            self._hold(message)
+
+    def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        """Pass a message of the kernel on to the front end, and keep the books."""
+        if self._kernel is not None:
+            parts = outgoing_msg[outgoing_msg.index(DELIM) + 2 :]
+            channel = getattr(stream, "channel", None)
+            if channel == "iopub":
+                if _WELCOME in parts[0]:
+                    self._open_gate()
+                    return
+                if _STATUS in parts[0]:
+                    self._note_status(parts)
+            elif channel == "shell":
+                self.ledger.answered(json.loads(parts[1]).get("msg_id", ""))
+        super().handle_outgoing_message(stream, outgoing_msg)
+
+    def _note_status(self, parts: list[bytes]) -> None:
+        if json.loads(parts[0])["msg_type"] == "status":
+            state = json.loads(parts[3]).get("execution_state", "")
+            self.ledger.status(json.loads(parts[1]), state)
+
+    def _read(self, raw: Any) -> Message:
+        """Find out what a message from the websocket is."""
+        if self.subprotocol == _V1:
+            channel, parts = deserialize_msg_from_ws_v1(raw)
+            return Message(channel, json.loads(parts[0]), raw)
+        decoded = deserialize_binary_message(raw) if isinstance(raw, bytes) else json.loads(raw)
+        return Message(decoded.get("channel") or "shell", decoded["header"], raw)
+
+    def _pass(self, message: Message) -> None:
+        self.ledger.sent(message)
+        super().handle_incoming_message(message.raw)
+
+    def _hold(self, message: Message) -> None:
+        kernel = self._kernel
+        self.ledger.held.append(message)
+        if kernel is None:
+            return
+        if kernel.execution_state == "dead":
+            self.kernel_settled(kernel.reason, executing=True, final=True)
+        elif kernel.last_state is not None:
+            self._explain_in_cell()
+
+    def _open_gate(self) -> None:
+        """Send on what was kept."""
+        if self._subscribed or self._kernel is None or not self._kernel.up:
+            return
+        self._subscribed = True
+        if self._told_cell is not None:
+            self._send("clear_output", {"wait": False}, self._told_cell)
+        self._told, self._told_cell = "", None
+        while self.ledger.held:
+            self._pass(self.ledger.held.popleft())
+
+    def _pass_control(self) -> None:
+        """Send on what was kept for the control channel: an interrupt cannot wait for output."""
+        for message in [m for m in self.ledger.held if m.channel == "control"]:
+            self.ledger.held.remove(message)
+            self._pass(message)
+
+    # --- telling the front end -------------------------------------------------------------------
+
+    def _explain_in_cell(self) -> None:
+        """Write under the first waiting cell what it waits for; removed when the cell runs."""
+        cell = self.ledger.waiting_cell()
+        if cell is None or not self._told or (self._told_cell == cell and not self._told):
+            return
+        if self._told_cell is not None:
+            self._send("clear_output", {"wait": True}, self._told_cell)
+        self._told_cell = cell
+        self._send("stream", {"name": "stderr", "text": f"{self._told}\n"}, cell)
+
+    def _send(
+        self,
+        msg_type: str,
+        content: dict[str, Any],
+        parent: dict[str, Any] | None = None,
+        channel: str = "iopub",
+    ) -> None:
+        """Send the front end a message as if from the kernel."""
+        message = self.session.msg(msg_type, content, parent={"header": parent} if parent else None)
+        with contextlib.suppress(WebSocketClosedError):
+            if self.subprotocol == _V1:
+                packed = serialize_msg_to_ws_v1(message, channel, self.session.pack)
+                self.write_message(packed, binary=True)
+            else:
+                message["channel"] = channel
+                text = self.session.pack(message).decode()
+                self.write_message(text)
+
+    # --- channels --------------------------------------------------------------------------------
+
+    def _listen(self) -> None:
+        for stream in self.channels.values():
+            stream.on_recv_stream(self.handle_outgoing_message)
+
+    def _flush(self) -> None:
+        """Take in what has arrived."""
+        for stream in list(self.channels.values()):
+            if not stream.closed():
+                stream.flush()
+
+    def _close_channels(self, *, keep_output: bool = False) -> None:
+        """Drop connections to a process that ended, with what it has not taken."""
+        for name, stream in list(self.channels.items()):
+            if keep_output and name == "iopub":
+                continue
+            del self.channels[name]
+            if not stream.closed():
+                stream.on_recv(None)
+                stream.close(linger=0)

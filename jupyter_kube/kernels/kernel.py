@@ -1,0 +1,279 @@
+"""One kernel of ours as Jupyter Server sees it: its state, from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any, Protocol
+
+from jupyter_server._tz import utcnow
+from jupyter_server.services.kernels.kernelmanager import (
+    ServerKernelManager,
+    emit_kernel_action_event,
+)
+from traitlets import default
+
+from ..models import PodState
+from . import adapter
+from .ledger import Ledger
+from .provisioner import KubeProvisioner
+
+SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
+_SCHEMA_PATH = Path(__file__).parents[1] / "event_schemas" / "kernel_start" / "v1.yaml"
+
+_WAITING = {"waiting", "pulling"}  # phases in which nobody should be kept waiting for an answer
+_GRACE = 1.0  # seconds an old kernel process gets to leave
+_LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
+
+
+class Listener(Protocol):
+    """A front end's connection, which is told what happens to the kernel."""
+
+    ledger: Ledger
+
+    def kernel_waits(self, state: PodState) -> None:
+        """Hear why the start takes time."""
+
+    def kernel_down(self) -> None:
+        """Send nothing more to the kernel until it is up again."""
+
+    def kernel_settled(self, why: str, *, executing: bool, final: bool = False) -> None:
+        """Answer what the process that ended has taken along; ``why`` is empty after a restart."""
+
+    def kernel_up(self) -> None:
+        """Connect to the kernel process that is ready now."""
+
+
+class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_server has no types here
+    """Manages one kernel that is a pod.
+
+    ``execution_state`` is ``starting``, ``restarting`` or ``dead`` besides what kernels say, and
+    ``reason`` tells why.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.up = False
+        """Whether the kernel can be talked to."""
+        self.listeners: list[Listener] = []
+        """Open connections of front ends."""
+        self.ledgers: dict[str, Ledger] = {}
+        """By session, for front ends that lose their connection and come back."""
+        self.last_state: PodState | None = None
+        """Where the start stands."""
+        self._callbacks = adapter.add_callbacks(self)
+        self._starting: asyncio.Task[None] | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._word: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._settling: asyncio.TimerHandle | None = None
+        self._why = ""
+
+    @default("extra_event_schema_paths")
+    def _default_extra_event_schema_paths(self) -> list[Path]:
+        return [_SCHEMA_PATH]
+
+    # --- starting --------------------------------------------------------------------------------
+
+    def begin(self, kernel_id: str, env: dict[str, str] | None) -> None:
+        """Start in the background."""
+        self.kernel_id = kernel_id
+        self.execution_state, self.reason = "starting", ""
+        self.last_activity = utcnow()
+        self._word = asyncio.get_running_loop().create_future()
+        self._starting = asyncio.create_task(self._start(kernel_id, env))
+
+    async def first_word(self, patience: float) -> None:
+        """Return when the kernel is ready or known to wait; raise why it cannot start."""
+        await asyncio.wait([self._word], timeout=patience)
+        if self._word.done():
+            self._word.result()
+        else:
+            self._word.cancel()
+
+    async def _start(self, kernel_id: str, env: dict[str, str] | None) -> None:
+        notebook = (env or {}).get("JPY_SESSION_NAME", "")
+        with contextlib.suppress(ValueError):
+            notebook = str(Path(notebook).relative_to(self.parent.root_dir)) if notebook else ""
+        try:
+            await self.start_kernel(kernel_id=kernel_id, env={"JPY_SESSION_NAME": notebook})
+        except Exception as error:
+            adapter.take_start_error(self)
+            self._dead(str(error))
+            self._say_first(error)
+
+    def _say_first(self, error: Exception | None = None) -> None:
+        if self._word.done():
+            return
+        if error is None:
+            self._word.set_result(None)
+        else:
+            self._word.set_exception(error)
+
+    def start_restarter(self) -> None:
+        """Do nothing: the pod's launcher notices deaths and repairs them."""
+
+    def stop_restarter(self) -> None:
+        """Do nothing."""
+
+    def cleanup_ipc_files(self) -> None:
+        """Leave the relay's sockets alone."""
+
+    # --- what the provisioner tells --------------------------------------------------------------
+
+    def kernel_event(self, event: dict[str, Any]) -> None:
+        """Hear of one event; see :class:`.provisioner.Owner`."""
+        match event["event"]:
+            case "progress":
+                self._progress(event["state"])
+            case "launched":
+                self._launched()
+            case "died" if event.get("restarting"):
+                self._died(event["reason"])
+            case "launcher-restarted":
+                self._died(event["reason"] or "its container was restarted")
+            case "ready" if self.execution_state == "restarting":
+                self._up()
+            case "died" | "gave-up" | "error" | "gone":
+                self._dead(event["reason"])
+            case "link-lost" if self.up:
+                self.reason = "The connection to the pod was lost and is being restored."
+            case "link-up" if self.up:
+                self.reason = ""
+
+    def _progress(self, state: PodState) -> None:
+        self.last_state, self.reason = state, state.message
+        self._emit_start(state.phase, state.reason, state.message)
+        for listener in list(self.listeners):
+            listener.kernel_waits(state)
+        if state.phase in _WAITING and not state.terminal:
+            self._say_first()
+
+    def _launched(self) -> None:
+        self._emit_start("ready")
+        self.parent.launched(self.kernel_id)
+        self._up()
+        self._say_first()
+
+    def _up(self) -> None:
+        """Let the front ends talk to the kernel process that is ready now."""
+        self._settle()
+        if self.up:
+            return
+        self.up = True
+        self.execution_state, self.reason = "idle", ""
+        for listener in list(self.listeners):
+            listener.kernel_up()
+
+    def _died(self, why: str) -> None:
+        """Act on a death that the launcher is repairing."""
+        self._down("restarting", f"The kernel died: {why}.")
+        loop = asyncio.get_running_loop()
+        self._settling = loop.call_later(_LAST_WORDS, self._settle)
+
+    def _down(self, state: str, why: str) -> None:
+        self._settle()
+        self.up = False
+        self.execution_state, self.reason, self._why = state, why, why
+        self.last_activity = utcnow()
+        for listener in list(self.listeners):
+            listener.kernel_down()
+
+    def _settle(self) -> None:
+        """Answer for the process that ended, then tell everybody."""
+        if self._settling is None:
+            return
+        self._settling.cancel()
+        self._settling = None
+        self._answer(self._why)
+        self._callbacks.fire("restart")
+
+    def _answer(self, why: str, *, final: bool = False) -> None:
+        executing = final or not why or any(k.ledger.executing for k in self.listeners)
+        adapter.drop_control_socket(self)
+        for listener in list(self.listeners):
+            listener.kernel_settled(why, executing=executing, final=final)
+
+    def _dead(self, why: str) -> None:
+        """Act on an end that nobody repairs: answer all, and let the pod go."""
+        if self.execution_state == "dead" or self._ending is not None:
+            return
+        self._down("dead", why)
+        self._emit_start("failed", message=why)
+        self._answer(why, final=True)
+        self._callbacks.fire("dead")
+        self.parent.ended(self.kernel_id)
+        self._starting = asyncio.create_task(self._let_go())
+
+    def _emit_start(self, phase: str, reason: str = "", message: str = "") -> None:
+        provisioner = self.provisioner
+        pod = provisioner.pod_name if isinstance(provisioner, KubeProvisioner) else ""
+        data = {"kernel_id": self.kernel_id, "pod": pod, "phase": phase}
+        self.emit(schema_id=SCHEMA, data={**data, "reason": reason, "message": message})
+
+    # --- restarting and ending -------------------------------------------------------------------
+
+    @emit_kernel_action_event(success_msg="Kernel {kernel_id} was restarted.")  # type: ignore[untyped-decorator]  # no types
+    async def restart_kernel(self, now: bool = False, newports: bool = False, **kw: Any) -> None:
+        """Replace the kernel process in its pod.
+
+        A dead kernel gets a new pod; one that is starting goes on with that.
+
+        Raises
+        ------
+        LauncherError
+            If the pod's launcher cannot.
+
+        """
+        if self.execution_state == "dead":
+            await self._start_again()
+            return
+        if not self.up or not isinstance(self.provisioner, KubeProvisioner):
+            return
+        if not now:
+            adapter.ask_to_leave(self, restart=True)
+        self._down("restarting", "")
+        self._answer("")
+        await self.provisioner.restart(0.0 if now else _GRACE)
+        self._up()
+
+    async def _start_again(self) -> None:
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        self.begin(self.kernel_id, None)
+        await self.first_word(self.parent.start_patience)
+
+    def abandon(self) -> None:
+        """Stop ending: there is no time left."""
+        for task in (self._starting, self._ending):
+            if task is not None:
+                task.cancel()
+
+    async def end(self, *, now: bool) -> None:
+        """End the kernel, whatever state it is in; a second call waits for the first one's end."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(now=now))
+        await asyncio.shield(self._ending)
+
+    async def _end(self, *, now: bool) -> None:
+        was_up, self.up = self.up, False
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+            adapter.resolve_ready(self)
+        for listener in list(self.listeners):
+            listener.kernel_down()
+        if was_up:
+            await self.shutdown_kernel(now=now)
+        else:
+            await self._let_go()
+
+    async def _let_go(self) -> None:
+        """Remove the pod and what is held for it here."""
+        try:
+            await self.cleanup_resources(restart=False)
+        except Exception:
+            self.log.exception("kernel %s was not cleaned up", self.kernel_id)

@@ -1,0 +1,93 @@
+"""What one front end has asked of a kernel and not been answered, and what it asks too early.
+
+When a kernel process ends, this decides what becomes of the requests it took with it. Pure state.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, NamedTuple
+
+_HARMLESS = "kernel_info_request"  # belongs to no cell, and front ends ask it of every process
+
+
+class Message(NamedTuple):
+    """One message of a front end, as it came from the websocket."""
+
+    channel: str
+    header: dict[str, Any]
+    raw: str | bytes
+
+    @property
+    def expects_reply(self) -> bool:
+        """Whether the kernel will answer it on the shell channel."""
+        return self.channel == "shell" and str(self.header["msg_type"]).endswith("_request")
+
+
+class Ledger:
+    """The requests of one session of one front end."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Message] = {}
+        self._running: dict[str, str] = {}  # message type by id, of all front ends
+        self.held: deque[Message] = deque()
+        """What came while the kernel could not take it, oldest first."""
+
+    def sent(self, message: Message) -> None:
+        """Note a message that went to the kernel."""
+        if message.expects_reply:
+            self._open[message.header["msg_id"]] = message
+
+    def answered(self, msg_id: str) -> None:
+        """Note the reply to a request."""
+        self._open.pop(msg_id, None)
+
+    def status(self, parent: dict[str, Any], state: str) -> None:
+        """Note a status message of the kernel, caused by any front end's request."""
+        msg_id = parent.get("msg_id", "")
+        if state == "busy":
+            self._running[msg_id] = parent.get("msg_type", "")
+        elif state == "idle":
+            self._running.pop(msg_id, None)
+
+    @property
+    def executing(self) -> bool:
+        """Whether the kernel was at work on more than a question about itself."""
+        return any(msg_type != _HARMLESS for msg_type in self._running.values())
+
+    def settle(self, *, executing: bool) -> list[tuple[Message, bool]]:
+        """Close the books on a kernel process that ended.
+
+        If it ended at work, all that waited behind is lost with it: cells build upon each other.
+        Otherwise nothing was begun, and everything is held, to be sent again to its successor.
+
+        Returns
+        -------
+        The lost requests, oldest first, each with whether the process was at work on it.
+
+        """
+        again = [m for m in self._open.values() if not executing or self._is_harmless(m)]
+        lost = [
+            (m, msg_id in self._running)
+            for msg_id, m in self._open.items()
+            if executing and not self._is_harmless(m)
+        ]
+        self.held.extendleft(reversed(again))
+        self._open.clear()
+        self._running.clear()
+        return lost
+
+    def refuse_held(self) -> list[tuple[Message, bool]]:
+        """Give up on what is held, since no kernel will come; returned as by :meth:`settle`."""
+        refused = [(m, False) for m in self.held if m.expects_reply]
+        self.held.clear()
+        return refused
+
+    def waiting_cell(self) -> dict[str, Any] | None:
+        """Return the header of the first cell that is held, where a reason to wait can be shown."""
+        cells = (m.header for m in self.held if m.header["msg_type"] == "execute_request")
+        return next(cells, None)
+
+    @staticmethod
+    def _is_harmless(message: Message) -> bool:
+        return bool(message.header["msg_type"] == _HARMLESS)

@@ -1,0 +1,234 @@
+"""One kernel's life in the cluster: its pod, its Secret and the relay to it, from start to end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import naming
+from ..errors import StartFailed
+from ..kube.client import KubeClient
+from ..models import PodState, Profile
+from . import podspec
+from .cluster import Cluster
+from .payload import launch_payload
+from .pod import KernelPod
+from .reach import Reach
+from .relay import Relay
+
+_CHANNELS = 5
+_LONGEST_FOLDER = 90
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who a kernel is: the same for its whole life."""
+
+    kernel_id: str
+    kernel_name: str
+    user: str
+    notebook: str
+    key: bytes
+    curve_publickey: bytes
+    curve_secretkey: bytes
+
+
+class Life:
+    """Starts one kernel and looks after it.
+
+    Parameters
+    ----------
+    identity
+        Who the kernel is.
+    cluster, client
+        Where it will run. The cluster is held by the caller, and released by :meth:`close`.
+    profile, settings, way
+        What the pod looks like; what it is told of the settings; how it is reached.
+    tell
+        Told of ``progress`` (``state``), ``gone`` (``reason``, ``exit_code``), and all that the
+        relay tells.
+    log
+        A logger.
+
+    """
+
+    def __init__(
+        self,
+        identity: Identity,
+        cluster: Cluster,
+        client: KubeClient,
+        *,
+        profile: Profile,
+        settings: str,
+        way: str,
+        tell: Callable[[dict[str, Any]], None],
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> None:
+        self._identity, self._cluster, self._tell = identity, cluster, tell
+        self.state = PodState(naming.kernel_name(identity.kernel_id), "queued")
+        """Where the pod stands, as last seen."""
+        manifest = podspec.pod(
+            profile,
+            identity.kernel_id,
+            namespace=client.namespace,
+            user=identity.user,
+            notebook=identity.notebook,
+            settings=settings,
+        )
+        self._pod = KernelPod(client, manifest, on_wait=self._progress, log=log)
+        self._reach = Reach(client, self._pod.name, podspec.PORT, way)
+        self._folder = _short_folder()
+        self.relay = Relay(
+            self._reach.dial,
+            identity.key,
+            socket_dir=self._folder,
+            on_event=tell,
+            log=log,
+        )
+        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._running = self._over = False
+        self._unsubscribe: Callable[[], None] = lambda: None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> dict[str, Any]:
+        """Create the pod and its Secret; return the connection info once the kernel is ready.
+
+        Raises
+        ------
+        ClusterError, StartFailed
+            If the pod cannot run, in Kubernetes' words.
+        LauncherError
+            If the kernel cannot run in it.
+
+        """
+        who = self._identity
+        launch = launch_payload(
+            key=who.key,
+            kernel_id=who.kernel_id,
+            kernel_name=who.kernel_name,
+            username=who.user,
+            curve_publickey=who.curve_publickey,
+            curve_secretkey=who.curve_secretkey,
+            options={"port": podspec.PORT},
+        )
+        pod = await self._pod.create()
+        secret = asyncio.create_task(self._pod.create_secret(pod, launch, who.user))
+        try:
+            endpoints = await self.relay.start()
+            await self._cluster.watch()
+            self._unsubscribe = self._cluster.subscribe(self._pod.name, self._look)
+            await self._until_ready(secret)
+        finally:
+            secret.cancel()
+            await asyncio.wait([secret])
+        self._running = True
+        self._look()
+        return self._connection_info(endpoints)
+
+    async def delete_pod(self) -> None:
+        """Delete the pod and its Secret, once."""
+        self._over = True
+        await self._pod.delete()
+
+    async def close(self) -> None:
+        """Delete what is in the cluster and let go of what is here."""
+        self._unsubscribe()
+        self._failure.cancel()
+        for task in self._tasks:
+            task.cancel()
+        try:
+            await self.delete_pod()
+        finally:
+            await self.relay.close()
+            shutil.rmtree(self._folder, ignore_errors=True)
+            await self._cluster.release()
+
+    def link_sockets(self) -> None:
+        """Give Jupyter names of its own for the sockets: its stock manager deletes them."""
+        for number in range(1, _CHANNELS + 1):
+            link = self._folder / f"j-{number}"
+            if not link.is_symlink():
+                link.symlink_to(f"k-{number}")
+
+    # inside
+
+    async def _until_ready(self, secret: asyncio.Task[None]) -> None:
+        """Wait for the kernel, or for the first thing that makes it impossible."""
+        ready = asyncio.create_task(self.relay.ready())
+        wanted: set[asyncio.Future[Any]] = {ready, secret}
+        try:
+            while wanted:
+                done, _ = await asyncio.wait(
+                    {*wanted, self._failure}, return_when=asyncio.FIRST_COMPLETED
+                )
+                for task in done:
+                    task.result()
+                wanted -= done
+        finally:
+            ready.cancel()
+            await asyncio.wait([ready])
+
+    def _connection_info(self, endpoints: dict[str, Any]) -> dict[str, Any]:
+        if endpoints["transport"] == "ipc":
+            self.link_sockets()
+            endpoints = {**endpoints, "ip": str(self._folder / "j")}
+        return {
+            **endpoints,
+            "key": self._identity.key,
+            "signature_scheme": "hmac-sha256",
+            "kernel_name": self._identity.kernel_name,
+            "curve_publickey": self._identity.curve_publickey.decode(),
+            "curve_secretkey": self._identity.curve_secretkey.decode(),
+        }
+
+    def _look(self) -> None:
+        """Act on the pod's state in the caches."""
+        state = self._cluster.state(self._pod.name, self._pod.uid)
+        if state is None or self._over:
+            return
+        self._follow_address(state)
+        if self._running:
+            self.state = state
+            if state.terminal:
+                self._over = True
+                reason = state.message or state.reason
+                self._tell({"event": "gone", "reason": reason, "exit_code": state.exit_code})
+            return
+        self._progress(state)
+        if state.terminal and not self._failure.done():
+            why = state.message or state.reason
+            error = StartFailed("The kernel's pod cannot run", why, obj=f"pod/{self._pod.name}")
+            self._failure.set_exception(error)
+
+    def _progress(self, state: PodState) -> None:
+        if state != self.state:
+            self.state = state
+            self._tell({"event": "progress", "state": state})
+
+    def _follow_address(self, state: PodState) -> None:
+        """Use the pod's own address as soon as it is known and, where there is a choice, works."""
+        if state.ip and state.ip != self._reach.address:
+            self._reach.address = state.ip
+            if not self._running:
+                self.relay.hurry()
+        if self._running and self._reach.worth_moving():
+            self._begin(self._reach.move(self.relay))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+
+def _short_folder() -> Path:
+    """Make a private folder with a path short enough for unix sockets."""
+    usual = tempfile.gettempdir()
+    base = usual if len(os.fsencode(usual)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp's is private
+    return Path(tempfile.mkdtemp(prefix="jk-", dir=base))

@@ -1,0 +1,271 @@
+"""The kernel provisioner: what Jupyter calls to start, restart and end a kernel that is a pod.
+
+It works under our own kernel manager, which it tells of everything that happens (:class:`Owner`),
+and under Jupyter's stock ones, for kernelspecs outside our server extension.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from typing import Any, Protocol, runtime_checkable
+
+import zmq
+from jupyter_client.connect import KernelConnectionInfo
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import KernelProvisionerBase
+from traitlets import CaselessStrEnum, Unicode
+
+from .. import config as settings
+from .. import naming
+from ..errors import InvalidInput, StartFailed
+from ..models import Profile
+from .cluster import Cluster, shared
+from .life import Identity, Life
+from .relay import LauncherError
+
+_ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
+
+
+@runtime_checkable
+class Owner(Protocol):
+    """A kernel manager that wants to know what happens to its kernel."""
+
+    def kernel_event(self, event: dict[str, Any]) -> None:
+        """Hear of one event.
+
+        ``event`` is one of :class:`.relay.Relay`'s, or ``progress`` (``state``: a
+        :class:`~jupyter_kube.models.PodState`), ``launched`` once a start has succeeded, or
+        ``gone`` (``reason``) when the pod of a running kernel ended.
+        """
+
+
+class KubeProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_client has no types here
+    """Runs a kernel in a pod of its own."""
+
+    profile = Unicode("", help="Name of the profile. Empty: the default one.").tag(config=True)
+    reach = CaselessStrEnum(
+        ("auto", "port-forward", "pod-ip"),
+        default_value="auto",
+        help="""How the pod is reached: by a port-forward through the Kubernetes API, at the pod's
+        own address, or first the one, then the other where that works (auto).""",
+    ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._life: Life | None = None
+        self._launched = False
+        self._exit_code: int | None = None  # of the process Jupyter believes in
+        self._collected = False  # whether Jupyter has taken note of it
+        self._renewed = False  # whether a new process runs that Jupyter has not asked for yet
+        self._changed = asyncio.Event()
+
+    # --- what Jupyter asks -----------------------------------------------------------------------
+
+    @property
+    def has_process(self) -> bool:
+        """Whether there is a kernel that Jupyter has not seen the end of."""
+        return self._life is not None and not self._collected
+
+    async def poll(self) -> int | None:
+        """Return the kernel's exit code, None while it lives; asks nobody."""
+        return self._exit_code if self._life is not None else 0
+
+    async def wait(self) -> int | None:
+        """Wait until the kernel has ended; return its exit code."""
+        while (code := await self.poll()) is None:
+            await self._changed.wait()
+        self._collected = True
+        return code
+
+    async def send_signal(self, signum: int) -> None:
+        """Signal the kernel's process group."""
+        if self._life is not None and self._exit_code is None and signum:
+            await self._life.relay.command("signal", signum=signum)
+
+    async def kill(self, restart: bool = False) -> None:
+        """End the kernel process; the pod stays (what becomes of it, cleanup is told)."""
+        if self._life is None or self._exit_code is not None:
+            return
+        try:
+            async with asyncio.timeout(_ORDER_TIMEOUT):
+                await self._life.relay.command("kill")
+        except (TimeoutError, LauncherError) as error:
+            self.log.warning("The kernel in pod %s was not reached: %s", self.pod_name, error)
+        self._ended(-9)
+
+    async def terminate(self, restart: bool = False) -> None:
+        """End the kernel process, as :meth:`kill` does."""
+        await self.kill(restart)
+
+    async def shutdown_requested(self, restart: bool = False) -> None:
+        """Act on the shutdown message just sent: begin a new process beside it, or delete."""
+        if self._life is None:
+            return
+        if not restart:
+            self._ended(0)
+            await self._life.delete_pod()
+        elif self._exit_code is None:
+            await self._life.relay.command("restart")
+            self._ended(0)
+            self._renewed = True
+
+    async def pre_launch(self, **kwargs: Any) -> dict[str, Any]:
+        """Make the kernel's keys, once for its whole life."""
+        manager = self.parent
+        if not isinstance(manager, AsyncKernelManager):
+            raise InvalidInput(
+                "Kernels on Kubernetes need an asyncio kernel manager",
+                f"{type(manager).__name__} is not one: nothing would carry the kernel's messages",
+                "Use jupyter_client's AsyncKernelManager.",
+            )
+        if manager.curve_publickey is None:
+            manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
+        kwargs.pop("extra_arguments", None)
+        launch: dict[str, Any] = await super().pre_launch(cmd=self.kernel_spec.argv, **kwargs)
+        return launch
+
+    async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> KernelConnectionInfo:
+        """Start the pod, or a new process in it; return when the kernel accepts connections.
+
+        Raises
+        ------
+        StartFailed, ClusterError, NotConfigured, InvalidInput
+            If the pod cannot run, in Kubernetes' words.
+        LauncherError
+            If the pod runs and the kernel in it does not.
+
+        """
+        if self._life is None:
+            await self._start((kwargs.get("env") or {}).get("JPY_SESSION_NAME", ""))
+            return self.connection_info
+        if not self._renewed:
+            await self._life.relay.command("restart")
+        await self._life.relay.ready()
+        self._alive()
+        return self.connection_info
+
+    async def post_launch(self, **kwargs: Any) -> None:
+        """Tell the owner that the kernel can be talked to."""
+        self._tell({"event": "launched"})
+
+    async def cleanup(self, restart: bool = False) -> None:
+        """Delete the pod and all that belongs to it, unless the kernel is to be restarted."""
+        if restart and self._life is not None:
+            self._life.link_sockets()  # the stock manager removes them
+        elif not restart:
+            life, self._life, self._launched = self._life, None, False
+            if life is not None:
+                await life.close()
+
+    # --- what our own manager asks besides -------------------------------------------------------
+
+    @property
+    def pod_name(self) -> str:
+        """The pod's name, also before it exists."""
+        return naming.kernel_name(self.kernel_id)
+
+    async def restart(self, grace: float) -> None:
+        """Replace the kernel process by a new one in the same pod; return when that is ready.
+
+        Raises
+        ------
+        LauncherError
+            If the pod's launcher cannot.
+
+        """
+        if self._life is None:
+            raise LauncherError("There is no pod to restart the kernel in")
+        await self._life.relay.command("restart", grace=grace)
+        await self._life.relay.ready()
+        self._alive()
+
+    # --- inside ----------------------------------------------------------------------------------
+
+    async def _start(self, notebook: str) -> None:
+        """Start the pod; if that fails or is cancelled, leave nothing behind."""
+        config = settings.KubeConfig(parent=self)
+        if not self.config.KubeConfig:
+            config = settings.load()
+        profile = config.profile(self.profile)
+        cluster = shared(config)
+        cluster.hold()
+        try:
+            async with asyncio.timeout(profile.start_timeout):
+                life = await self._prepare(config, profile, cluster, notebook)
+                self.connection_info = await life.start()
+        except BaseException as error:
+            state = self._life.state.message if self._life else ""
+            await asyncio.shield(self.cleanup() if self._life else cluster.release())
+            if isinstance(error, TimeoutError):
+                raise StartFailed(
+                    f"The kernel did not start within {profile.start_timeout:.0f} s",
+                    state,
+                    f'The profile "{profile.name}" sets this limit (start_timeout).',
+                    obj=f"pod/{self.pod_name}",
+                ) from None
+            raise
+        self._launched = True
+        self._alive()
+
+    async def _prepare(
+        self, config: settings.KubeConfig, profile: Profile, cluster: Cluster, notebook: str
+    ) -> Life:
+        manager = self.parent
+        identity = Identity(
+            kernel_id=self.kernel_id,
+            kernel_name=manager.kernel_name,
+            user=os.environ.get("JUPYTERHUB_USER") or getpass.getuser(),
+            notebook=notebook,
+            key=manager.session.key,
+            curve_publickey=manager.curve_publickey,
+            curve_secretkey=manager.curve_secretkey,
+        )
+        self._life = Life(
+            identity,
+            cluster,
+            await cluster.client(),
+            profile=profile,
+            settings=config.settings(),
+            way=self.reach,
+            tell=self._on_event,
+            log=self.log,
+        )
+        return self._life
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        """Act on what happens to the pod and in it, and pass it on."""
+        if not self._launched and event["event"] != "progress":
+            return
+        renewed = event.get("restarting") or event["event"] == "launcher-restarted"
+        match event["event"]:
+            case "died" | "launcher-restarted" if renewed and not isinstance(self.parent, Owner):
+                # The stock restarter looks every 3 s: let it find what has long been repaired.
+                self._ended(_exit_code(event))
+                self._renewed = True
+            case "died" | "gave-up" | "error" | "gone" if not renewed:
+                self._ended(_exit_code(event))
+            case "launcher-restarted":
+                event = {**event, "reason": self._life.state.message if self._life else ""}
+        self._tell(event)
+
+    def _alive(self) -> None:
+        """Count the current kernel process as the one Jupyter knows."""
+        self._exit_code, self._collected, self._renewed = None, False, False
+        self._changed.clear()
+
+    def _ended(self, code: int) -> None:
+        self._exit_code = code
+        self._changed.set()
+
+    def _tell(self, event: dict[str, Any]) -> None:
+        if isinstance(self.parent, Owner):
+            self.parent.kernel_event(event)
+
+
+def _exit_code(event: dict[str, Any]) -> int:
+    """Return what ``subprocess`` would: a signal as a negative number."""
+    if event.get("signal"):
+        return -int(event["signal"])
+    return int(event.get("exit_code") or 0) or 1
