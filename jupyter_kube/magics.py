@@ -1,0 +1,307 @@
+"""``%%kubetrain`` and ``%kube``: reading what the user typed, and showing what happens.
+
+Everything is done by :mod:`jupyter_kube.train`, which is imported only when a magic is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+
+from .errors import InvalidInput, KubeError, RemoteError
+
+if TYPE_CHECKING:
+    from .train.display import Screen
+    from .train.job import Job
+    from .train.plan import Wish
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reads a magic's line; every mistake is a UsageError of one sentence."""
+
+    def __init__(self, prog: str, description: str = "", **_by_argparse: Any) -> None:
+        super().__init__(prog, description=description, allow_abbrev=False)
+
+    def read(self, line: str) -> argparse.Namespace:
+        """Read a line."""
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"{self.prog}: {error}") from None
+        found, rest = self.parse_known_args(words)
+        if rest:
+            from .train.options import clip, suggest
+
+            option = rest[0].partition("=")[0]
+            if not option.startswith("-"):
+                raise UsageError(f'unexpected "{clip(option)}"; see {self.prog} -h')
+            known = [o for action in self._actions for o in action.option_strings]
+            raise UsageError(f"unknown option {clip(option)}{suggest(option, known)}")
+        return found
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse, without the usage text."""
+        raise UsageError(message.removeprefix("argument "))
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Leave after help was printed."""
+        raise _HelpShown
+
+
+class _HelpShown(Exception):
+    """The line asked for help, which was printed."""
+
+
+def train_parser() -> _Parser:
+    """Build the parser of ``%%kubetrain``."""
+    parser = _Parser("%%kubetrain", description="Run this cell on several workers.")
+    add = parser.add_argument
+    add("framework", nargs="?", default="", help="tensorflow or python (default: from the imports)")
+    add("-w", "--workers", default="1", metavar="N", help="pods; 0 runs the cell in this kernel")
+    add("--gpus", metavar="N", help="GPUs for each worker")
+    add("--cpu", metavar="Q", help="processors for each worker, as in 2 or 500m")
+    add("--memory", metavar="Q", help="memory for each worker, as in 4Gi")
+    add("-p", "--profile", default="", metavar="P", help="kind of pod (default: like this kernel)")
+    add("--name", default="", metavar="NAME", help="readable part of the job's name")
+    add("-i", "--use", default="", metavar="a,b", help="further names that travel with the cell")
+    add("-o", "--output", default="", metavar="x,y", help="names whose values come back")
+    add("--retries", default="3", metavar="N", help="new starts after a worker died (default: 3)")
+    add("--timeout", metavar="T", help="longest run, as in 30m or 2h (default: none)")
+    add("--keep", default="1d", metavar="T", help="how long a finished job stays (default: 1d)")
+    add("--detach", action="store_true", help="submit only; follow it later")
+    add("--dry-run", action="store_true", help="show what would be created, create nothing")
+    return parser
+
+
+def read_wish(options: argparse.Namespace) -> Wish:
+    """Turn a read line into a checked wish.
+
+    Raises
+    ------
+    InvalidInput
+        In one sentence, for the first option that is wrong.
+
+    """
+    from .train import options as check
+    from .train.plan import Wish
+
+    return Wish(
+        workers=check.workers(options.workers),
+        framework=options.framework and check.framework(options.framework),
+        profile=options.profile,
+        outputs=check.names(options.output, "--output") if options.output else (),
+        use=check.names(options.use, "--use") if options.use else (),
+        name=options.name and check.base_name(options.name),
+        gpus=None if options.gpus is None else check.gpus(options.gpus),
+        cpu=options.cpu,
+        memory=options.memory,
+        retries=check.count(options.retries, "--retries", check.MOST_RETRIES),
+        timeout=None if options.timeout is None else check.duration(options.timeout, "--timeout"),
+        keep=check.duration(options.keep, "--keep"),
+    )
+
+
+def kube_parser() -> _Parser:
+    """Build the parser of ``%kube``."""
+    parser = _Parser("%kube", description="Look at jobs and steer them, from any notebook.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def command(name: str, text: str, *, named: str | None = None) -> _Parser:
+        made: _Parser = commands.add_parser(name, help=text, description=text)
+        made.add_argument("name", metavar="NAME", nargs=named)
+        return made
+
+    command("status", "list my jobs, or show one", named="?")
+    logs = command("logs", "print what the ranks printed")
+    logs.add_argument("-r", "--rank", metavar="R", help="one rank only")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
+    logs.add_argument("--tail", metavar="N", help="the last lines of each rank only")
+    attach = command("attach", "follow a job again and fetch its outputs")
+    attach.add_argument("-o", "--output", default="", metavar="x,y", help="only these outputs")
+    command("kill", "stop a job and remove it")
+    command("why", "say why a job waits or failed")
+    return parser
+
+
+@magics_class
+class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
+    """The magics of one shell."""
+
+    second_thought = 1.0
+    """Seconds after an interrupt in which another one stops the job itself."""
+
+    @cell_magic  # type: ignore[untyped-decorator]  # as above
+    def kubetrain(self, line: str, cell: str) -> Any:
+        """Run this cell on several workers; ``%%kubetrain -h`` lists the options."""
+        return self._guarded(self._kubetrain, line, cell)
+
+    @line_magic  # type: ignore[untyped-decorator]  # as above
+    def kube(self, line: str) -> Any:
+        """Look at and steer jobs: status, logs, attach, kill, why; ``%kube -h`` says how."""
+        return self._guarded(self._kube, line)
+
+    def _guarded(self, work: Callable[..., Any], *args: str) -> Any:
+        """Do work so that a user sees our errors in words, and nothing of our insides."""
+        try:
+            return work(*args)
+        except _HelpShown:
+            return None
+        except InvalidInput as error:
+            raise UsageError(str(error)) from None
+        except KubeError as error:
+            raise _readable(error) from None
+
+    def _kubetrain(self, line: str, cell: str) -> Any:
+        options = train_parser().read(line)
+        wish = read_wish(options)
+        if wish.workers == 0:
+            return self._run_here(cell)
+        from . import config
+        from .train import job as jobs
+
+        settings = config.load()
+        planned = jobs.prepare(wish, cell, self.shell.user_ns, settings, offline=options.dry_run)
+        if options.dry_run:
+            from .train.preview import preview
+
+            print(preview(planned))
+            return None
+        job = jobs.launch(planned, settings)
+        if options.detach:
+            print(f"Submitted: {job.name}. Follow it with %kube attach {job.name}.")
+            return None
+        self._attend(job)
+        return None
+
+    def _kube(self, line: str) -> None:
+        options = kube_parser().read(line)
+        if options.command is None:
+            kube_parser().print_help()
+            return
+        getattr(self, f"_{options.command}")(options)
+
+    def _status(self, options: argparse.Namespace) -> None:
+        from .train import display
+        from .train.job import attach, jobs
+
+        if options.name:
+            print(display.text(attach(options.name).status, time.time()))
+            return
+        views = jobs()
+        print(display.table(views, time.time()) if views else "You have no jobs here.")
+
+    def _logs(self, options: argparse.Namespace) -> None:
+        from .train import display
+        from .train.job import attach
+        from .train.options import count
+
+        rank = None if options.rank is None else count(options.rank, "--rank")
+        tail = None if options.tail is None else count(options.tail, "--tail")
+        job = attach(options.name)
+        if options.follow:
+            self._until_interrupted(job, display.LinesScreen(rank))
+            return
+        for found in job.logs(rank, tail=tail):
+            print(f"[{found.rank}] {found.text}")
+
+    def _attach(self, options: argparse.Namespace) -> None:
+        from .train.job import attach
+        from .train.options import names
+
+        only = names(options.output, "--output") if options.output else None
+        self._attend(attach(options.name), only)
+
+    def _kill(self, options: argparse.Namespace) -> None:
+        from .train.job import kill
+
+        kill(options.name)
+        print(f"Stopped: {options.name} and all that belongs to it are being removed.")
+
+    def _why(self, options: argparse.Namespace) -> None:
+        from .train.job import attach
+
+        for sentence in attach(options.name).why():
+            print(sentence)
+
+    def _attend(self, job: Job, only: Sequence[str] | None = None) -> None:
+        """Show a job to its end and put its outputs into the notebook."""
+        from .train.display import size, watch
+        from .train.results import open_outcome
+
+        following = job.follow()
+        try:
+            watch(job.feed, self._screen())
+            outcome = following.result()
+        except KeyboardInterrupt:
+            raise self._detach(job) from None
+        results = open_outcome(outcome)
+        for name, value in results.values.items():
+            if only is None or name in only:
+                self.shell.user_ns[name] = value
+                print(f"{name} ← rank 0, {size(results.sizes.get(name, 0))}")
+        for name in set(only or ()) - set(results.values):
+            raise InvalidInput(f'{job.name} has no output "{name}"')
+
+    def _detach(self, job: Job) -> KeyboardInterrupt:
+        """Leave a job running, or stop it at a second interrupt; returns what ends the cell."""
+        job.detach()
+        print(
+            f"Detached: {job.name} goes on. Follow it again with %kube attach {job.name};"
+            f" stop it with %kube kill {job.name}."
+        )
+        try:
+            time.sleep(self.second_thought)
+        except KeyboardInterrupt:
+            job.cancel()
+            print(f"Stopped: {job.name} and all that belongs to it are being removed.")
+        return _quiet(KeyboardInterrupt(), "Interrupted.")
+
+    def _until_interrupted(self, job: Job, screen: Screen) -> None:
+        """Show a job's lines until its end or an interrupt, which leaves the job alone."""
+        from .train.display import watch
+
+        job.follow()
+        try:
+            watch(job.feed, screen)
+        except KeyboardInterrupt:
+            print(f"{job.name} goes on.")
+        finally:
+            job.detach()
+
+    def _screen(self) -> Screen:
+        """Choose what suits the front end: a display renewed in place, or prints."""
+        from .train.display import NotebookScreen, PlainScreen
+
+        if not hasattr(self.shell, "kernel"):
+            return PlainScreen()
+        from IPython.display import display
+
+        return NotebookScreen(display)
+
+    def _run_here(self, cell: str) -> Any:
+        """Run the cell in this kernel with ``kube`` in scope, as IPython would."""
+        from .train.inprocess import run_cell
+
+        return run_cell(self.shell, cell)
+
+
+def _readable(error: KubeError) -> KubeError:
+    """Make IPython show an error in words; a worker's exception with its own traceback."""
+    if isinstance(error, RemoteError):
+        return _quiet(error, f"{error.traceback.rstrip()}\n\n{error} (pod {error.pod})")
+    return _quiet(error, f"{type(error).__name__}: {error}")
+
+
+_E = TypeVar("_E", bound=BaseException)
+
+
+def _quiet(error: _E, text: str) -> _E:
+    """Give an exception the text that IPython shows in place of a traceback."""
+    error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]  # IPython's hook
+    return error

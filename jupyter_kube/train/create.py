@@ -1,0 +1,104 @@
+"""Creating a job's objects: all of them or none, however often it is tried."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from .. import naming
+from ..errors import ClusterError, ClusterUnavailable, Conflict, NotFound
+from ..kube import objects
+from . import jobspec
+
+if TYPE_CHECKING:
+    from ..kube.client import KubeClient
+
+log = logging.getLogger(__name__)
+
+_TRIES = 3
+_UNDO_TIMEOUT = 20.0
+
+
+async def create(
+    client: KubeClient, manifests: jobspec.Manifests, submission: str
+) -> dict[str, Any]:
+    """Create a job, its Service and its Secrets; returns the Job as the API made it.
+
+    The Job comes first and owns the others, so that its end is theirs. If a later one cannot be
+    made, or the caller is cancelled, the Job is deleted again.
+
+    Raises
+    ------
+    ClusterError
+        What the API said; nothing of the job is left then.
+
+    """
+    name = manifests.job["metadata"]["name"]
+    try:
+        job = await _create_job(client, manifests.job, submission)
+        owner = objects.owner_reference(job, block=False)
+        async with asyncio.TaskGroup() as group:
+            for resource, body in (
+                (objects.SERVICES, manifests.service),
+                *((objects.SECRETS, secret) for secret in manifests.secrets),
+            ):
+                group.create_task(_create_owned(client, resource, jobspec.with_owner(body, owner)))
+    except ExceptionGroup as group_error:
+        await _undo(client, name, submission)
+        raise group_error.exceptions[0] from None
+    except BaseException:
+        await _undo(client, name, submission)
+        raise
+    return job
+
+
+async def _create_job(client: KubeClient, body: dict[str, Any], submission: str) -> dict[str, Any]:
+    """Create the Job; one that is there already from this submission counts as created."""
+    for attempt in range(_TRIES):
+        try:
+            return await objects.create(client, objects.JOBS, body)
+        except Conflict:
+            found = await objects.get(client, objects.JOBS, body["metadata"]["name"])
+            if not _is_ours(found, submission):
+                raise
+            return found
+        except ClusterUnavailable:
+            # The answer was lost, perhaps not the request: the name makes another try harmless.
+            if attempt == _TRIES - 1:
+                raise
+    raise AssertionError("unreachable")
+
+
+async def _create_owned(
+    client: KubeClient, resource: objects.Resource, body: dict[str, Any]
+) -> None:
+    for attempt in range(_TRIES):
+        try:
+            await objects.create(client, resource, body)
+        except Conflict:
+            return  # the name carries the submission, so it is ours
+        except ClusterUnavailable:
+            if attempt == _TRIES - 1:
+                raise
+        else:
+            return
+
+
+async def _undo(client: KubeClient, name: str, submission: str) -> None:
+    """Delete the Job of a submission that failed; the others go with it."""
+    try:
+        async with asyncio.timeout(_UNDO_TIMEOUT):
+            found = await objects.get(client, objects.JOBS, name)
+            if _is_ours(found, submission):
+                uid = found["metadata"]["uid"]
+                await objects.delete(client, objects.JOBS, name, uid=uid)
+    except NotFound:
+        return
+    except (ClusterError, TimeoutError) as error:
+        log.warning("Job %s may be left behind: %s", name, error)
+
+
+def _is_ours(job: dict[str, Any], submission: str) -> bool:
+    labels = job["metadata"].get("labels") or {}
+    return bool(labels.get(naming.SUBMISSION) == submission)

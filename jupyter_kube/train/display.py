@@ -1,0 +1,289 @@
+"""How a job looks: pure renderings, and the two screens that show it live."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from html import escape
+from typing import Any, Protocol
+
+from .feed import Batch, Feed, Line
+from .view import JobView, RankView
+
+MOST_RANKS = 32
+"""Ranks shown one by one; the rest is summed up."""
+MOST_LINES = 5000
+MOST_CHARACTERS = 1_000_000
+"""Output that one cell prints; what follows shows in the panel only, a few lines at a time."""
+TAIL = 12
+
+_WIDTH = 78
+_SIGNS = {
+    "queued": "…",
+    "waiting": "…",
+    "pulling": "↓",
+    "starting": "…",
+    "running": "▸",
+    "succeeded": "✓",
+    "failed": "✗",
+    "stopped": "■",
+    "gone": "✗",
+}
+_COLOURS = {
+    "running": "--jp-info-color1",
+    "succeeded": "--jp-success-color1",
+    "failed": "--jp-error-color1",
+    "gone": "--jp-error-color1",
+    "waiting": "--jp-warn-color1",
+    "queued": "--jp-warn-color1",
+}
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people say it: ``45 s``, ``1 min 12 s``, ``2 h 3 min``, ``1 d 4 h``."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def size(count: float) -> str:
+    """Write a number of bytes: ``812 B``, ``2.1 kB``, ``4.0 MB``."""
+    if count < 1000:
+        return f"{int(count)} B"
+    return f"{count / 1000:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
+
+
+def metrics(values: Mapping[str, Any]) -> str:
+    """Write reported metrics in the order reported, numbers to four digits."""
+    return "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
+
+
+def title(view: JobView) -> str:
+    """Write what the job is."""
+    workers = f"{view.workers} worker" + "s" * (view.workers != 1)
+    return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
+
+
+def state(view: JobView, now: float) -> str:
+    """Write how the job stands and for how long."""
+    if view.started is None:
+        return view.phase
+    return f"{view.phase}, {duration((view.ended or now) - view.started)}"
+
+
+def detail(rank: RankView) -> str:
+    """Write what there is to say about a rank: its reason to wait, else progress or metrics."""
+    if rank.state.phase in ("running", "succeeded"):
+        told = metrics(rank.metrics)
+        return rank.says or "  ".join(part for part in (told, rank.progress) if part)
+    return rank.reason
+
+
+def text(view: JobView, now: float) -> str:
+    """Render a job as plain text."""
+    head, right = title(view), state(view, now)
+    lines = [f"{head}{right:>{max(len(right) + 2, _WIDTH - len(head))}}"]
+    if view.message:
+        lines.append(f"    {view.message}")
+    shown, rest = _shown(view)
+    lines += [f"{r.rank:>3}  {r.state.phase:<9}  {detail(r)}".rstrip() for r in shown]
+    return "\n".join([*lines, *rest])
+
+
+def html(view: JobView, now: float, tail: Iterable[Line] = ()) -> str:
+    """Render a job as HTML that needs no style sheet and follows JupyterLab's theme."""
+    shown, rest = _shown(view)
+    message = f"<div>{escape(view.message)}</div>" if view.message else ""
+    lines = "\n".join(f"[{line.rank}] {line.text}" for line in tail)
+    below = f'<pre style="margin:.5em 0 0">{escape(lines)}</pre>' if lines else ""
+    return (
+        '<div style="font-family:var(--jp-code-font-family,monospace);'
+        'font-size:var(--jp-code-font-size,13px);color:var(--jp-ui-font-color1,inherit)">'
+        '<div style="display:flex;justify-content:space-between;gap:2em;'
+        'border-bottom:1px solid var(--jp-border-color2,#ccc);padding-bottom:.2em">'
+        f"<b>{escape(title(view))}</b><span>{_badge(view.phase)} {escape(state(view, now))}</span>"
+        f"</div>{message}"
+        '<div style="display:grid;gap:.1em 2em;'
+        'grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))" role="list">'
+        + "".join(map(_html_rank, shown))
+        + "".join(f"<div>{escape(line)}</div>" for line in rest)
+        + f"</div>{below}</div>"
+    )
+
+
+def table(views: Iterable[JobView], now: float) -> str:
+    """Render several jobs as a table of plain text."""
+    rows = [("NAME", "FRAMEWORK", "WORKERS", "STATE", "AGE", "")]
+    for view in views:
+        age = duration(now - view.started) if view.started else ""
+        why = view.message or next((r.reason for r in view.ranks if r.reason), "")
+        rows.append((view.name, view.framework, str(view.workers), view.phase, age, why[:100]))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    return "\n".join(
+        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]]).rstrip()
+        for row in rows
+    )
+
+
+def _shown(view: JobView) -> tuple[list[RankView], list[str]]:
+    """Choose the ranks to show one by one, those in trouble first, and sum up the rest."""
+    if len(view.ranks) <= MOST_RANKS:
+        return list(view.ranks), []
+    calm = ("running", "succeeded")
+    order = sorted(view.ranks, key=lambda r: (r.state.phase in calm, r.rank))
+    shown = sorted(order[:MOST_RANKS], key=lambda r: r.rank)
+    counts = Counter(rank.state.phase for rank in order[MOST_RANKS:])
+    summed = ", ".join(f"{number} {phase}" for phase, number in counts.items())
+    return shown, [f"     and {len(order) - MOST_RANKS} more: {summed}"]
+
+
+def _html_rank(rank: RankView) -> str:
+    return (
+        f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} '
+        f"{_badge(rank.state.phase)} {escape(rank.state.phase)} "
+        f'<span style="color:var(--jp-ui-font-color2,inherit)">{escape(detail(rank))}</span></div>'
+    )
+
+
+def _badge(phase: str) -> str:
+    colour = _COLOURS.get(phase, "--jp-ui-font-color2")
+    sign = _SIGNS.get(phase, "…")
+    return f'<span style="color:var({colour},inherit)" aria-hidden="true">{sign}</span>'
+
+
+class Screen(Protocol):
+    """Shows what comes from a job's feed."""
+
+    def show(self, batch: Batch) -> None:
+        """Show what is new."""
+
+
+class NotebookScreen:
+    """One display that is renewed in place, and below it the lines of all ranks.
+
+    Parameters
+    ----------
+    display
+        ``IPython.display.display``.
+    clock
+        Seconds since 1970.
+
+    """
+
+    def __init__(self, display: Callable[..., Any], clock: Callable[[], float] = time.time) -> None:
+        self._display, self._clock = display, clock
+        self._handle: Any = None
+        self._shown = ""
+        self._printer = Printer()
+
+    def show(self, batch: Batch) -> None:
+        """Renew the panel and print the new lines."""
+        self._printer.show(batch)
+        now = self._clock()
+        plain = text(batch.view, now)
+        if plain == self._shown and not self._printer.full():
+            return
+        self._shown = plain
+        data = {"text/plain": plain, "text/html": html(batch.view, now, self._printer.tail)}
+        if self._handle is None:
+            self._handle = self._display(data, raw=True, display_id=True)
+        else:
+            self._handle.update(data, raw=True)
+
+
+class PlainScreen:
+    """Prints: what changes in the job's state, and the lines of all ranks."""
+
+    def __init__(self) -> None:
+        self._printer = Printer()
+        self._said: list[str] = []
+
+    def show(self, batch: Batch) -> None:
+        """Print what is new."""
+        said = _milestones(batch.view)
+        for line in said:
+            if line not in self._said:
+                print(line, flush=True)
+        self._said = said
+        self._printer.show(batch)
+
+
+class LinesScreen:
+    """Prints lines only, of one rank or all.
+
+    Parameters
+    ----------
+    rank
+        The one to show; None shows all.
+
+    """
+
+    def __init__(self, rank: int | None = None) -> None:
+        self._rank, self._printer = rank, Printer()
+
+    def show(self, batch: Batch) -> None:
+        """Print the new lines."""
+        wanted = tuple(line for line in batch.lines if self._rank in (None, line.rank))
+        self._printer.show(replace(batch, lines=wanted))
+
+
+class Printer:
+    """Prints lines with their ranks, up to a bound for one cell; later ones are kept as a tail."""
+
+    def __init__(self, *, lines: int = MOST_LINES, characters: int = MOST_CHARACTERS) -> None:
+        self._lines_left, self._characters_left = lines, characters
+        self.tail: list[Line] = []
+        self._name = ""
+
+    def full(self) -> bool:
+        """Whether the bound is reached."""
+        return self._lines_left <= 0 or self._characters_left <= 0
+
+    def show(self, batch: Batch) -> None:
+        """Print a batch's lines, or keep the last ones if there were too many."""
+        if self.full():
+            self.tail = [*self.tail, *batch.lines][-TAIL:]
+            return
+        out = []
+        if batch.dropped:
+            out.append(f"… {batch.dropped} lines too fast to show; %kube logs {batch.view.name}")
+        out += [f"[{line.rank}] {line.text}" for line in batch.lines[: self._lines_left]]
+        self._lines_left -= len(out)
+        self._characters_left -= sum(map(len, out))
+        if self.full():
+            out.append(f"… enough lines for one cell; the rest: %kube logs {batch.view.name}")
+        if out:
+            sys.stdout.write("\n".join(out) + "\n")
+            sys.stdout.flush()
+
+
+def _milestones(view: JobView) -> list[str]:
+    """Write a job's state without what changes all the time."""
+    reasons = dict.fromkeys(rank.reason for rank in view.ranks if rank.state.phase != "running")
+    said = [f"{title(view)}: {view.phase}" + (f" ({view.message})" if view.message else "")]
+    for reason in filter(None, reasons):
+        ranks = [str(r.rank) for r in view.ranks if r.reason == reason][:8]
+        said.append(f"  rank {', '.join(ranks)}: {reason}")
+    return said
+
+
+def watch(feed: Feed, screen: Screen, *, pause: float = 0.07) -> None:
+    """Show a feed on a screen until its end, with at most one update in ``pause`` seconds."""
+    while True:
+        feed.wait(1.0)  # a clock runs in the panel
+        batch = feed.take()
+        screen.show(batch)
+        if batch.ended:
+            return
+        feed.wait_ended(pause)

@@ -1,0 +1,145 @@
+"""Why a job failed, in one sentence by rank and cause, with what to do next (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..errors import JobFailed, KubeError, RemoteError
+from .view import JobView, RankView
+
+_TROUBLE = 3
+"""Most ranks named in one message."""
+
+
+@dataclass(frozen=True)
+class Raised:
+    """An exception that a rank reported."""
+
+    etype: str
+    message: str
+    rank: int
+    pod: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What the coordinator found: the rank that was the first to fail, and why."""
+
+    rank: int | None
+    text: str
+
+
+def blocked(view: JobView) -> RankView | None:
+    """Return the first rank that can never start, if there is one."""
+    for rank in view.ranks:
+        if rank.state.terminal and rank.state.phase not in ("succeeded", "failed", "gone"):
+            return rank
+    return None
+
+
+def explain(
+    view: JobView, raised: Sequence[Raised] = (), cause: Cause | None = None
+) -> KubeError | None:
+    """Say why a job failed or cannot start; None if neither is so.
+
+    Parameters
+    ----------
+    view
+        The job as it is now.
+    raised
+        Exceptions that ranks reported, as they came.
+    cause
+        What the coordinator judged.
+
+    """
+    if raised and view.phase == "failed":
+        guilty = cause.rank if cause else None
+        first = next((r for r in raised if r.rank == guilty), raised[0])
+        return RemoteError(
+            first.etype,
+            first.message,
+            rank=first.rank,
+            pod=first.pod,
+            traceback=first.traceback,
+        )
+    if (stuck := blocked(view)) is not None:
+        return JobFailed(
+            f"rank {stuck.rank} of {view.name} cannot start",
+            stuck.state.message or stuck.state.reason,
+            "Check the profile's image and settings, or choose another --profile.",
+            obj=f"pod/{stuck.state.name}",
+        )
+    if view.phase == "stopped":
+        return JobFailed(f"{view.name} was stopped", obj=f"job/{view.name}")
+    if view.phase != "failed":
+        return None
+    if view.reason == "DeadlineExceeded":
+        return JobFailed(
+            f"{view.name} was ended after the time that --timeout gave it",
+            next="Give it more: --timeout 2h.",
+            obj=f"job/{view.name}",
+        )
+    return _by_rank(view, cause)
+
+
+def _by_rank(view: JobView, cause: Cause | None) -> KubeError:
+    failed = [rank for rank in view.ranks if rank.state.phase == "failed"]
+    # A killed container tells more than those that ended because of it.
+    failed.sort(key=lambda rank: (rank.state.reason != "OOMKilled", rank.state.exit_code == 143))
+    if cause is not None and not any(rank.state.reason == "OOMKilled" for rank in failed):
+        return JobFailed(
+            f"{view.name} failed",
+            cause.text,
+            f"See what its ranks said: %kube logs {view.name}.",
+            obj=f"job/{view.name}",
+        )
+    if not failed:
+        return JobFailed(
+            f"{view.name} failed",
+            view.message,
+            f"See what its ranks said: %kube logs {view.name}.",
+            obj=f"job/{view.name}",
+        )
+    first = failed[0]
+    others = [str(rank.rank) for rank in failed[1 : 1 + _TROUBLE]]
+    also = f" (so did rank {', '.join(others)})" if others else ""
+    return JobFailed(
+        f"rank {first.rank} failed{also}",
+        first.state.message or f"exit code {first.state.exit_code}",
+        _advice(view, first),
+        obj=f"pod/{first.state.name}",
+    )
+
+
+def _advice(view: JobView, rank: RankView) -> str:
+    if rank.state.reason == "OOMKilled":
+        limit = re.search(r"\b(\d+)([KMGTP]i?)\b", rank.state.message)
+        return f"Next: --memory {int(limit[1]) * 2}{limit[2]}." if limit else "Next: --memory."
+    return f"See what it said: %kube logs {view.name} -r {rank.rank}."
+
+
+def reasons(view: JobView, error: KubeError | None = None) -> list[str]:
+    """Say in sentences why a job waits or failed; one sentence if all is well.
+
+    Parameters
+    ----------
+    view
+        The job as it is now.
+    error
+        What following it to its end found, for a finished job.
+
+    """
+    error = error or explain(view)
+    if isinstance(error, RemoteError):
+        return [str(error), error.traceback.rstrip()]
+    if error is not None:
+        return [str(error)]
+    if view.finished:
+        return [f"{view.name} succeeded."]
+    waits = [f"rank {r.rank} is {r.state.phase}: {r.reason}" for r in view.ranks if r.reason]
+    if view.message:
+        waits.insert(0, f"{view.name} is {view.phase}: {view.message}")
+    return waits or [f"{view.name} is {view.phase}; nothing is wrong."]

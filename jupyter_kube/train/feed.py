@@ -1,0 +1,92 @@
+"""What a follower hands to whoever shows it: the newest view and a bounded run of lines."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import dataclass
+
+from .view import JobView
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of one rank's output."""
+
+    rank: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is new since the last time: lines, how many were dropped before them, the view now."""
+
+    view: JobView
+    lines: tuple[Line, ...]
+    dropped: int
+    ended: bool
+
+
+class Feed:
+    """A mailbox between the follower's thread and the notebook's, of bounded memory.
+
+    Parameters
+    ----------
+    capacity
+        Most lines kept for a reader who is slow; older ones are dropped and counted.
+    longest
+        Characters kept of one line.
+
+    """
+
+    def __init__(self, view: JobView, *, capacity: int = 4000, longest: int = 4000) -> None:
+        self.view = view
+        self._longest = longest
+        self._lines: deque[Line] = deque(maxlen=capacity)
+        self._dropped = 0
+        self._ended = False
+        self._news = threading.Condition()
+        self._fresh = True
+
+    def line(self, rank: int, text: str) -> None:
+        """Add one line."""
+        if len(text) > self._longest:
+            text = f"{text[: self._longest]}… ({len(text)} characters)"
+        with self._news:
+            self._dropped += len(self._lines) == self._lines.maxlen
+            self._lines.append(Line(rank, text))
+            self._fresh = True
+            self._news.notify_all()
+
+    def show(self, view: JobView) -> None:
+        """Replace the view."""
+        with self._news:
+            if view != self.view:
+                self.view = view
+                self._fresh = True
+                self._news.notify_all()
+
+    def end(self) -> None:
+        """Say that nothing will follow."""
+        with self._news:
+            self._ended = self._fresh = True
+            self._news.notify_all()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until there is news; returns whether there is."""
+        with self._news:
+            return self._news.wait_for(lambda: self._fresh, timeout)
+
+    def wait_ended(self, timeout: float) -> bool:
+        """Wait for the end, or as long as given; returns whether it has ended."""
+        with self._news:
+            return self._news.wait_for(lambda: self._ended, timeout)
+
+    def take(self) -> Batch:
+        """Take what is new."""
+        with self._news:
+            batch = Batch(self.view, tuple(self._lines), self._dropped, self._ended)
+            self._lines.clear()
+            self._dropped = 0
+            self._fresh = False
+            return batch

@@ -1,0 +1,73 @@
+"""Running a training cell in this kernel, as the only worker: ``%%kubetrain -w 0``."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInput
+from .kube import Kube
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_ABSENT = object()
+
+
+def run_cell(shell: InteractiveShell, cell: str) -> Any:
+    """Run a cell in the notebook's namespace with ``kube`` in scope; returns its last value.
+
+    What it raises is shown with the cell's own lines only.
+
+    Raises
+    ------
+    InvalidInput
+        If the cell is no Python.
+
+    """
+    source = shell.transform_cell(cell)
+    filename = shell.compile.cache(source, shell.execution_count, raw_code=cell)
+    body, last = _split(source, filename)
+    with _kube_in(shell.user_ns):
+        try:
+            exec(body, shell.user_ns)  # noqa: S102 - the user's own cell, as IPython runs it
+            return eval(last, shell.user_ns) if last else None  # noqa: S307 - as above
+        except Exception as error:
+            raise _shown(shell, error) from None
+
+
+def _split(source: str, filename: str) -> tuple[Any, Any]:
+    """Compile a cell, and apart from it the expression at its end, if there is one."""
+    try:
+        tree = ast.parse(source, filename)
+    except SyntaxError as error:
+        raise InvalidInput(f"line {error.lineno}: {error.msg}") from None
+    last = None
+    if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";"):
+        last = compile(ast.Expression(tree.body.pop().value), filename, "eval")  # type: ignore[attr-defined]
+    return compile(tree, filename, "exec"), last
+
+
+@contextmanager
+def _kube_in(namespace: dict[str, Any]) -> Iterator[None]:
+    before = namespace.get("kube", _ABSENT)
+    namespace["kube"] = Kube()
+    try:
+        yield
+    finally:
+        if before is _ABSENT:
+            namespace.pop("kube", None)
+        else:
+            namespace["kube"] = before
+
+
+def _shown(shell: InteractiveShell, error: Exception) -> Exception:
+    """Make IPython show an exception without our own frames."""
+    trace = error.__traceback__
+    lines = shell.InteractiveTB.structured_traceback(
+        type(error), error, trace and trace.tb_next, tb_offset=0
+    )
+    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]  # IPython's hook
+    return error

@@ -1,0 +1,309 @@
+"""A training job as an object: submit it, follow it, get its result, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from .. import config
+from ..errors import InvalidInput, NotConfigured
+from ..kube import objects
+from ..kube.client import KubeClient
+from . import failure, jobspec, options, plan, query
+from .background import Background, background
+from .connection import connection
+from .create import create
+from .feed import Feed, Line
+from .origin import find_origin, in_kernel_pod, local_origin
+from .results import open_outcome
+from .runner import Follower, Outcome
+from .view import JobView, job_view
+
+
+class Job:
+    """One training job on the cluster; make it with :func:`submit` or :func:`attach`.
+
+    ``await job`` gives the same as :meth:`result`.
+    """
+
+    def __init__(
+        self, client: KubeClient, view: JobView, key: bytes, *, on: Background = background
+    ) -> None:
+        self.name, self.namespace = view.name, client.namespace
+        self.feed = Feed(view)
+        """What happens to it, for whoever shows it; filled while it is followed."""
+        self._client, self._key, self._on = client, key, on
+        self._following: concurrent.futures.Future[Outcome] | None = None
+
+    def __repr__(self) -> str:
+        view = self.feed.view
+        return f"<Job {self.name}: {view.phase}, {view.workers} workers>"
+
+    @property
+    def status(self) -> JobView:
+        """The job as the cluster has it now."""
+        return self._on.run(query.snapshot(self._client, self.name))
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end and return the outputs: the value of one, a dictionary of several.
+
+        Parameters
+        ----------
+        timeout
+            Seconds to wait at most; the job goes on after that.
+
+        Raises
+        ------
+        RemoteError
+            If the cell raised an exception in a rank.
+        JobFailed
+            If it ended otherwise without its result.
+        TimeoutError
+            If it has not ended in time.
+
+        """
+        following = self.follow()
+        done, _ = concurrent.futures.wait([following], timeout)
+        if not done:
+            raise TimeoutError(f"{self.name} has not ended after {timeout} s")
+        return _single(following.result())
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        outcome = yield from asyncio.wrap_future(self.follow()).__await__()
+        return _single(outcome)
+
+    def logs(self, rank: int | None = None, *, tail: int | None = None) -> list[Line]:
+        """Return what the ranks printed, rank by rank.
+
+        Parameters
+        ----------
+        rank
+            One rank only.
+        tail
+            Lines at most for each rank, the last ones.
+
+        Raises
+        ------
+        NotFound
+            If none of its pods is left.
+
+        """
+        return self._on.run(query.read_logs(self._client, self.name, self._key, rank, tail))
+
+    def cancel(self) -> bool:
+        """Stop the job and remove it with all it owns; False if it was gone already."""
+        return self._on.run(query.delete_job(self._client, self.name))
+
+    def why(self) -> list[str]:
+        """Say in sentences why the job waits or failed; one sentence if all is well."""
+        view = self.status
+        raised = self.follow().result().error if view.finished else None
+        return failure.reasons(view, raised)
+
+    def follow(self) -> concurrent.futures.Future[Outcome]:
+        """Begin to follow the job in the background, once; the future gives its end."""
+        if self._following is None or self._following.cancelled():
+            self.feed = Feed(self.feed.view)
+            self._following = self._on.start(self._follow(self.feed))
+        return self._following
+
+    def detach(self) -> None:
+        """Stop following; the job goes on."""
+        if self._following is not None:
+            self._following.cancel()
+
+    async def _follow(self, feed: Feed) -> Outcome:
+        return await Follower(self._client, feed.view, self._key, feed).run()
+
+
+def submit(
+    source: str | Callable[[], Any],
+    *,
+    workers: int = 1,
+    framework: str = "",
+    profile: str = "",
+    outputs: Sequence[str] = (),
+    use: Sequence[str] = (),
+    name: str = "",
+    gpus: int | None = None,
+    cpu: str | None = None,
+    memory: str | None = None,
+    retries: int = 3,
+    timeout: float | str | None = None,
+    keep: float | str = 86400.0,
+    namespace: Mapping[str, Any] | None = None,
+    settings: config.KubeConfig | None = None,
+) -> Job:
+    """Run Python source, or a function without arguments, on several workers.
+
+    Parameters
+    ----------
+    source
+        What each worker runs. A function's return value in rank 0 is the job's result.
+    workers
+        How many pods run it, 1 to 1000.
+    framework
+        ``tensorflow`` or ``python``; empty: from the imports.
+    profile
+        Kind of pod; empty: like this kernel's own pod, else the default one.
+    outputs
+        Names whose values in rank 0 are the job's result.
+    use
+        Names of ``namespace`` that travel although the source does not read them.
+    name
+        Readable part of the job's name.
+    gpus, cpu, memory
+        For each worker, instead of the profile's; Kubernetes quantities.
+    retries
+        How often all ranks may start again after a worker's process died.
+    timeout, keep
+        Seconds, or texts such as ``2h``: the longest run; how long a finished job stays.
+    namespace
+        Where names that the source uses are looked up.
+    settings
+        Which cluster; None: as configured.
+
+    Raises
+    ------
+    InvalidInput
+        Before anything is created.
+    ClusterError
+        If the API refuses; nothing is left then.
+
+    """
+    wish = plan.Wish(
+        workers=workers,
+        framework=framework,
+        profile=profile,
+        outputs=options.names(outputs, "outputs"),
+        use=options.names(use, "use"),
+        name=name,
+        gpus=gpus,
+        cpu=cpu,
+        memory=memory,
+        retries=retries,
+        timeout=None if timeout is None else options.duration(timeout, "timeout"),
+        keep=options.duration(keep, "keep"),
+    )
+    if not isinstance(source, str):
+        if outputs:
+            raise InvalidInput("a function's result is what it returns; leave outputs out")
+        wish = replace(wish, outputs=("returned",))
+        source, namespace = "returned = call()", {"call": source}
+    settings = settings or config.load()
+    return launch(prepare(wish, source, namespace or {}, settings), settings)
+
+
+def prepare(
+    wish: plan.Wish,
+    source: str,
+    namespace: Mapping[str, Any],
+    settings: config.KubeConfig,
+    *,
+    filename: str = "<cell>",
+    offline: bool = False,
+) -> plan.Plan:
+    """Check and pack everything that a job will consist of; creates nothing.
+
+    Parameters
+    ----------
+    wish, source, namespace, settings, filename
+        What to run and how; the file name is shown in tracebacks.
+    offline
+        Whether to go on without a cluster, for a look at the plan.
+
+    Raises
+    ------
+    InvalidInput
+        For the first thing that is wrong.
+
+    """
+    plan.check(wish, settings)
+    bundle = plan.pack(wish, source, namespace, filename)
+
+    async def make() -> plan.Plan:
+        try:
+            client = await connection(settings)
+        except NotConfigured:
+            if not offline or in_kernel_pod():
+                raise
+            return plan.make(
+                wish, bundle, settings, local_origin(), settings.namespace or "default"
+            )
+        return plan.make(wish, bundle, settings, await find_origin(client), client.namespace)
+
+    return background.run(make())
+
+
+def launch(planned: plan.Plan, settings: config.KubeConfig) -> Job:
+    """Create a planned job on its cluster.
+
+    Raises
+    ------
+    ClusterError
+        If the API refuses; nothing is left then.
+
+    """
+
+    async def begin() -> Job:
+        client = await connection(settings)
+        job = await create(client, planned.manifests, planned.request.submission)
+        return Job(client, job_view(job), planned.key)
+
+    return background.run(begin())
+
+
+def attach(name: str, *, settings: config.KubeConfig | None = None) -> Job:
+    """Return a job by its name, from wherever it was submitted; finished ones too.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+
+    """
+
+    async def find() -> Job:
+        client = await connection(settings or config.load())
+        view = await query.snapshot(client, name)
+        secret = await objects.get(client, objects.SECRETS, name)
+        return Job(client, view, jobspec.key_of(secret))
+
+    return background.run(find())
+
+
+def kill(name: str, *, settings: config.KubeConfig | None = None) -> bool:
+    """Stop a job and remove it with all it owns; False if it was gone already.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+
+    """
+
+    async def delete() -> bool:
+        return await query.delete_job(await connection(settings or config.load()), name)
+
+    return background.run(delete())
+
+
+def jobs(*, settings: config.KubeConfig | None = None) -> list[JobView]:
+    """Return my jobs in the namespace, newest first."""
+
+    async def find() -> list[JobView]:
+        client = await connection(settings or config.load())
+        return await query.list_jobs(client, (await find_origin(client)).user)
+
+    return background.run(find())
+
+
+def _single(outcome: Outcome) -> Any:
+    """Return one output as it is, several by name, none as None."""
+    values = open_outcome(outcome).values
+    if len(outcome.view.outputs) == 1:
+        return values[outcome.view.outputs[0]]
+    return values or None

@@ -1,0 +1,175 @@
+"""What a user may ask of a job: each value checked and refused in one sentence (pure).
+
+The magic, the Python interface and REST share these checks; nothing is created before they pass.
+"""
+
+from __future__ import annotations
+
+import difflib
+import keyword
+import re
+from collections.abc import Iterable, Sequence
+
+from .. import naming
+from ..errors import InvalidInput
+
+FRAMEWORKS = ("tensorflow", "python")
+
+MOST_WORKERS = 1000
+MOST_RETRIES = 100
+LONGEST_NAME = 30
+LONGEST_DURATION = 30 * 86400.0
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def clip(value: object, longest: int = 80) -> str:
+    """Shorten a user's value for a message, with control characters escaped."""
+    text = str(value)
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean X?`` when something known is close, else nothing."""
+    close = difflib.get_close_matches(word, list(known), 1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def workers(value: str | int) -> int:
+    """Read a number of workers, 0 to run in the kernel.
+
+    Raises
+    ------
+    InvalidInput
+        If it is no whole number or above :data:`MOST_WORKERS`.
+
+    """
+    number = _whole(value)
+    if number is None:
+        raise InvalidInput(
+            "--workers must be a whole number of at least 1, or 0 to run in this kernel"
+            f' (got "{clip(value)}")'
+        )
+    if number > MOST_WORKERS:
+        raise InvalidInput(f"--workers {number} is above the limit of {MOST_WORKERS}")
+    return number
+
+
+def gpus(value: str | int) -> int:
+    """Read a number of whole GPUs for each worker.
+
+    Raises
+    ------
+    InvalidInput
+        For shares of a device and anything that is not a number.
+
+    """
+    number = _whole(value)
+    if number is not None and number <= MOST_WORKERS:
+        return number
+    if re.fullmatch(r"[0-9]*\.[0-9]+", str(value)):
+        raise InvalidInput(
+            "GPUs are whole devices; for a share of one ask your administrator for a MIG or"
+            " time-sliced resource"
+        )
+    raise InvalidInput(f'--gpus must be a whole number (got "{clip(value)}")')
+
+
+def count(value: str | int, option: str, most: int = 1_000_000) -> int:
+    """Read a whole number from 0 to ``most``.
+
+    Raises
+    ------
+    InvalidInput
+        If it is none.
+
+    """
+    number = _whole(value)
+    if number is None:
+        raise InvalidInput(f'{option} must be a whole number (got "{clip(value)}")')
+    if number > most:
+        raise InvalidInput(f"{option} {number} is above the limit of {most}")
+    return number
+
+
+def duration(value: str | float, option: str) -> float:
+    """Read a time such as ``90s``, ``5m``, ``2h`` or ``1d`` as seconds; numbers are seconds.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no unit, or it is not between 1 s and 30 days.
+
+    """
+    if isinstance(value, str):
+        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])", value.strip())
+        seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
+    else:
+        seconds = float(value)
+    if not 1 <= seconds <= LONGEST_DURATION:
+        raise InvalidInput(
+            f'{option} "{clip(value)}" is not a time', "write a unit: 5s, 5m, 2h (at most 30d)"
+        )
+    return seconds
+
+
+def base_name(value: str) -> str:
+    """Check the readable part of a job's name.
+
+    Raises
+    ------
+    InvalidInput
+        With a better name, if one can be made from it.
+
+    """
+    if re.fullmatch(r"[a-z]([a-z0-9-]*[a-z0-9])?", value) and len(value) <= LONGEST_NAME:
+        return value
+    better = naming.slug(value, LONGEST_NAME)
+    raise InvalidInput(
+        f'name "{clip(value)}" is not allowed',
+        f'lower-case letters, digits and "-", at most {LONGEST_NAME}, beginning with a letter'
+        + (f'; try "{better}"' if better else ""),
+    )
+
+
+def framework(value: str) -> str:
+    """Check a framework's name.
+
+    Raises
+    ------
+    InvalidInput
+        With the close one, and all there are.
+
+    """
+    if value in FRAMEWORKS:
+        return value
+    raise InvalidInput(
+        f'unknown framework "{clip(value)}"{suggest(value, FRAMEWORKS)} ({", ".join(FRAMEWORKS)})'
+    )
+
+
+def names(value: str | Sequence[str], option: str) -> tuple[str, ...]:
+    """Read variable names, from ``a,b`` or a sequence, each once.
+
+    Raises
+    ------
+    InvalidInput
+        For what is not a Python name.
+
+    """
+    parts = value.split(",") if isinstance(value, str) else value
+    found = dict.fromkeys(part.strip() for part in parts)
+    for name in found:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise InvalidInput(f'{option} takes Python names, as in "x,y" (got "{clip(name)}")')
+    return tuple(found)
+
+
+def _whole(value: str | int) -> int | None:
+    """Return a number from 0 on, or nothing."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value if value >= 0 else None
+    return int(value) if re.fullmatch(r"[0-9]{1,12}", str(value)) else None

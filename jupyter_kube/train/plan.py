@@ -1,0 +1,153 @@
+"""From what a user wishes to what will be created: checked and packed, nothing created yet."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import naming
+from ..config import KubeConfig
+from ..errors import InvalidInput
+from ..models import check_quantity
+from . import cell, jobspec, options
+from .origin import Origin
+from .request import JobRequest, PodTemplate
+
+if TYPE_CHECKING:
+    from .cell import Bundle
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a user asked for; empty and None mean the default."""
+
+    workers: int = 1
+    framework: str = ""
+    profile: str = ""
+    outputs: tuple[str, ...] = ()
+    use: tuple[str, ...] = ()
+    name: str = ""
+    gpus: int | None = None
+    cpu: str | None = None
+    memory: str | None = None
+    retries: int = 3
+    timeout: float | None = None
+    keep: float = 86400.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A job ready to be created."""
+
+    request: JobRequest
+    bundle: Bundle
+    manifests: jobspec.Manifests
+    key: bytes
+
+
+def check(wish: Wish, settings: KubeConfig) -> Wish:
+    """Refuse what is wrong with a wish by itself; returns it.
+
+    Raises
+    ------
+    InvalidInput
+        In one sentence, for the first thing wrong.
+
+    """
+    if options.workers(wish.workers) < 1:
+        raise InvalidInput("a job needs at least one worker")
+    if wish.framework:
+        options.framework(wish.framework)
+    if wish.name:
+        options.base_name(wish.name)
+    if wish.gpus is not None:
+        options.gpus(wish.gpus)
+    for quantity, what in ((wish.cpu, "cpu"), (wish.memory, "memory")):
+        if quantity is not None:
+            check_quantity(quantity, what)
+    options.count(wish.retries, "--retries", options.MOST_RETRIES)
+    settings.profile(wish.profile)
+    return wish
+
+
+def pack(wish: Wish, source: str, namespace: Mapping[str, Any], filename: str) -> Bundle:
+    """Pack source and what it uses for a wish's framework.
+
+    Raises
+    ------
+    InvalidInput
+        If something of it cannot run in a worker or cannot travel.
+
+    """
+    framework = wish.framework or cell.detect_framework(source, namespace)
+    if framework == "tensorflow" and wish.workers > 1:
+        cell.check_keras(source, namespace)
+    return cell.pack(
+        source,
+        namespace,
+        use=wish.use,
+        outputs=wish.outputs,
+        framework=framework,
+        filename=filename,
+    )
+
+
+def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space: str) -> Plan:
+    """Make the plan of a job.
+
+    Parameters
+    ----------
+    wish, bundle
+        What was asked for and what travels.
+    settings
+        The profiles.
+    origin
+        Whose job it is, and the kernel's own pod that workers are like by default.
+    space
+        The namespace.
+
+    """
+    submission = naming.new_id()
+    base = wish.name or naming.slug(origin.title, options.LONGEST_NAME) or bundle.framework
+    profile, template = _template(wish, settings, origin)
+    request = JobRequest(
+        name=naming.job_name(base, submission),
+        submission=submission,
+        framework=bundle.framework,
+        workers=wish.workers,
+        template=template,
+        namespace=space,
+        outputs=wish.outputs,
+        retries=wish.retries,
+        timeout=wish.timeout,
+        keep=wish.keep,
+        profile=profile,
+        user=origin.user,
+        notebook=origin.notebook,
+    )
+    key = secrets.token_bytes(32)
+    manifests = jobspec.manifests(request, bundle, key)
+    if origin.kernel_id:
+        _mark(manifests, origin.kernel_id)
+    return Plan(request, bundle, manifests, key)
+
+
+def _mark(manifests: jobspec.Manifests, kernel_id: str) -> None:
+    """Say in the labels of the job and its pods which kernel submitted it."""
+    for labelled in (manifests.job, manifests.job["spec"]["template"]):
+        labelled["metadata"]["labels"][naming.KERNEL_ID] = kernel_id
+
+
+def _template(wish: Wish, settings: KubeConfig, origin: Origin) -> tuple[str, PodTemplate]:
+    """Choose the pods' shape: the profile named, else the kernel's own pod, else the default."""
+    if origin.pod is not None and not wish.profile:
+        template = PodTemplate.from_pod(
+            origin.pod, gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory
+        )
+        return origin.profile, template
+    profile = settings.profile(wish.profile)
+    return profile.name, PodTemplate.from_profile(
+        profile, gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory
+    )

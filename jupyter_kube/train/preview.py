@@ -1,0 +1,67 @@
+"""What ``--dry-run`` shows: what travels with the cell and what would be made (pure)."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from .display import size
+from .plan import Plan
+
+_PLAIN = re.compile(r"[A-Za-z_/.][\w./@:-]*(?<!:)")
+_NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+
+
+def preview(plan: Plan) -> str:
+    """Describe a plan: names, kinds and sizes of what travels, then the objects as YAML."""
+    travels = [f"  {item.name}  {item.kind}, {size(item.bytes)}" for item in plan.bundle.travels]
+    head = [f"Travels with the cell, {size(len(plan.bundle.payload))} in all:", *travels]
+    made = [plan.manifests.job, plan.manifests.service, *map(_masked, plan.manifests.secrets)]
+    return "\n".join([*head, "", "Would be created:", *(f"---\n{yaml(obj)}" for obj in made)])
+
+
+def yaml(value: Any) -> str:
+    """Write plain data as YAML."""
+    return "\n".join(_lines(value))
+
+
+def _masked(secret: dict[str, Any]) -> dict[str, Any]:
+    """Hide a Secret's values but for their sizes."""
+    hidden = dict(secret)
+    for part in ("data", "stringData"):
+        if part in secret:
+            hidden[part] = {key: f"({size(len(text))})" for key, text in secret[part].items()}
+    return hidden
+
+
+def _lines(value: Any) -> Iterator[str]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _entry(
+                f"{_scalar(str(key))}:", inner, "  " if isinstance(inner, dict) else ""
+            )
+    elif isinstance(value, list | tuple) and value:
+        for inner in value:
+            first, *rest = _lines(inner)
+            yield f"- {first}"
+            yield from (f"  {line}" for line in rest)
+    else:
+        yield _scalar(value)
+
+
+def _entry(key: str, value: Any, indent: str) -> Iterator[str]:
+    if isinstance(value, dict | list | tuple) and value:
+        yield key
+        yield from (indent + line for line in _lines(value))
+    else:
+        yield f"{key} {_scalar(value)}"
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _NOT_TEXT:
+        return value
+    if isinstance(value, tuple):
+        value = list(value)
+    return json.dumps(value, ensure_ascii=False)

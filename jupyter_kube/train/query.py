@@ -1,0 +1,133 @@
+"""What the cluster says about jobs right now: single questions, no watches."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from .. import naming
+from ..errors import ClusterError, NotFound
+from ..kube import logs, objects
+from . import frames
+from .feed import Line
+from .view import JobView, Told, job_view, rank_of
+
+if TYPE_CHECKING:
+    from ..kube.client import KubeClient
+
+_FRAME_LINES = 1200
+"""Lines at a log's end that the largest result and its like may take."""
+
+
+async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
+    """Return all jobs of ours in the namespace, or one user's, newest first."""
+    wanted = {"component": "job"} | ({"user_hash": naming.user_hash(user)} if user else {})
+    jobs, pods = await asyncio.gather(
+        objects.list_(client, objects.JOBS, labels=naming.selector(**wanted)),
+        objects.list_(client, objects.PODS, labels=naming.selector(component="job")),
+    )
+    by_job: dict[str, list[dict[str, Any]]] = {}
+    for pod in pods["items"]:
+        by_job.setdefault(pod["metadata"]["labels"].get(naming.JOB, ""), []).append(pod)
+    views = [job_view(job, by_job.get(job["metadata"]["name"], ())) for job in jobs["items"]]
+    return sorted(views, key=lambda view: view.started or 0.0, reverse=True)
+
+
+async def find_job(client: KubeClient, name: str) -> dict[str, Any]:
+    """Return a Job of ours by name.
+
+    Raises
+    ------
+    NotFound
+        With a close name, if there is one.
+
+    """
+    try:
+        job = await objects.get(client, objects.JOBS, name)
+    except NotFound:
+        job = None
+    if job and (job["metadata"].get("labels") or {}).get(naming.MANAGED_BY) == naming.MANAGER:
+        return job
+    known = [view.name for view in await list_jobs(client)]
+    close = difflib.get_close_matches(name, known, 1)
+    raise NotFound(
+        f'there is no job "{name[:80]}" in {client.namespace}'
+        + f"; did you mean {close[0]}?" * bool(close),
+        next="See %kube status for those there are.",
+    )
+
+
+async def snapshot(client: KubeClient, name: str) -> JobView:
+    """Return one job with its ranks and the reasons they wait.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+
+    """
+    job = await find_job(client, name)
+    pods, events = await asyncio.gather(
+        objects.list_(client, objects.PODS, labels=naming.selector(job=name)), _events(client)
+    )
+    return job_view(job, pods["items"], events, Told())
+
+
+async def read_logs(
+    client: KubeClient, name: str, key: bytes, rank: int | None = None, tail: int | None = None
+) -> list[Line]:
+    """Return the plain lines of a job's pods, rank by rank.
+
+    Raises
+    ------
+    NotFound
+        If none of its pods is left.
+
+    """
+    found = await objects.list_(client, objects.PODS, labels=naming.selector(job=name))
+    pods = [(rank_of(pod), pod["metadata"]["name"]) for pod in found["items"]]
+    chosen = sorted((r, pod) for r, pod in pods if r is not None and rank in (None, r))
+    if not chosen:
+        which = "pods" if rank is None else f"pod of rank {rank}"
+        raise NotFound(f"{name} has no {which}, so no lines")
+    parts = await asyncio.gather(
+        *(_plain_lines(client, pod, number, key, tail) for number, pod in chosen)
+    )
+    return [line for part in parts for line in part]
+
+
+async def delete_job(client: KubeClient, name: str) -> bool:
+    """Delete a Job and so all it owns; False if it was gone.
+
+    Raises
+    ------
+    NotFound
+        If there is none of ours by that name.
+
+    """
+    job = await find_job(client, name)
+    return await objects.delete(client, objects.JOBS, name, uid=job["metadata"]["uid"])
+
+
+async def _events(client: KubeClient) -> list[dict[str, Any]]:
+    """List events; without the right to, a job is shown without them."""
+    try:
+        return list((await objects.list_(client, objects.EVENTS))["items"])
+    except ClusterError:
+        return []
+
+
+async def _plain_lines(
+    client: KubeClient, pod: str, rank: int, key: bytes, tail: int | None
+) -> list[Line]:
+    parser = frames.Parser(key)
+    wanted = None if tail is None else tail + _FRAME_LINES
+    try:
+        read = await logs.read(client, pod, tail=wanted)
+    except ClusterError as error:
+        return [Line(rank, f"(its lines cannot be read: {error})")]
+    said = [parser.feed(line.text) for line in read]
+    # Of a progress bar only the last state counts, and a finished one ends without "\r".
+    plain = [Line(rank, text) for text in said if isinstance(text, str) and text[-1:] != "\r"]
+    return plain if tail is None else plain[len(plain) - min(tail, len(plain)) :]

@@ -1,0 +1,193 @@
+"""Following a job: one watch each on the Job, its pods and events, one log follow per pod."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import naming
+from ..errors import ClusterError, KubeError, NotFound
+from ..kube import logs, objects
+from ..kube.watch import Reflector
+from . import failure, frames
+from .feed import Feed
+from .view import JobView, Told, job_view, rank_of
+
+if TYPE_CHECKING:
+    from ..kube.client import KubeClient
+
+log = logging.getLogger(__name__)
+
+Follow = Callable[..., AsyncIterator[Any]]
+
+
+@dataclass
+class Outcome:
+    """How a job ended: the last view, the frame with rank 0's outputs, or what went wrong."""
+
+    view: JobView
+    result: frames.Frame | None = None
+    error: KubeError | None = None
+
+
+@dataclass
+class _Heard:
+    """What the frames of all ranks said."""
+
+    told: Told = field(default_factory=Told)
+    raised: list[failure.Raised] = field(default_factory=list)
+    cause: failure.Cause | None = None
+    restarts: set[int] = field(default_factory=set)
+    result: frames.Frame | None = None
+
+
+class Follower:
+    """Follows one job until nothing of it can change any more.
+
+    Parameters
+    ----------
+    client
+        The connection to the cluster.
+    view
+        The job as known when following begins.
+    key
+        The job's key: frames that do not hold it are shown as plain lines.
+    feed
+        Gets views and lines.
+
+    """
+
+    def __init__(
+        self,
+        client: KubeClient,
+        view: JobView,
+        key: bytes,
+        feed: Feed,
+        *,
+        follow: Follow = logs.follow,
+    ) -> None:
+        self._client, self._key, self._feed, self._follow = client, key, feed, follow
+        self._view = view
+        self._heard = _Heard()
+        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._changed = asyncio.Event()
+        selector = naming.selector(job=view.name)
+        self._jobs = Reflector(client, objects.JOBS, labels=selector)
+        self._pods = Reflector(client, objects.PODS, labels=selector)
+        self._events = Reflector(client, objects.EVENTS, keep=self._keep_event)
+
+    async def run(self) -> Outcome:
+        """Follow to the end; cancelling this only stops the following."""
+        watches = (self._jobs, self._pods, self._events)
+        try:
+            for watch in watches:
+                await watch.start()
+                watch.subscribe(self._note)
+            await asyncio.gather(self._jobs.synced(), self._pods.synced())
+            while True:
+                self._changed.clear()
+                self._refresh()
+                if self._nothing_more():
+                    break
+                await self._changed.wait()
+            return self._outcome()
+        finally:
+            await self._stop_reading()
+            for watch in watches:
+                await watch.close()
+            self._feed.end()
+
+    def _note(self, _kind: str, _object: dict[str, Any]) -> None:
+        self._changed.set()
+
+    def _keep_event(self, event: dict[str, Any]) -> dict[str, Any]:
+        """Keep the events about this job; of others only what identifies them."""
+        name = (event.get("involvedObject") or {}).get("name", "")
+        if name == self._view.name or name.startswith(f"{self._view.name}-"):
+            return event
+        return {"metadata": event["metadata"]}
+
+    def _refresh(self) -> None:
+        """Begin to read new pods' logs and renew the view."""
+        for name, pod in self._pods.items.items():
+            rank = rank_of(pod)
+            if name not in self._reading and rank is not None:
+                self._reading[name] = asyncio.create_task(self._read(name, rank))
+        job = self._jobs.items.get(self._view.name)
+        if job is None:
+            self._view = replace(self._view, phase="stopped", reason="Deleted")
+        else:
+            self._view = job_view(
+                job, self._pods.items.values(), self._events.items.values(), self._heard.told
+            )
+        self._feed.show(self._view)
+
+    def _nothing_more(self) -> bool:
+        if failure.blocked(self._view):
+            return True
+        all_read = all(task.done() for task in self._reading.values())
+        complete = self._view.finished or self._heard.result is not None
+        return complete and all_read
+
+    async def _read(self, pod: str, rank: int) -> None:
+        """Follow one pod's log to its end."""
+        parser = frames.Parser(self._key)
+        try:
+            async for line in self._follow(self._client, pod):
+                self._hear(rank, pod, parser.feed(line.text))
+        except NotFound:
+            pass
+        except ClusterError as error:
+            self._feed.line(rank, f"(its lines cannot be read: {error})")
+        finally:
+            self._changed.set()
+
+    async def _stop_reading(self) -> None:
+        for task in self._reading.values():
+            task.cancel()
+        await asyncio.gather(*self._reading.values(), return_exceptions=True)
+
+    def _hear(self, rank: int, pod: str, said: frames.Frame | str) -> None:
+        """Take in one line of a log: a plain one for the reader, or a frame."""
+        if isinstance(said, frames.Frame):
+            self._take(said, pod)
+            self._changed.set()
+        elif said.endswith("\r"):
+            self._heard.told.progress[rank] = said.rstrip("\r").rpartition("\r")[2]
+            self._changed.set()
+        else:
+            self._heard.told.progress.pop(rank, None)
+            self._feed.line(rank, said)
+
+    def _take(self, frame: frames.Frame, pod: str) -> None:
+        heard, data, rank = self._heard, frame.data, frame.rank
+        if frame.kind == "report":
+            step = {} if data.get("step") is None else {"step": data["step"]}
+            heard.told.metrics[rank] = {**step, **data["metrics"]}
+        elif frame.kind == "state":
+            settled = data["phase"] in ("running", "done")
+            heard.told.says[rank] = "" if settled else str(data["text"])
+            if data["phase"] == "restarting" and frame.generation not in heard.restarts:
+                heard.restarts.add(frame.generation)
+                self._feed.line(rank, str(data["text"]))
+        elif frame.kind == "exception":
+            heard.raised.append(
+                failure.Raised(
+                    str(data["type"]), str(data["message"]), rank, pod, str(data["traceback"])
+                )
+            )
+        elif frame.kind == "result":
+            heard.result = frame
+        elif frame.kind == "end" and not data["ok"]:
+            heard.cause = failure.Cause(data.get("cause"), str(data.get("text") or ""))
+
+    def _outcome(self) -> Outcome:
+        heard = self._heard
+        if heard.result is not None and not self._view.finished:
+            self._view = replace(self._view, phase="succeeded")
+            self._feed.show(self._view)
+        error = failure.explain(self._view, heard.raised, heard.cause)
+        return Outcome(self._view, heard.result, error)

@@ -1,0 +1,210 @@
+"""What a job looks like now: its Job, pods and events made into words (pure)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .. import naming
+from ..kube.pods import pod_state
+from ..models import PodState
+
+INDEX = "batch.kubernetes.io/job-completion-index"
+"""Label and annotation by which Kubernetes tells a pod's index in its Job."""
+
+
+@dataclass(frozen=True)
+class RankView:
+    """One rank: its newest pod's state, what it says, and its last report."""
+
+    rank: int
+    state: PodState
+    says: str = ""
+    """The supervisor's own words, as in "waiting for ranks 1, 3"."""
+    progress: str = ""
+    """The last unfinished line: a progress bar."""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why it is not running yet, or what its supervisor waits for; empty if all is well."""
+        return self.state.message or self.says
+
+
+@dataclass(frozen=True)
+class JobView:
+    """A whole job at one moment.
+
+    ``phase`` is one of waiting, starting, running, succeeded, failed, stopped; ``message`` says why
+    it waits or failed, in Kubernetes' words; ``started`` and ``ended`` are seconds since 1970.
+    """
+
+    name: str
+    framework: str = ""
+    workers: int = 0
+    profile: str = ""
+    outputs: tuple[str, ...] = ()
+    phase: str = "waiting"
+    reason: str = ""
+    message: str = ""
+    started: float | None = None
+    ended: float | None = None
+    ranks: tuple[RankView, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing of it will run any more."""
+        return self.phase in ("succeeded", "failed", "stopped")
+
+
+@dataclass
+class Told:
+    """What the ranks told in their logs, by rank: last reports, states and progress bars."""
+
+    metrics: dict[int, dict[str, Any]] = field(default_factory=dict)
+    says: dict[int, str] = field(default_factory=dict)
+    progress: dict[int, str] = field(default_factory=dict)
+
+
+def job_view(
+    job: Mapping[str, Any],
+    pods: Iterable[Mapping[str, Any]] = (),
+    events: Iterable[Mapping[str, Any]] = (),
+    told: Told | None = None,
+) -> JobView:
+    """Make the view of a Job, its pods and the events about both.
+
+    Parameters
+    ----------
+    job
+        The Job object.
+    pods, events
+        Those of this job; events about other objects are passed over.
+    told
+        Last reports and states from the logs.
+
+    """
+    meta, spec = job["metadata"], job.get("spec") or {}
+    by_object: dict[str, list[dict[str, Any]]] = {}
+    for event in events:
+        about = event.get("involvedObject") or {}
+        by_object.setdefault(about.get("name", ""), []).append(dict(event))
+    workers = int(spec.get("completions") or 0)
+    ranks = _ranks(workers, pods, by_object, told or Told())
+    phase, reason, message, ended = _verdict(job, ranks)
+    if phase in ("waiting", "starting"):
+        message = message or _not_created(ranks, by_object.get(meta["name"], ()))
+    asked = request_of(job)
+    return JobView(
+        name=meta["name"],
+        framework=(meta.get("annotations") or {}).get(naming.FRAMEWORK, ""),
+        workers=workers,
+        profile=str(asked.get("profile") or ""),
+        outputs=tuple(asked.get("outputs") or ()),
+        phase=phase,
+        reason=reason,
+        message=message,
+        started=seconds(meta.get("creationTimestamp")),
+        ended=ended,
+        ranks=ranks,
+    )
+
+
+def request_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what was asked for from a Job's annotation; empty if there is none."""
+    text = (job["metadata"].get("annotations") or {}).get(naming.REQUEST, "")
+    try:
+        asked = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return asked if isinstance(asked, dict) else {}
+
+
+def rank_of(pod: Mapping[str, Any]) -> int | None:
+    """Tell which rank a pod is."""
+    meta = pod["metadata"]
+    for where in ("annotations", "labels"):
+        text = (meta.get(where) or {}).get(INDEX, "")
+        if text.isdigit():
+            return int(text)
+    return None
+
+
+def seconds(timestamp: str | None) -> float | None:
+    """Read a timestamp of the API as seconds since 1970."""
+    return datetime.fromisoformat(timestamp).timestamp() if timestamp else None
+
+
+def _ranks(
+    workers: int,
+    pods: Iterable[Mapping[str, Any]],
+    events: Mapping[str, list[dict[str, Any]]],
+    told: Told,
+) -> tuple[RankView, ...]:
+    newest: dict[int, Mapping[str, Any]] = {}
+    for pod in sorted(pods, key=_age_key):
+        rank = rank_of(pod)
+        if rank is not None:
+            newest[rank] = pod
+    out = []
+    for rank in range(workers):
+        found = newest.get(rank)
+        if found is None:
+            state = PodState("", "queued")
+        else:
+            state = pod_state(dict(found), events.get(found["metadata"]["name"], ()))
+        out.append(
+            RankView(
+                rank,
+                state,
+                told.says.get(rank, ""),
+                told.progress.get(rank, ""),
+                dict(told.metrics.get(rank, {})),
+            )
+        )
+    return tuple(out)
+
+
+def _age_key(pod: Mapping[str, Any]) -> tuple[bool, str, str]:
+    """Sort a rank's pods so that the one that counts comes last."""
+    meta = pod["metadata"]
+    leaving = bool(meta.get("deletionTimestamp"))
+    return (not leaving, meta.get("creationTimestamp") or "", meta["name"])
+
+
+def _verdict(
+    job: Mapping[str, Any], ranks: tuple[RankView, ...]
+) -> tuple[str, str, str, float | None]:
+    """Judge the whole: phase, machine reason, message, end."""
+    status = job.get("status") or {}
+    true = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+    for kind, phase in (("Complete", "succeeded"), ("Failed", "failed")):
+        if kind in true:
+            condition = true[kind]
+            end = status.get("completionTime") or condition.get("lastTransitionTime")
+            message = condition.get("message", "") if phase == "failed" else ""
+            return phase, condition.get("reason", ""), message, seconds(end)
+    if job["metadata"].get("deletionTimestamp"):
+        return "stopped", "Deleted", "", seconds(job["metadata"]["deletionTimestamp"])
+    phases = [rank.state.phase for rank in ranks]
+    if "Suspended" in true:
+        return "waiting", "Suspended", true["Suspended"].get("message", ""), None
+    if phases and all(phase in ("running", "succeeded") for phase in phases):
+        return "running", "", "", None
+    if any(phase in ("queued", "waiting") for phase in phases):
+        return "waiting", "", "", None
+    return "starting", "", "", None
+
+
+def _not_created(ranks: tuple[RankView, ...], events: Iterable[Mapping[str, Any]]) -> str:
+    """Tell why pods are missing (quota, admission): only events on the Job say so."""
+    if all(rank.state.name for rank in ranks):
+        return ""
+    failed = [e for e in events if e.get("reason") == "FailedCreate"]
+    latest = max(
+        failed, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "", default={}
+    )
+    return str(latest.get("message", ""))
