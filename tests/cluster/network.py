@@ -12,6 +12,12 @@ from tests.cluster.layout import BRIDGE, CNI_RESULTS, HOST, NETWORK, PODS, STATE
 CNI_CONFIG = STATE / "cni"
 _LEASES = STATE / "cni-leases"
 
+# Pods reach pods and this host; all else is refused at once, instead of being tried in vain.
+_RULES = (
+    ("priority", "21700", "iif", BRIDGE, "to", PODS, "lookup", "main"),
+    ("priority", "21701", "iif", BRIDGE, "prohibit"),
+)
+
 _PROC = Path("/proc/sys")
 _SYSCTLS = (
     "net/ipv4/ip_forward",
@@ -42,13 +48,14 @@ def make() -> None:
     _ip("link", "add", BRIDGE, "type", "bridge")
     _ip("address", "add", f"{HOST}/16", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")
+    for rule in _RULES:
+        _ip("rule", "add", *rule)
     (_PROC / "net/ipv4/ip_forward").write_text("1")
     CNI_CONFIG.mkdir()
     (CNI_CONFIG / "pods.conflist").write_text(json.dumps(_cni(), indent=1))
 
 
 def _cni() -> dict[str, object]:
-    # No masquerading: pods speak with each other and with this host, and nothing else.
     addresses = {
         "type": "host-local",
         "dataDir": str(_LEASES),
@@ -63,6 +70,8 @@ def remove() -> None:
     """Remove the bridge, the pods' ends of it and what the CNI library keeps of them."""
     for interface in interfaces():
         subprocess.run(["ip", "link", "delete", interface], check=False, capture_output=True)
+    for priority in rules():
+        subprocess.run(["ip", "rule", "delete", "priority", priority], check=True)
     for path in results():
         path.unlink()
 
@@ -73,6 +82,13 @@ def interfaces() -> list[str]:
     if not bridge.exists():
         return []
     return [*sorted(port.name for port in (bridge / "brif").iterdir()), BRIDGE]
+
+
+def rules() -> list[str]:
+    """Return the priorities of the cluster's routing rules that are there."""
+    shown = subprocess.run(["ip", "rule", "show"], check=True, capture_output=True, text=True)
+    present = {line.partition(":")[0] for line in shown.stdout.splitlines()}
+    return [priority for _, priority, *_ in _RULES if priority in present]
 
 
 def results() -> list[Path]:

@@ -16,7 +16,7 @@ import pytest
 from tests.cluster import Cluster, ClusterFailed, components, down, leftovers, status, up
 from tests.cluster.build import module
 from tests.cluster.cluster import kubectl_program
-from tests.cluster.layout import KUBECONFIG
+from tests.cluster.layout import BRIDGE, KUBECONFIG
 from tests.cluster.process import Process, stop
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -112,6 +112,15 @@ def test_up_joins_the_running_cluster(real_cluster: Cluster) -> None:
         pytest.skip("not this machine's own cluster")
     assert up().processes == real_cluster.processes
     assert status()["running"]
+
+
+def test_pods_have_no_way_out(real_cluster: Cluster) -> None:
+    if not real_cluster.processes:
+        pytest.skip("not this machine's own cluster")
+    # Asks the kernel for its decision only: nothing is sent.
+    question = ["ip", "route", "get", "203.0.113.1", "from", "10.217.0.99", "iif", BRIDGE]
+    answer = subprocess.run(question, check=False, capture_output=True, text=True)
+    assert "Permission denied" in answer.stderr
 
 
 def test_a_pod_runs_python_with_the_project(real_cluster: Cluster, namespace: str) -> None:
