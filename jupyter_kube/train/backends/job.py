@@ -1,0 +1,53 @@
+"""The default backend: one Indexed Job and a headless Service; needs nothing in the cluster."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import jobspec
+from ..cell import Bundle
+from ..jobspec import Manifests
+from ..request import JobRequest
+
+
+def render(request: JobRequest, bundle: Bundle, key: bytes) -> Manifests:
+    """Build the manifests of a job; parameters as for :func:`.jobspec.manifests`."""
+    return Manifests(
+        job=_job(request, bundle),
+        service=jobspec.service(request),
+        secrets=jobspec.secrets(request, bundle, key),
+    )
+
+
+def _job(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
+    spec: dict[str, Any] = {
+        "completionMode": "Indexed",
+        "completions": request.workers,
+        "parallelism": request.workers,
+        # Deaths of processes are repaired inside the pods. A pod that fails as a whole comes back
+        # this often; then the job has failed, since the other ranks are nothing without this one.
+        "backoffLimitPerIndex": request.retries,
+        "maxFailedIndexes": 0,
+        "podReplacementPolicy": "Failed",
+        "podFailurePolicy": {"rules": [*_failure_rules()]},
+        "ttlSecondsAfterFinished": int(request.keep),
+        "template": jobspec.pod_template(request, bundle),
+    }
+    if request.timeout is not None:
+        spec["activeDeadlineSeconds"] = max(int(request.timeout), 1)
+    about = {**jobspec.metadata(request), "annotations": jobspec.annotate(request)}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": about, "spec": spec}
+
+
+def _failure_rules() -> list[dict[str, Any]]:
+    return [
+        {
+            "action": "FailJob",
+            "onExitCodes": {
+                "containerName": jobspec.CONTAINER,
+                "operator": "In",
+                "values": [jobspec.FAIL_JOB],
+            },
+        },
+        {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
+    ]

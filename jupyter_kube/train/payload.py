@@ -1,0 +1,113 @@
+"""What a worker's container is started with: a constant command and secret variables.
+
+The command is the same for every job and holds nothing worth hiding. One variable carries the
+job's key and the source of the modules that run in the pod, another the packed cell. The command's
+first act is to run Python anew without them, since ``/proc/1/environ`` shows forever what a process
+was started with.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from importlib import resources
+from typing import Any
+
+WORKER_ENV = "JUPYTER_KUBE_WORKER"
+"""Variable with the sources and the key, to be set from the job's Secret."""
+BUNDLE_ENV = "JUPYTER_KUBE_BUNDLE"
+"""Variable with the packed cell, where it fits."""
+BUNDLE_DIR_ENV = "JUPYTER_KUBE_BUNDLE_DIR"
+"""Variable that names the folder with the packed cell's parts, where it does not."""
+
+LONGEST = 120_000
+"""Characters of one variable: Linux refuses one of 131,072 or more."""
+
+_TRAVELLERS = (
+    "child",
+    "environment",
+    "frames",
+    "kube",
+    "messages",
+    "output",
+    "rendezvous",
+    "tensorflow",
+    "worker",
+)
+
+_SOURCES = """\
+import json, sys
+class Sources:
+    def __init__(self, source):
+        self.source = source
+    def find_spec(self, name, path=None, target=None):
+        package, _, module = name.partition(".")
+        if package == "podside" and (not module or module in self.source):
+            return type(sys.__spec__)(name, self, is_package=not module)
+    def create_module(self, spec):
+        return None
+    def exec_module(self, module):
+        name = module.__name__
+        text = self.source.get(name.partition(".")[2], "")
+        exec(compile(text, "<" + name + ">", "exec"), vars(module))
+"""
+
+BOOT = f"""\
+import os, sys
+env = dict(os.environ)
+fds = []
+for name in ("{WORKER_ENV}", "{BUNDLE_ENV}"):
+    fds.append(os.memfd_create(name, 0))
+    os.write(fds[-1], env.pop(name, "").encode())
+    os.lseek(fds[-1], 0, 0)
+run = '''{_SOURCES}
+import binascii, zlib
+launch, bundle = (binascii.a2b_base64(open(int(fd), "rb").read()) for fd in sys.argv[1:])
+launch = json.loads(zlib.decompress(launch))
+sys.meta_path.insert(0, Sources(launch["source"]))
+from podside.worker import main
+sys.exit(main(launch, bundle))
+'''
+os.execve(sys.executable, [sys.executable, "-SPc", run, *map(str, fds)], env)
+"""
+"""Source the container's Python is started with; the same for all jobs, holds no secret."""
+
+CHILD_BOOT = f"""\
+{_SOURCES}
+with open(int(sys.argv[1]), "rb") as file:
+    source = json.loads(file.readline())
+    bundle = file.read()
+sys.meta_path.insert(0, Sources(source))
+from podside.child import main
+main(bundle)
+"""
+"""Source the cell's process is started with, by the supervisor."""
+
+
+def boot_command(python: str = "python3") -> list[str]:
+    """Return the container's command; ``python`` is the image's interpreter, 3.11 or newer."""
+    # No site packages (-S) and no working directory (-P) on the path: quick, and nothing of the
+    # user's can stand in for the standard library.
+    return [python, "-SPc", BOOT]
+
+
+def worker_payload(key: bytes, options: dict[str, Any]) -> str:
+    """Build the value of :data:`WORKER_ENV`.
+
+    Parameters
+    ----------
+    key
+        The job's key, which authenticates frames and members.
+    options
+        What :class:`.worker.Options` takes.
+
+    """
+    folder = resources.files(__package__)
+    launch = {
+        "source": {name: folder.joinpath(f"{name}.py").read_text() for name in _TRAVELLERS},
+        "child": CHILD_BOOT,
+        "key": key.hex(),
+        "options": options,
+    }
+    return base64.b64encode(zlib.compress(json.dumps(launch).encode(), 9)).decode()
