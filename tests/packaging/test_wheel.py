@@ -1,0 +1,96 @@
+"""The wheel in a bare environment: what a user gets from ``pip install``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jupyter_kube.session import running_server
+
+pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parent.parent.parent
+
+
+def run(*argv: object, **env: str) -> str:
+    """Run a command; returns its output, shows it if it fails."""
+    done = subprocess.run(
+        [str(arg) for arg in argv],
+        env={**os.environ, **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder, ROOT)
+    (path,) = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture
+def bare(tmp_path: Path) -> Path:
+    """The interpreter of an empty environment."""
+    venv.create(tmp_path / "env", with_pip=True)
+    return tmp_path / "env" / "bin" / "python"
+
+
+def test_the_wheel_holds_the_package_its_licence_and_its_switch(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    switch = "data/etc/jupyter/jupyter_server_config.d/jupyter_kube.json"
+    assert any(name.endswith(switch) for name in names)
+    assert any(name.startswith("jupyter_kube/event_schemas/") for name in names)
+    strays = [n for n in names if n.split("/")[0] in {"tests", "bench", "docs", "examples"}]
+    assert strays == []
+
+
+def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(
+    wheel: Path, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(bare, "-m", "pip", "install", "-q", f"{wheel}[server]")
+    jupyter = bare.parent / "jupyter"
+    clean = {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    listed = run(jupyter, "server", "extension", "list", **clean)
+    assert "jupyter_kube enabled" in " ".join(listed.replace("\x1b[32m", "").split())
+    for name, value in clean.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "executable", str(bare))
+
+    async def kernelspecs() -> dict[str, object]:
+        async with running_server(tmp_path, {}) as server:
+            return (await server.request("GET", "api/kernelspecs"))["kernelspecs"]
+
+    assert set(asyncio.run(kernelspecs())) == {"python3", "kube-python"}
+
+
+def test_without_extras_the_magics_load_quickly_and_alone(wheel: Path, bare: Path) -> None:
+    run(bare, "-m", "pip", "install", "-q", wheel, "ipython")
+    code = (
+        "import json, sys; from IPython.core.interactiveshell import InteractiveShell;"
+        "shell = InteractiveShell.instance(); before = set(sys.modules);"
+        "shell.run_line_magic('load_ext', 'jupyter_kube');"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    loaded = json.loads(run(bare, "-c", code).splitlines()[-1])
+    assert "jupyter_kube.magics" in loaded
+    heavy = {"kubernetes", "aiohttp", "tornado", "cloudpickle", "jupyter_server"}
+    assert heavy & set(loaded) == set()
+
+
+def test_the_command_runs_from_the_bare_core(wheel: Path, bare: Path) -> None:
+    run(bare, "-m", "pip", "install", "-q", wheel)
+    assert "demo" in run(bare.parent / "jupyter-kube", "--help")
