@@ -26,13 +26,15 @@ LONGEST = 120_000
 
 _TRAVELLERS = (
     "child",
+    "cellkube",
     "environment",
     "frames",
-    "kube",
+    "gather",
     "messages",
     "output",
+    "process",
     "rendezvous",
-    "tensorflow",
+    "strategy",
     "worker",
 )
 
@@ -77,10 +79,11 @@ CHILD_BOOT = f"""\
 {_SOURCES}
 with open(int(sys.argv[1]), "rb") as file:
     source = json.loads(file.readline())
+    identity = json.loads(file.readline())
     bundle = file.read()
 sys.meta_path.insert(0, Sources(source))
 from podside.child import main
-main(bundle)
+main(identity, bundle, int(sys.argv[2]))
 """
 """Source the cell's process is started with, by the supervisor."""
 

@@ -1,0 +1,170 @@
+"""The name ``kube`` in a training cell: who this worker is, and its word to the notebook.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+_LONGEST_REPORT = 4096
+
+
+def _nobody(_step: Any, _metrics: Mapping[str, Any]) -> None:
+    """Hear a report where nobody listens."""
+
+
+class Kube:
+    """What a training cell knows about its place in the job.
+
+    With ``-w 0`` the same object serves in the notebook's own kernel, as the only worker.
+
+    Attributes
+    ----------
+    rank
+        This worker's number, from 0.
+    world_size
+        How many workers there are.
+    local_rank
+        This worker's number in its pod.
+    role
+        ``worker``.
+    generation
+        Counts the starts of all workers together, from 1.
+    job
+        The job's name; empty in the notebook's own kernel.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        rank: int = 0,
+        world_size: int = 1,
+        local_rank: int = 0,
+        role: str = "worker",
+        generation: int = 1,
+        job: str = "",
+        report: Callable[[Any, Mapping[str, Any]], None] = _nobody,
+        make_strategy: Callable[[], Any] | None = None,
+    ) -> None:
+        self.rank, self.world_size, self.local_rank = rank, world_size, local_rank
+        self.role, self.generation, self.job = role, generation, job
+        self._report = report
+        self._make_strategy = make_strategy
+        self._strategy: Any = None
+        self._folder = ""
+        self._shards = False  # whether shard() was used
+
+    def __repr__(self) -> str:
+        return f"<kube: rank {self.rank} of {self.world_size}, generation {self.generation}>"
+
+    def report(self, step: float | None = None, **metrics: Any) -> None:
+        """Tell the notebook how it goes, as in ``kube.report(step=10, loss=0.3)``.
+
+        Parameters
+        ----------
+        step
+            A number that grows: step or epoch.
+        metrics
+            Numbers, short texts or truth values; a number of NumPy or a framework will do.
+
+        Raises
+        ------
+        TypeError
+            If a value is none of these.
+        ValueError
+            If there are more than 4 kB of them.
+
+        """
+        plain = {name: _plain(value, name) for name, value in metrics.items()}
+        plain_step = None if step is None else _plain(step, "step")
+        if len(json.dumps(plain)) > _LONGEST_REPORT:
+            msg = f"a report holds at most {_LONGEST_REPORT} bytes"
+            raise ValueError(msg)
+        self._report(plain_step, plain)
+
+    def shard(self, data: Any) -> Any:
+        """Return this worker's share: every ``world_size``-th element, from ``rank`` on.
+
+        All shares are equally long, because workers that train together must take the same number
+        of steps: what does not divide is left out, fewer than ``world_size`` elements. Lists,
+        arrays, tensors and tables of the same length are shared out alike.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer elements than workers.
+
+        """
+        self._shards = self._shards or self.world_size > 1
+        if self.world_size == 1:
+            return data
+        if hasattr(data, "shard"):  # a data set that knows how
+            return data.shard(self.world_size, self.rank)
+        length = data.shape[0] if hasattr(data, "shape") else len(data)
+        if length < self.world_size:
+            msg = f"{length} elements cannot be shared among {self.world_size} workers"
+            raise ValueError(msg)
+        share = slice(self.rank, length - length % self.world_size, self.world_size)
+        return data.iloc[share] if hasattr(data, "iloc") else data[share]
+
+    @property
+    def strategy(self) -> Any:
+        """TensorFlow's strategy for all workers; TensorFlow's default one for a single worker."""
+        if self._strategy is None:
+            if self._make_strategy is None:
+                tensorflow: Any = importlib.import_module("tensorflow")
+                self._strategy = tensorflow.distribute.get_strategy()
+            else:
+                self._strategy = self._make_strategy()
+        return self._strategy
+
+    @property
+    def checkpoint_dir(self) -> str:
+        """A folder for checkpoints.
+
+        On storage that outlives pods, and common to all workers, where the profile mounts some;
+        else a folder of this worker's own, which outlives its process but not its pod.
+        """
+        return self._make_folder("checkpoints")
+
+    @property
+    def output_dir(self) -> str:
+        """A folder for files to keep; where it is holds as for :attr:`checkpoint_dir`."""
+        return self._make_folder("output")
+
+    def _make_folder(self, name: str) -> str:
+        if not self._folder:
+            self._folder = self._base_folder()
+        path = Path(self._folder) / name
+        path.mkdir(parents=True, exist_ok=True)
+        return str(path)
+
+    def _base_folder(self) -> str:
+        if storage := os.environ.get("JUPYTER_KUBE_STORAGE"):
+            return str(Path(storage) / ".jupyter-kube" / (self.job or "notebook"))
+        if scratch := os.environ.get("JUPYTER_KUBE_SCRATCH"):
+            return str(Path(scratch) / "work")
+        return tempfile.mkdtemp(prefix="jupyter-kube-")
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Turn a value into JSON's own kinds."""
+    if hasattr(value, "item") and not isinstance(value, bool | int | float | str):
+        value = value.item()
+    elif hasattr(value, "numpy") and not isinstance(value, bool | int | float | str):
+        value = value.numpy().item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    msg = f"{name} is a {type(value).__name__}; a report takes numbers, texts and truth values"
+    raise TypeError(msg)

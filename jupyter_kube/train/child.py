@@ -1,0 +1,201 @@
+"""The process of the cell: it unpacks the values, runs the source, and hands back the outputs.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import contextlib
+import io
+import json
+import linecache
+import os
+import pickle
+import socket
+import sys
+import threading
+import traceback
+import zlib
+from collections.abc import Iterator, Mapping
+from types import ModuleType, TracebackType
+from typing import Any
+
+from .cellkube import Kube
+from .frames import LARGEST_RESULT
+from .strategy import make_strategy
+
+
+def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
+    """Run a packed cell to its end, tell the supervisor, and wait until all ranks are done."""
+    told = Supervisor(socket.socket(fileno=control))
+    cell = json.loads(zlib.decompress(bundle))
+    try:
+        values = run(cell, identity, told)
+        told.done(*pack_outputs(cell["outputs"] if identity["rank"] == 0 else [], values))
+    except SystemExit as error:
+        if error.code:
+            told.exception(error, cell["filename"])
+        else:
+            told.done(b"", {})
+    except BaseException as error:  # the cell's own, whatever it is
+        told.exception(error, cell["filename"])
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    told.wait()
+
+
+class Supervisor:
+    """The way to the supervisor: lines of JSON, a result's bytes behind its line."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._lock = threading.Lock()
+
+    def report(self, step: Any, metrics: Mapping[str, Any]) -> None:
+        """Pass on a report."""
+        self._say({"kind": "report", "step": step, "metrics": dict(metrics)})
+
+    def done(self, blob: bytes, about: Mapping[str, Any]) -> None:
+        """Say that the cell has reached its end."""
+        self._say({"kind": "done", "bytes": len(blob), **about}, blob)
+
+    def exception(self, error: BaseException, filename: str) -> None:
+        """Say that the cell has raised."""
+        name, message = type(error).__name__, _text(error)
+        shown = traceback.format_exception(type(error), error, _from_cell(error, filename))
+        self._say(
+            {
+                "kind": "exception",
+                "type": name,
+                "message": message[:2000],
+                "text": f"{name}: {message[:500]}",
+                "traceback": "".join(shown)[-100_000:],
+            }
+        )
+
+    def wait(self) -> None:
+        """Wait for the supervisor to close its end."""
+        with contextlib.suppress(OSError):
+            self._sock.recv(1)
+
+    def _say(self, about: Mapping[str, Any], blob: bytes = b"") -> None:
+        with self._lock:
+            self._sock.sendall(json.dumps(about).encode() + b"\n" + blob)
+
+
+def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) -> dict[str, Any]:
+    """Run a cell's source in a fresh ``__main__``; return its names and values."""
+    os.environ.update(cell["env"])
+    _check_python(cell)
+    _provide_cloudpickle(cell["cloudpickle"])
+    main_module = ModuleType("__main__")
+    sys.modules["__main__"] = main_module
+    names = vars(main_module)
+    several = cell["framework"] == "tensorflow" and identity["world_size"] > 1
+    kube = Kube(
+        **identity,
+        report=told.report,
+        make_strategy=(lambda: make_strategy(lambda: kube._shards)) if several else None,
+    )
+    names.update(kube=kube, display=_display)
+    names.update(_Unpickler(base64.b64decode(cell["values"]), names).load())
+    source, filename = cell["source"], cell["filename"]
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code = compile(source, filename, "exec", flags=flags, dont_inherit=True)
+    with _distributed(kube, wanted=several and not cell["own_strategy"]):
+        result = eval(code, names)  # noqa: S307 - running the user's cell is what this is for
+        if result is not None:  # the cell awaits at top level
+            import asyncio
+
+            asyncio.run(result)
+    return names
+
+
+def pack_outputs(outputs: list[str], names: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Pickle the outputs; those that cannot travel are named with the reason."""
+    if not outputs:
+        return b"", {}
+    import cloudpickle
+
+    sizes: dict[str, int] = {}
+    missing: dict[str, str] = {}
+    for name in outputs:
+        if name not in names:
+            missing[name] = "the cell did not assign it"
+            continue
+        try:
+            sizes[name] = len(zlib.compress(cloudpickle.dumps(names[name]), 1))
+        except Exception as error:  # a value's own pickling code may raise anything
+            missing[name] = f"a {type(names[name]).__name__} cannot be sent: {_text(error)[:200]}"
+    while sum(sizes.values()) > LARGEST_RESULT * 0.95:
+        largest = max(sizes, key=lambda name: sizes[name])
+        size = sizes.pop(largest) / 2**20
+        missing[largest] = f"it is {size:.1f} MiB, compressed; up to 4 MiB can come back"
+    blob = zlib.compress(cloudpickle.dumps({name: names[name] for name in sizes}), 6)
+    return blob, {"sizes": sizes, "missing": missing}
+
+
+class _Unpickler(pickle.Unpickler):
+    """Read the notebook's values; its functions get the cell's own globals."""
+
+    def __init__(self, data: bytes, names: dict[str, Any]) -> None:
+        super().__init__(io.BytesIO(data))
+        self._names = names
+
+    def persistent_load(self, _mark: Any) -> Any:
+        return self._names
+
+
+def _check_python(cell: Mapping[str, Any]) -> None:
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
+    if cell["python"] != here and b"CodeType" in base64.b64decode(cell["values"]):
+        msg = (
+            f"the notebook runs Python {cell['python']}, this image {here}: functions cannot "
+            "travel between them. Use an image of the same version, or define them in the cell."
+        )
+        raise RuntimeError(msg)
+
+
+def _provide_cloudpickle(source: str) -> None:
+    """Make the notebook's own version of cloudpickle importable, whatever the image has."""
+    package, module = ModuleType("cloudpickle"), ModuleType("cloudpickle.cloudpickle")
+    package.__path__ = []
+    sys.modules["cloudpickle"] = package
+    sys.modules["cloudpickle.cloudpickle"] = module
+    exec(compile(source, "<cloudpickle>", "exec"), vars(module))  # noqa: S102 - a library
+    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    vars(package).update(public, cloudpickle=module)
+
+
+@contextlib.contextmanager
+def _distributed(kube: Kube, *, wanted: bool) -> Iterator[None]:
+    """Enter TensorFlow's strategy, so that what the cell builds is spread over all workers."""
+    if not wanted:
+        yield
+        return
+    with kube.strategy.scope():
+        yield
+
+
+def _display(*values: Any) -> None:
+    """Print, where a notebook would display."""
+    for value in values:
+        print(repr(value))
+
+
+def _from_cell(error: BaseException, filename: str) -> TracebackType | None:
+    """Cut our own frames off a traceback's beginning."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_filename != filename:
+        trace = trace.tb_next
+    return trace or error.__traceback__
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # the user's own __str__
+        return "(its text cannot be shown)"

@@ -1,0 +1,228 @@
+"""The process that runs the cell, as its supervisor sees it: started, heard, ended.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_CGROUP = Path("/sys/fs/cgroup")
+_DRAIN = 1.0  # seconds to read what a dead process has left in its pipes
+_LEAVE = 10.0  # seconds a process that is done gets to leave by itself
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a cell ended in one process."""
+
+    kind: str
+    """done, exception or died."""
+    text: str = ""
+    """Of an exception: its type and message. Of a death: what happened, in words."""
+    killed: bool = False
+    """Whether SIGKILL ended it: somebody from outside, or for want of memory."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """Of an exception: type, message, traceback. Of a result: missing and sizes."""
+    blob: bytes = b""
+    """The outputs' values."""
+
+
+class CellProcess:
+    """One process for one generation.
+
+    Parameters
+    ----------
+    boot
+        Python source to start it with.
+    start
+        What it reads first: everything about the cell.
+    env
+        Its environment.
+    on_output
+        Called with each piece of its output.
+    on_report
+        Called with ``step`` and ``metrics`` of each report.
+
+    """
+
+    def __init__(
+        self,
+        boot: str,
+        start: bytes,
+        env: Mapping[str, str],
+        *,
+        on_output: Callable[[bytes], None],
+        on_report: Callable[[Any, Mapping[str, Any]], None],
+    ) -> None:
+        self._boot, self._start, self._env = boot, start, env
+        self._on_output, self._on_report = on_output, on_report
+        self._process: asyncio.subprocess.Process
+        self._pump: _Pump
+        self._pipe: asyncio.ReadTransport
+        self._reader: asyncio.StreamReader
+        self._writer: asyncio.StreamWriter
+        self._oom_kills = 0
+
+    async def start(self) -> None:
+        """Start it."""
+        loop = asyncio.get_running_loop()
+        ours, theirs = socket.socketpair()
+        out, into = os.pipe()
+        told = _memory_file(self._start)
+        self._oom_kills = oom_kills()
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-uc",
+            self._boot,
+            str(told),
+            str(theirs.fileno()),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=into,
+            stderr=into,
+            pass_fds=(told, theirs.fileno()),
+            env=dict(self._env),
+            start_new_session=True,
+        )
+        os.close(told)
+        theirs.close()
+        os.close(into)
+        self._pump = _Pump(self._on_output)
+        self._pipe, _ = await loop.connect_read_pipe(lambda: self._pump, os.fdopen(out, "rb"))
+        self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
+
+    async def outcome(self) -> Outcome:
+        """Wait until the cell is done, has raised, or its process is dead."""
+        hearing = asyncio.ensure_future(self._hear())
+        ending = asyncio.ensure_future(self._process.wait())
+        try:
+            await asyncio.wait({hearing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not hearing.done():  # dead: what it said before is still in the socket
+                await asyncio.wait({hearing}, timeout=_DRAIN)
+            if hearing.done() and (heard := hearing.result()) is not None:
+                return heard
+            return self._death(await ending)
+        finally:
+            hearing.cancel()
+            ending.cancel()
+            await asyncio.gather(hearing, ending, return_exceptions=True)
+
+    async def leave(self) -> None:
+        """Let a process that is done leave by itself."""
+        self._writer.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LEAVE):
+                await self._process.wait()
+        await self.stop(0)
+
+    async def stop(self, grace: float) -> None:
+        """End it and all it has started: SIGTERM, SIGKILL after ``grace`` seconds."""
+        if self._process.returncode is None and grace:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(grace):
+                    await self._process.wait()
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN):
+                await self._pump.ended.wait()
+        self._pipe.close()
+        self._writer.close()
+        with contextlib.suppress(ConnectionError):
+            await self._writer.wait_closed()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # the group is its own, and may be empty
+            os.killpg(self._process.pid, number)
+
+    async def _hear(self) -> Outcome | None:
+        """Read what the process says, up to its outcome; None if it says no more."""
+        try:
+            while line := await self._reader.readline():
+                said = json.loads(line)
+                if said["kind"] == "report":
+                    self._on_report(said["step"], said["metrics"])
+                else:
+                    blob = await self._reader.readexactly(said.pop("bytes", 0))
+                    kind, text = said.pop("kind"), said.pop("text", "")
+                    return Outcome(kind, text, details=said, blob=blob)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return None
+        return None
+
+    def _death(self, code: int) -> Outcome:
+        if code >= 0:
+            return Outcome("died", f"ended with exit code {code} before the cell's end")
+        if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
+            return Outcome("died", f"ran out of memory{_limit()}", killed=True)
+        try:
+            name = signal.Signals(-code).name
+        except ValueError:
+            name = f"signal {-code}"
+        return Outcome("died", f"was killed ({name})", killed=code == -signal.SIGKILL)
+
+
+class _Pump(asyncio.Protocol):
+    """Hand on what comes out of a pipe."""
+
+    def __init__(self, take: Callable[[bytes], None]) -> None:
+        self.ended = asyncio.Event()
+        self._take = take
+
+    def data_received(self, data: bytes) -> None:
+        self._take(data)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self.ended.set()
+
+
+def _memory_file(content: bytes) -> int:
+    """Put bytes into a file without a name; return its descriptor, at the beginning."""
+    fd = os.memfd_create("cell", 0)
+    rest = memoryview(content)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+    os.lseek(fd, 0, os.SEEK_SET)
+    return fd
+
+
+def oom_kills(root: Path = _CGROUP) -> int:
+    """Count the processes of this container killed for want of memory; 0 where nobody counts."""
+    for name in ("memory.events", "memory/memory.oom_control"):
+        try:
+            lines = (root / name).read_text().splitlines()
+        except OSError:
+            continue
+        for line in lines:
+            key, _, value = line.partition(" ")
+            if key == "oom_kill":
+                return int(value)
+    return 0
+
+
+def _limit(root: Path = _CGROUP) -> str:
+    """Tell the container's memory limit, as in ``(limit 2Gi)``."""
+    for name in ("memory.max", "memory/memory.limit_in_bytes"):
+        try:
+            text = (root / name).read_text().strip()
+        except OSError:
+            continue
+        if text.isdigit() and int(text) < 2**60:
+            mebibytes = int(text) // 2**20
+            return (
+                f" (limit {mebibytes // 1024}Gi)"
+                if mebibytes % 1024 == 0
+                else (f" (limit {mebibytes}Mi)")
+            )
+    return ""

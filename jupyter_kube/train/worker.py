@@ -1,0 +1,375 @@
+"""The supervisor in a worker's pod: it runs the cell in a child process, together with the others.
+
+It outlives its children: when a process dies, all ranks start again inside their pods. It ends with
+0 after a verified end of all ranks, with 42 when the job has failed and must not be tried again,
+with 143 when it was told to go, with 1 when it could not find the others.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import json
+import logging
+import os
+import random
+import secrets
+import signal
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import frames
+from .environment import PORTS, Member, environment
+from .gather import Gathering
+from .messages import LONGEST, Channel, NotOurs
+from .output import Output
+from .process import CellProcess, Outcome
+from .rendezvous import BEAT, Coordinator
+
+log = logging.getLogger("jupyter-kube")
+
+FAIL_JOB = 42
+TERMINATED = 128 + signal.SIGTERM
+NOBODY_THERE = 1
+
+_GRACE = 2.0  # seconds from SIGTERM to SIGKILL: TensorFlow swallows SIGTERM
+_CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
+_RETRY = (0.1, 2.0)  # seconds between attempts, from and to
+_MESSAGE = 4000  # bytes of Kubernetes' termination message
+_LOW, _HIGH = 20000, 32000  # ports below those that outgoing connections take
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the job's Secret tells every worker."""
+
+    job: str
+    workers: int
+    retries: int
+    framework: str
+    coordinator: str
+    """Host name of index 0."""
+    port: int
+    patience: float = 3600.0
+    """Seconds without the coordinator after which a worker ends."""
+
+
+def main(launch: Mapping[str, Any], bundle: bytes) -> int:
+    """Run until the end; return the container's exit code."""
+    logging.basicConfig(level=logging.WARNING, format="[jupyter-kube] %(message)s")
+    return asyncio.run(Supervisor(launch, bundle or _bundle_from_folder()).run())
+
+
+class Supervisor:
+    """One worker's supervisor: a member of the job, of index 0 also its coordinator."""
+
+    def __init__(self, launch: Mapping[str, Any], bundle: bytes) -> None:
+        self._options = Options(**launch["options"])
+        self._key = bytes.fromhex(launch["key"])
+        self._boot = launch["child"]
+        self._sources = launch["source"]
+        self._bundle = bundle
+        self._index = int(os.environ.get("JOB_COMPLETION_INDEX", "0"))
+        self._host = os.environ.get("POD_IP") or "127.0.0.1"
+        self._id = secrets.token_hex(8)
+        self._generation = self._failures = self._running = 0
+        self._ports: list[int] = []
+        self._process: CellProcess | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._outcome: Outcome | None = None
+        self._channel: Channel | None = None
+        self._gathering: Gathering | None = None
+        self._output: Output
+        self._joining = ""
+
+    async def run(self) -> int:
+        """Take part until the end; return the exit code."""
+        loop = asyncio.get_running_loop()
+        self._output = Output(1, self._key, self._index, later=loop.call_later)
+        work = loop.create_task(self._work())
+        loop.add_signal_handler(signal.SIGTERM, work.cancel)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            return TERMINATED
+        finally:
+            await self._stop()
+            self._output.finish()
+            if self._gathering is not None:
+                await self._gathering.close()
+
+    async def _work(self) -> int:
+        options = self._options
+        if self._index == 0:
+            coordinator = Coordinator(options.workers, options.retries)
+            self._gathering = Gathering(coordinator, self._key, self._note)
+            await self._gathering.start(self._host, options.port)
+        while (channel := await self._connect()) is not None:
+            self._channel = channel
+            try:
+                code = await self._take_part(channel)
+            except NotOurs:
+                code = None
+            finally:
+                self._channel = None
+                await channel.close()
+            if code is not None:
+                return code
+        self._leave_word({"text": f"rank 0 was not there for {options.patience:.0f} seconds"})
+        return NOBODY_THERE
+
+    def _note(self, phase: str, text: str = "", **more: Any) -> None:
+        self._output.frame("state", phase=phase, text=text, **more)
+
+    # finding the coordinator
+
+    async def _connect(self) -> Channel | None:
+        """Reach the coordinator, however often it takes; None when patience is over."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.patience
+        wait, attempts = _RETRY[0], 0
+        while loop.time() < deadline:
+            try:
+                async with asyncio.timeout(_CONNECT):
+                    address = await self._coordinator_address()
+                    reader, writer = await asyncio.open_connection(
+                        address, self._options.port, limit=LONGEST
+                    )
+                    return await Channel.open(reader, writer, self._key, "M")
+            except socket.gaierror:
+                why = f"its name {self._options.coordinator} is not known yet"
+            except (OSError, NotOurs):
+                why = f"it does not answer yet at {self._options.coordinator}"
+            attempts += 1
+            if attempts > 3 and why != self._joining:
+                self._joining = why
+                self._note("joining", f"waiting for rank 0: {why}", missing=[0])
+            await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - not a secret
+            wait = min(wait * 1.5, _RETRY[1])
+        return None
+
+    async def _coordinator_address(self) -> str:
+        if self._index == 0:
+            return self._host
+        name = self._options.coordinator
+        if hosts := os.environ.get("JUPYTER_KUBE_HOSTS_FILE"):
+            return look_up(Path(hosts), name)
+        found = await asyncio.get_running_loop().getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        return str(found[0][4][0])
+
+    # being a member
+
+    async def _take_part(self, channel: Channel) -> int | None:
+        """Do what the coordinator says; None if the connection ends, else the exit code."""
+        channel.send(
+            "hello",
+            index=self._index,
+            boot=self._id,
+            host=self._host,
+            generation=self._generation,
+            failures=self._failures,
+            running=self._running,
+        )
+        self._tell_outcome()
+        beating = asyncio.ensure_future(_beat(channel))
+        try:
+            while (message := await channel.receive()) is not None:
+                code = await self._obey(channel, message)
+                if code is not None:
+                    return code
+        finally:
+            beating.cancel()
+            await asyncio.gather(beating, return_exceptions=True)
+        return None
+
+    async def _obey(self, channel: Channel, message: Mapping[str, Any]) -> int | None:
+        kind = message["kind"]
+        if kind == "prepare":
+            await self._stop()
+            self._generation, self._failures = message["generation"], message["failures"]
+            self._output.generation = self._generation
+            self._ports = free_ports(PORTS)
+            channel.send("offer", generation=self._generation, ports=self._ports)
+        elif kind == "start":
+            await self._start(message["generation"], [Member(**m) for m in message["members"]])
+        elif kind == "ping":
+            channel.send("pong", number=message["number"])
+        elif kind == "stop":
+            await self._stop()
+        elif kind == "finish":
+            return await self._finish(channel)
+        elif kind == "abort":
+            return await self._abort(channel, message["rank"], message["text"])
+        return None
+
+    async def _start(self, generation: int, members: list[Member]) -> None:
+        """Start the cell's process for a generation."""
+        self._joining = ""
+        rank = self._index
+        identity = {
+            "job": self._options.job,
+            "rank": rank,
+            "world_size": len(members),
+            "generation": generation,
+        }
+        start = b"\n".join(
+            [json.dumps(self._sources).encode(), json.dumps(identity).encode(), self._bundle]
+        )
+        env = {**surroundings(os.environ), **environment(self._options.framework, members, rank)}
+        self._process = CellProcess(
+            self._boot, start, env, on_output=self._output.feed, on_report=self._output.report
+        )
+        await self._process.start()
+        self._running = generation
+        self._note("running", world_size=len(members))
+        self._watching = asyncio.ensure_future(self._watch(self._process))
+
+    async def _watch(self, process: CellProcess) -> None:
+        self._outcome = await process.outcome()
+        if self._outcome.kind == "done":
+            self._note("done", "waiting for the other ranks")
+        self._tell_outcome()
+
+    def _tell_outcome(self) -> None:
+        if self._channel is None or self._outcome is None:
+            return
+        self._channel.send(
+            "ended",
+            generation=self._running,
+            outcome=self._outcome.kind,
+            text=self._outcome.text,
+            killed=self._outcome.killed,
+        )
+
+    async def _stop(self, grace: float = _GRACE) -> None:
+        """End the cell's process, if there is one."""
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        process, self._process = self._process, None
+        self._watching = self._outcome = None
+        self._running = 0
+        if process is not None:
+            await process.stop(grace)
+            self._output.finish()
+
+    # the end
+
+    async def _finish(self, channel: Channel) -> int:
+        """All ranks are done: end in order, the result last."""
+        outcome = self._outcome
+        if self._process is not None:
+            await self._process.leave()
+            self._process = None
+        self._output.finish()
+        channel.send("bye")
+        if self._gathering is not None:
+            await self._gathering.over.wait()
+            if outcome is not None and outcome.details:
+                self._output.result(outcome.blob, **outcome.details)
+            self._output.frame("end", ok=True)
+        return 0
+
+    async def _abort(self, channel: Channel, rank: int, text: str) -> int:
+        """The job has failed: the rank that is the cause says why, all end."""
+        outcome = self._outcome
+        if self._process is not None:
+            self._output.finish()
+        if rank == self._index:
+            self._tell_failure(outcome, text)
+        channel.send("bye")
+        await self._stop(0)
+        if self._gathering is not None:
+            self._output.frame("end", ok=False, text=text, cause=rank)
+            await self._gathering.over.wait()
+        return FAIL_JOB
+
+    def _tell_failure(self, outcome: Outcome | None, text: str) -> None:
+        if outcome is None or outcome.kind != "exception":
+            self._leave_word({"rank": self._index, "text": text})
+            return
+        about = {**outcome.details, "pod": os.environ.get("POD_NAME", "")}
+        self._output.frame("exception", **_fitting(about, frames.LONGEST - 200))
+        self._leave_word({"rank": self._index, "text": text, **about})
+
+    def _leave_word(self, about: Mapping[str, Any]) -> None:
+        """Write why this pod ends to where Kubernetes keeps it with the pod's status."""
+        path = os.environ.get("JUPYTER_KUBE_MESSAGE", "/dev/termination-log")
+        with contextlib.suppress(OSError):  # not there outside Kubernetes
+            Path(path).write_text(json.dumps(_fitting(about, _MESSAGE)))
+
+
+async def _beat(channel: Channel) -> None:
+    while True:
+        await asyncio.sleep(BEAT)
+        channel.send("beat")
+
+
+def look_up(hosts: Path, name: str) -> str:
+    """Find a name in a hosts file.
+
+    Raises
+    ------
+    socket.gaierror
+        If it is not there.
+
+    """
+    for line in hosts.read_text().splitlines():
+        address, *names = line.partition("#")[0].split() or [""]
+        if name in names:
+            return address
+    raise socket.gaierror(socket.EAI_NONAME, f"{name} is not known")
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nothing listens on, at any address: frameworks bind them all."""
+    held: list[socket.socket] = []
+    try:
+        while len(held) < count:
+            sock = socket.socket()
+            held.append(sock)
+            while True:
+                with contextlib.suppress(OSError):  # taken
+                    sock.bind(("", random.randrange(_LOW, _HIGH)))  # noqa: S311 - not a secret
+                    break
+        return [sock.getsockname()[1] for sock in held]
+    finally:
+        for sock in held:
+            sock.close()
+
+
+def surroundings(env: Mapping[str, str]) -> dict[str, str]:
+    """Give the cell a home it can write to, and a name: an image may have neither for this user."""
+    out = dict(env)
+    scratch = env.get("JUPYTER_KUBE_SCRATCH")
+    home = env.get("HOME", "/")
+    if scratch and not (home != "/" and os.access(home, os.W_OK)):
+        out["HOME"] = scratch
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        out["USER"] = "jovyan"
+    return out
+
+
+def _fitting(about: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """Shorten the longest texts until all is at most ``longest`` bytes of JSON."""
+    out = dict(about)
+    while len(json.dumps(out)) > longest:
+        key = max((k for k, v in out.items() if isinstance(v, str)), key=lambda k: len(out[k]))
+        text = out[key]
+        keep = len(text) * 2 // 5
+        out[key] = f"{text[: keep // 2]}\n…\n{text[-keep:]}" if len(text) > 20 else ""
+    return out
+
+
+def _bundle_from_folder() -> bytes:
+    folder = Path(os.environ["JUPYTER_KUBE_BUNDLE_DIR"])
+    parts = sorted(path for path in folder.iterdir() if path.name.isdigit())
+    return b"".join(path.read_bytes() for path in parts)

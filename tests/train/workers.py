@@ -1,0 +1,201 @@
+"""A job's supervisors as local processes: the manifests' own command and environment, no cluster."""
+
+from __future__ import annotations
+
+import base64
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from jupyter_kube.train.cell import pack, unpack_result
+from jupyter_kube.train.frames import Frame, Parser
+from jupyter_kube.train.jobspec import manifests
+from jupyter_kube.train.request import JobRequest, PodTemplate
+
+KEY = bytes(range(32))
+
+
+class Pod:
+    """One supervisor's process; its log is read by a thread."""
+
+    def __init__(self, index: int, process: subprocess.Popen[bytes], message: Path) -> None:
+        self.index, self.process, self._message = index, process, message
+        self.lines: list[str] = []
+        self.frames: list[Frame] = []
+        self.raw: list[str] = []
+        self._changed = threading.Condition()
+        self._parser = Parser(KEY)
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for raw in self.process.stdout:
+            text = raw[:-1].decode()
+            fed = self._parser.feed(text)
+            with self._changed:
+                self.raw.append(text)
+                if isinstance(fed, Frame):
+                    self.frames.append(fed)
+                else:
+                    self.lines.append(fed)
+                self._changed.notify_all()
+
+    def wait_for(self, predicate: Callable[[Pod], Any], seconds: float = 60) -> Any:
+        """Wait until something is in the log."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: predicate(self), seconds), self.raw
+            return predicate(self)
+
+    def wait_line(self, text: str) -> str:
+        return self.wait_for(lambda pod: next((x for x in pod.lines if text in x), None))
+
+    def wait_state(self, phase: str, generation: int | None = None) -> Frame:
+        return self.wait_for(
+            lambda pod: next(
+                (
+                    f
+                    for f in pod.of("state")
+                    if f.data["phase"] == phase and generation in (None, f.generation)
+                ),
+                None,
+            )
+        )
+
+    def of(self, kind: str) -> list[Frame]:
+        return [frame for frame in self.frames if frame.kind == kind]
+
+    def code(self, seconds: float = 60) -> int:
+        code = self.process.wait(seconds)
+        self._thread.join(seconds)
+        return code
+
+    @property
+    def message(self) -> str:
+        return self._message.read_text()
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+        self._thread.join(30)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+
+class Workers:
+    """All workers of one job."""
+
+    def __init__(
+        self,
+        source: str,
+        namespace: Mapping[str, Any] | None = None,
+        *,
+        workers: int = 2,
+        outputs: tuple[str, ...] = (),
+        framework: str = "python",
+        retries: int = 3,
+        patience: float = 60,
+    ) -> None:
+        self._folder = tempfile.TemporaryDirectory()
+        self.folder = Path(self._folder.name)
+        self.hosts = self.folder / "hosts"
+        self.hosts.write_text("127.0.0.1 localhost\n")
+        self._net = f"127.{random.randint(64, 126)}.{random.randint(1, 250)}"
+        self.bundle = pack(source, namespace or {}, outputs=outputs, framework=framework)
+        self.request = JobRequest(
+            name="job-ab12",
+            submission="s1",
+            framework=framework,
+            workers=workers,
+            template=PodTemplate(image="local/test", python=sys.executable),
+            namespace="default",
+            outputs=outputs,
+            retries=retries,
+        )
+        self._patience = patience
+        self.manifests = manifests(self.request, self.bundle, KEY)
+        self.pods: list[Pod] = []
+
+    def start(self, *indexes: int) -> Workers:
+        for index in indexes or range(self.request.workers):
+            self.start_pod(index)
+        return self
+
+    def start_pod(self, index: int, host: int | None = None) -> Pod:
+        address = f"{self._net}.{index + 1 if host is None else host}"
+        name = f"{self.request.name}-{index}"
+        with self.hosts.open("a") as file:
+            file.write(f"{address} {name}.default.svc {name}.{self.request.name} {name}\n")
+        container = self.manifests.job["spec"]["template"]["spec"]["containers"][0]
+        scratch = self.folder / f"{index}-{len(self.pods)}"
+        scratch.mkdir()
+        message = scratch / "message"
+        moved = {"/var/lib/jupyter-kube": str(scratch), "/dev/termination-log": str(message)}
+        moved["/var/run/jupyter-kube/bundle"] = str(self._bundle_folder())
+        env = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(scratch),
+            "JOB_COMPLETION_INDEX": str(index),
+            "JUPYTER_KUBE_HOSTS_FILE": str(self.hosts),
+        }
+        for entry in container["env"]:
+            env[entry["name"]] = self._value(entry, address, name, moved)
+        process = subprocess.Popen(
+            container["command"],
+            env=env,
+            cwd=scratch,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        )
+        pod = Pod(index, process, message)
+        self.pods.append(pod)
+        return pod
+
+    def _value(
+        self, entry: Mapping[str, Any], address: str, name: str, moved: Mapping[str, str]
+    ) -> str:
+        if "value" in entry:
+            return moved.get(entry["value"], entry["value"])
+        source = entry["valueFrom"]
+        if "fieldRef" in source:
+            return {"status.podIP": address, "metadata.name": name}[source["fieldRef"]["fieldPath"]]
+        secret = self.manifests.secrets[0]
+        assert secret["metadata"]["name"] == source["secretKeyRef"]["name"]
+        return str(secret["stringData"][source["secretKeyRef"]["key"]])
+
+    def _bundle_folder(self) -> Path:
+        folder = self.folder / "bundle"
+        folder.mkdir(exist_ok=True)
+        for secret in self.manifests.secrets[1:]:
+            number = int(secret["metadata"]["name"].rpartition("-")[2])
+            (folder / f"{number:03}").write_bytes(base64.b64decode(secret["data"]["part"]))
+        return folder
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        for pod in self.pods:
+            pod.close()
+        self._folder.cleanup()
+
+    def codes(self) -> list[int]:
+        return [pod.code() for pod in self.pods]
+
+    def values(self) -> dict[str, Any]:
+        """What came back from rank 0."""
+        (result,) = self.pods[0].of("result")
+        return unpack_result(result.blob)
+
+    def all_frames(self, kind: str) -> Iterator[Frame]:
+        for pod in self.pods:
+            yield from pod.of(kind)
