@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
 from typing import Any
 
 from jupyter_client.session import DELIM
@@ -39,6 +40,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
         super().__init__(**kwargs)
         self.ledger = Ledger()
         self._subscribed = False  # output cannot be missed any more
+        self._topic = b""
         self._told = ""  # why the start takes time, as last said
         self._told_cell: dict[str, Any] | None = None
 
@@ -137,6 +139,10 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
         self._subscribed = False
         self.create_stream()
         self._listen()
+        # Kernels welcome each new topic, but not a second subscriber to an old one: with a topic
+        # of our own, behind the one for everything, we know when that is in place.
+        self._topic = os.urandom(8).hex().encode()
+        self.channels["iopub"].socket.subscribe(self._topic)
         self._pass_control()
 
     # --- messages --------------------------------------------------------------------------------
@@ -157,11 +163,13 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         """Pass a message of the kernel on to the front end, and keep the books."""
         if self._kernel is not None:
-            parts = outgoing_msg[outgoing_msg.index(DELIM) + 2 :]
+            start = outgoing_msg.index(DELIM)
+            parts = outgoing_msg[start + 2 :]
             channel = getattr(stream, "channel", None)
             if channel == "iopub":
                 if _WELCOME in parts[0]:
-                    self._open_gate()
+                    if outgoing_msg[:start] == [self._topic]:
+                        self._open_gate()
                     return
                 if _STATUS in parts[0]:
                     self._note_status(parts)

@@ -4,12 +4,42 @@ from __future__ import annotations
 
 import asyncio
 
-from ..errors import AccessDenied
+from ..errors import AccessDenied, KubeError
 from ..kube.client import KubeClient
-from ..kube.streams import port_forward
+from ..kube.streams import PortForward, port_forward
 from .relay import Connection, Relay, tcp_connection
 
 _NEAR = 1.0  # seconds in which a reachable address answers
+
+
+class _Flowing:
+    """A port-forward that sends what is written without being asked to drain."""
+
+    def __init__(self, forward: PortForward) -> None:
+        self.read, self.close = forward.read, forward.close
+        self._forward = forward
+        self._waiting: list[bytes] = []
+        self._sending: asyncio.Task[None] | None = None
+
+    def write(self, data: bytes) -> None:
+        self._waiting.append(data)
+        if self._sending is None:
+            self._sending = asyncio.create_task(self._send())
+
+    async def drain(self) -> None:
+        if self._sending is not None:
+            await asyncio.wait([self._sending])
+
+    async def _send(self) -> None:
+        try:
+            while self._waiting:
+                data, self._waiting = b"".join(self._waiting), []
+                self._forward.write(data)
+                await self._forward.drain()
+        except (OSError, KubeError):
+            self._forward.close()  # the reader is told
+        finally:
+            self._sending = None
 
 
 class Reach:
@@ -50,7 +80,7 @@ class Reach:
                 if self._way == "pod-ip":
                     raise
         try:
-            return await port_forward(self._client, self._pod, self._port)
+            return _Flowing(await port_forward(self._client, self._pod, self._port))
         except AccessDenied:
             if self._way == "port-forward" or not self.address:
                 raise
