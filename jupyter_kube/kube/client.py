@@ -5,25 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import KubeConfig
 from ..errors import AccessDenied, ClusterError, ClusterUnavailable, NotConfigured, from_status
 from . import credentials
+from .transport import open_session
 
 if TYPE_CHECKING:
     import aiohttp
 
 Json = dict[str, Any]
+Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
 _BIG = 200_000  # bytes of an answer from which decoding it would be felt on the event loop
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _LAST_WORDS = 0.05
+_WORDS_TIME = 5.0  # seconds for the body of a refusal
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE", "PATCH"})
-_NOT_SENT = frozenset({"Unreachable", "TooManyRequests"})
-"""Reasons after which even a POST may be repeated: the API did not act on it."""
+_UNREACHABLE, _TOO_MANY, _BROKEN = "Unreachable", "TooManyRequests", "Broken"
+NOT_DONE = frozenset({_UNREACHABLE, _TOO_MANY})
+"""Reasons of :class:`ClusterUnavailable` after which the API has surely not acted."""
 
 
 class _Call(NamedTuple):
@@ -31,10 +35,10 @@ class _Call(NamedTuple):
 
     method: str
     path: str
-    query: Mapping[str, str] | None = None
+    what: str
+    query: Query | None = None
     body: Any = None
     content_type: str = "application/json"
-    what: str = ""
 
 
 class KubeClient:
@@ -45,6 +49,7 @@ class KubeClient:
     ) -> None:
         self.context, self.namespace, self.server = found.context, found.namespace, found.server
         self._credentials, self._session, self._timeout = found, session, timeout
+        self._proxy, self._hostname = found.proxy, found.server_hostname
         self._closing: set[asyncio.Future[object]] = set()
 
     @classmethod
@@ -58,26 +63,18 @@ class KubeClient:
 
         """
         found = await credentials.find(config)
-        import aiohttp
-
         try:
             context = await asyncio.to_thread(found.ssl_context)
         except OSError as error:  # ssl.SSLError is one
             raise NotConfigured("the cluster's certificates cannot be read", str(error)) from error
-        session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ssl=context),
-            trust_env=True,
-            read_bufsize=2**20,
-            auto_decompress=True,
-        )
-        return cls(found, session, config.request_timeout)
+        return cls(found, open_session(context), config.request_timeout)
 
     async def request(
         self,
         method: str,
         path: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         body: Any = None,
         content_type: str = "application/json",
         timeout: float | None = None,
@@ -88,6 +85,7 @@ class KubeClient:
 
         A refused connection, 429 and, where repeating is harmless, 5xx are tried again until
         ``timeout`` (seconds; default: the setting ``request_timeout``), as Retry-After says.
+        ``what`` says in an error what was being done, as in ``"create pod kube-ab12"``.
 
         Raises
         ------
@@ -98,12 +96,12 @@ class KubeClient:
         loop = asyncio.get_running_loop()
         end = loop.time() + (timeout or self._timeout)
         pause = _FIRST_PAUSE
-        call = _Call(method, path, query, body, content_type, what)
+        call = _Call(method, path, what or f"{method.lower()} {path}", query, body, content_type)
         while True:
             try:
                 return await self._once(call, max(end - loop.time(), 0.1))
             except ClusterUnavailable as error:
-                if not retry or (method not in _REPEATABLE and error.reason not in _NOT_SENT):
+                if not retry or (method not in _REPEATABLE and error.reason not in NOT_DONE):
                     raise
                 wait = (error.retry_after or pause) * random.uniform(1.0, 1.3)  # noqa: S311 - jitter
                 if loop.time() + wait >= end:
@@ -116,23 +114,29 @@ class KubeClient:
         self,
         path: str,
         *,
-        query: Mapping[str, str] | None = None,
+        query: Query | None = None,
         idle_timeout: float | None = None,
+        what: str = "",
     ) -> AsyncIterator[AsyncIterator[bytes]]:
         """Open an answer without end; gives its raw chunks as they come.
 
         ``idle_timeout`` is the longest silence in seconds; None waits for ever.
+
+        Raises
+        ------
+        ClusterError
+            If the API refuses; :class:`ClusterUnavailable` also later, when the stream breaks.
+
         """
         import aiohttp
 
         limits = aiohttp.ClientTimeout(
             total=None, sock_connect=self._timeout, sock_read=idle_timeout
         )
-        response = await self._send(_Call("GET", path, query), limits)
+        response = await self._send(_Call("GET", path, what or f"read {path}", query), limits)
         try:
-            if response.status >= 400:
-                raise await _error(response, f"watch {path}")
-            yield _chunks(response)
+            async with aclosing(self._chunks(response)) as chunks:
+                yield chunks
         finally:
             _hang_up(response)
 
@@ -140,9 +144,10 @@ class KubeClient:
         self,
         path: str,
         *,
-        query: Mapping[str, str],
+        query: Query,
         protocols: tuple[str, ...],
         timeout: float | None = None,
+        what: str = "",
     ) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket (exec, port-forward).
 
@@ -154,27 +159,30 @@ class KubeClient:
         """
         import aiohttp
 
-        rejected = False
+        call = _Call("GET", path, what or f"open a stream to {path}", query)
+        seconds = timeout or self._timeout
+        refused: str | None = None
         while True:
+            token = await self._credentials.token(refused=refused)
             try:
-                async with asyncio.timeout(timeout or self._timeout):
+                async with asyncio.timeout(seconds):
                     return await self._session.ws_connect(
-                        self._url(path, query),
+                        self._url(call),
                         protocols=protocols,
-                        headers=await self._credentials.headers(rejected=rejected),
-                        proxy=self._credentials.proxy,
+                        headers={"Authorization": token} if token else {},
+                        proxy=self._proxy,
+                        server_hostname=self._hostname,
                         max_msg_size=0,
                         compress=0,
                         timeout=aiohttp.ClientWSTimeout(ws_close=0.5),
                     )
             except aiohttp.WSServerHandshakeError as error:
-                if error.status == 401 and not rejected:
-                    rejected = True
+                if error.status == 401 and refused is None:
+                    refused = token
                     continue
-                body = {"message": f"{path} answered {error.status}"}
-                raise from_status(error.status, body, what="open a stream") from error
+                raise await self._no_stream(call, error.status, seconds) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _unreachable(self.server, error) from error
+                raise self._unreachable(error) from error
 
     def closing(self, work: Coroutine[Any, Any, object]) -> None:
         """Finish a connection's end in the background; :meth:`close` waits for it."""
@@ -191,53 +199,98 @@ class KubeClient:
 
     # inside
 
-    def _url(self, path: str, query: Mapping[str, str] | None) -> Any:
+    def _url(self, call: _Call) -> Any:
         from yarl import URL
 
-        return URL(self.server + path, encoded=True).update_query(query or {})
+        return URL(self.server + call.path, encoded=True).update_query(call.query or {})
 
     async def _once(self, call: _Call, seconds: float) -> Json:
         import aiohttp
 
-        response = await self._send(call, aiohttp.ClientTimeout(total=seconds))
-        async with response:
-            if response.status >= 400:
-                raise await _error(response, call.what or f"{call.method.lower()} {call.path}")
+        async with await self._send(call, aiohttp.ClientTimeout(total=seconds)) as response:
             try:
                 raw = await response.read()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _unreachable(self.server, error, reason="Broken") from error
-        if len(raw) > _BIG:
-            return await asyncio.to_thread(_decode, raw)
-        return _decode(raw)
+                raise self._unreachable(error) from error
+        try:
+            return await asyncio.to_thread(_decode, raw) if len(raw) > _BIG else _decode(raw)
+        except ValueError as error:
+            raise ClusterUnavailable(
+                f"{self.server} did not answer as Kubernetes does", str(error)[:256], reason=_BROKEN
+            ) from error
 
     async def _send(self, call: _Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
-        """Send a request; credentials that were refused are renewed once."""
+        """Send a request and return a success; credentials that were refused are renewed once."""
+        refused: str | None = None
+        while True:
+            token = await self._credentials.token(refused=refused)
+            response = await self._ask(call, token, limits)
+            if response.status < 300:
+                return response
+            async with response:
+                if response.status != 401 or refused is not None:
+                    raise await _error(response, call.what)
+            refused = token
+
+    async def _ask(
+        self, call: _Call, token: str, limits: aiohttp.ClientTimeout
+    ) -> aiohttp.ClientResponse:
         import aiohttp
 
         headers = {"Accept": "application/json"}
+        if token:
+            headers["Authorization"] = token
         if call.body is not None:
             headers["Content-Type"] = call.content_type
-        for rejected in (False, True):
-            headers |= await self._credentials.headers(rejected=rejected)
+        try:
+            return await self._session.request(
+                call.method,
+                self._url(call),
+                data=None if call.body is None else json.dumps(call.body).encode(),
+                headers=headers,
+                timeout=limits,
+                allow_redirects=False,  # the token is for this server only
+                proxy=self._proxy,
+                server_hostname=self._hostname,
+            )
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
+        import aiohttp
+
+        try:
+            async for chunk in response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+
+    async def _no_stream(self, call: _Call, status: int, seconds: float) -> ClusterError:
+        """Make our error of a refused handshake, which comes without its words."""
+        if status == 403:  # asked for without an upgrade, the API says who may not do what
             try:
-                response = await self._session.request(
-                    call.method,
-                    self._url(call.path, call.query),
-                    data=None if call.body is None else json.dumps(call.body).encode(),
-                    headers=headers,
-                    timeout=limits,
-                    proxy=self._credentials.proxy,
-                    server_hostname=self._credentials.server_hostname,
-                )
-            except aiohttp.ClientConnectorError as error:
-                raise _unreachable(self.server, error, reason="Unreachable") from error
-            except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise _unreachable(self.server, error, reason="Broken") from error
-            if response.status != 401 or rejected:
-                break
-            response.release()
-        return response
+                await self._once(call, seconds)
+            except AccessDenied as told:
+                return told
+            except ClusterError:
+                pass
+        return from_status(status, {"message": f"the API answered {status}"}, what=call.what)
+
+    def _unreachable(self, error: Exception) -> ClusterError:
+        """Make our error of a connection that failed."""
+        import aiohttp
+
+        why = (str(error) or type(error).__name__)[:256]
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            return ClusterError(
+                f"cannot trust {self.server}", why, "Check certificate-authority in the kubeconfig."
+            )
+        if isinstance(error, TimeoutError):
+            why = "it did not answer in time"
+        sent = not isinstance(error, aiohttp.ClientConnectorError)
+        return ClusterUnavailable(
+            f"cannot reach {self.server}", why, reason=_BROKEN if sent else _UNREACHABLE
+        )
 
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
@@ -248,40 +301,24 @@ def _hang_up(response: aiohttp.ClientResponse) -> None:
     response.close()
 
 
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
-    import aiohttp
-
-    try:
-        async for chunk in response.content.iter_any():
-            yield chunk
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise _unreachable(str(response.url.origin()), error, reason="Broken") from error
-
-
 async def _error(response: aiohttp.ClientResponse, what: str) -> ClusterError:
     """Make our error of an answer that is not success."""
     import aiohttp
 
     try:
-        body = _decode(await response.read())
+        async with asyncio.timeout(_WORDS_TIME):  # a stream has no limit of its own
+            body = _decode(await response.read())
     except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
         body = {}
     error = from_status(
         response.status, body, what=what, retry_after=_seconds(response.headers.get("Retry-After"))
     )
     if response.status == 429:
-        error.reason = "TooManyRequests"
-    if isinstance(error, AccessDenied) and response.status == 401:
+        error.reason = _TOO_MANY
+    if response.status == 401:
         error.why = "the cluster does not accept these credentials (401)"
         error.next = "Log in again, then see `kubectl auth whoami`."
     return error
-
-
-def _unreachable(server: str, error: BaseException, *, reason: str = "") -> ClusterUnavailable:
-    why = str(error) or type(error).__name__
-    if isinstance(error, TimeoutError):
-        why = "it did not answer in time"
-    return ClusterUnavailable(f"cannot reach {server}", why[:256], reason=reason)
 
 
 def _seconds(value: str | None) -> float | None:

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..config import KubeConfig
-from ..errors import NotConfigured
+from ..errors import AccessDenied, NotConfigured
+from .transport import proxy_for
 
 _FRESH = 60.0
 """Seconds after which a token that may have rotated is read again."""
+_PLUGIN_TIME = 60.0
+"""Seconds a credential plugin gets; a person may have to type something."""
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
@@ -23,6 +26,7 @@ class Credentials:
     def __init__(self, loader: Any, configuration: Any, *, context: str, namespace: str) -> None:
         self.context, self.namespace = context, namespace
         self._loader, self._configuration = loader, configuration
+        self._tls: ssl.SSLContext | None = None
         self._renewed = time.monotonic()
         self._lock = asyncio.Lock()
 
@@ -34,7 +38,7 @@ class Credentials:
     @property
     def proxy(self) -> str | None:
         """URL of the HTTP proxy to use, if any."""
-        return self._configuration.proxy or None
+        return proxy_for(self.server, self._configuration.proxy)
 
     @property
     def server_hostname(self) -> str | None:
@@ -43,30 +47,60 @@ class Credentials:
 
     def ssl_context(self) -> ssl.SSLContext:
         """Build the TLS context: the cluster's CA, our client certificate."""
-        given = self._configuration
-        context = ssl.create_default_context(cafile=given.ssl_ca_cert)
-        if given.cert_file:
-            context.load_cert_chain(given.cert_file, keyfile=given.key_file)
+        context = ssl.create_default_context(cafile=self._configuration.ssl_ca_cert)
+        # Python 3.13 asks of a CA what kubectl does not, and what many clusters' own CAs lack.
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+        self._tls = context
+        self._load_certificate()
         return context
 
-    async def headers(self, *, rejected: bool = False) -> dict[str, str]:
-        """Return the authorization header; ``rejected`` says that the last one was refused."""
+    async def token(self, *, refused: str | None = None) -> str:
+        """Return the Authorization header's value, or "" where a certificate says who we are.
+
+        Parameters
+        ----------
+        refused
+            The value that the API has just answered with 401; what it does not name is kept, so
+            that many refused requests renew once.
+
+        Raises
+        ------
+        AccessDenied
+            If new credentials cannot be had.
+
+        """
         async with self._lock:
+            rejected = refused is not None and refused == self._current()
             if rejected or time.monotonic() - self._renewed > _FRESH:
                 await self._renew(rejected=rejected)
-        token = self._configuration.api_key.get("BearerToken")
-        return {"Authorization": token} if token else {}
+            return self._current()
+
+    def _current(self) -> str:
+        # files often end in a newline, which a header must not
+        return str(self._configuration.api_key.get("BearerToken") or "").strip()
 
     async def _renew(self, *, rejected: bool) -> None:
         self._renewed = time.monotonic()
-        if self._loader is None:  # in a pod; the token file rotates
-            await asyncio.to_thread(_load_in_cluster, self._configuration)
-            return
-        if rejected and hasattr(self._loader, "exec_plugin_expiry"):
-            del self._loader.exec_plugin_expiry  # so that the plugin is run again
-        elif not rejected and _runs_plugin(self._loader, without_expiry=True):
-            return
-        await self._loader.load_and_set(self._configuration)
+        try:
+            if self._loader is None:  # in a pod; the token file rotates
+                await asyncio.to_thread(_load_in_cluster, self._configuration)
+                return
+            if rejected and hasattr(self._loader, "exec_plugin_expiry"):
+                del self._loader.exec_plugin_expiry  # so that the plugin is run again
+            elif not rejected and _runs_plugin(self._loader, without_expiry=True):
+                return
+            await _load(self._loader, self._configuration)
+            await asyncio.to_thread(self._load_certificate)
+        except _loader_errors() as error:
+            raise AccessDenied(
+                "the cluster's credentials cannot be renewed", _words(error), "Log in again."
+            ) from error
+
+    def _load_certificate(self) -> None:
+        """Have new connections show the client certificate, which a plugin may have renewed."""
+        given = self._configuration
+        if self._tls is not None and given.cert_file:
+            self._tls.load_cert_chain(given.cert_file, keyfile=given.key_file)
 
 
 async def find(config: KubeConfig) -> Credentials:
@@ -90,7 +124,7 @@ async def find(config: KubeConfig) -> Credentials:
             f"looked for {looked}" + ("" if config.context else " and a pod's service account"),
             "Set KUBECONFIG, or try `jupyter kube demo`, which needs no cluster.",
         )
-    return await asyncio.to_thread(_in_cluster)
+    return await asyncio.to_thread(_in_cluster, config.namespace)
 
 
 def _import() -> None:
@@ -109,7 +143,6 @@ def _kubeconfig_paths(given: str) -> list[Path]:
 
 async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials:
     from kubernetes.aio.client.configuration import Configuration
-    from kubernetes.aio.config.config_exception import ConfigException
     from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
     configuration = Configuration()
@@ -118,11 +151,11 @@ async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials
         loader = KubeConfigLoader(
             merged.config, active_context=config.context or None, config_base_path=None
         )
-        await loader.load_and_set(configuration)
-    except (ConfigException, ValueError, OSError, TypeError, AttributeError) as error:
+        await _load(loader, configuration)
+    except _loader_errors() as error:
         raise NotConfigured(
             f"the kubeconfig {', '.join(map(str, paths))} cannot be used",
-            str(error)[:256],
+            _words(error),
             "See `kubectl config get-contexts`.",
         ) from error
     if not configuration.verify_ssl:
@@ -148,6 +181,26 @@ async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials
     )
 
 
+async def _load(loader: Any, configuration: Any) -> None:
+    """Have a kubeconfig's loader fill in a configuration, in bounded time: a plugin may hang."""
+    async with asyncio.timeout(_PLUGIN_TIME):
+        await loader.load_and_set(configuration)
+
+
+def _loader_errors() -> tuple[type[Exception], ...]:
+    """Name what the loader raises for files and answers that are not as they should be."""
+    from kubernetes.aio.config.config_exception import ConfigException
+    from yaml import YAMLError
+
+    return ConfigException, YAMLError, ValueError, OSError, TypeError, AttributeError, KeyError
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"the credential plugin did not answer within {_PLUGIN_TIME:.0f} seconds"
+    return str(error)[:256]
+
+
 def _runs_plugin(loader: Any, *, without_expiry: bool = False) -> bool:
     """Say whether credentials come from an exec plugin (that gives no expiry)."""
     user = loader._user  # the loader has no public view of it
@@ -156,20 +209,19 @@ def _runs_plugin(loader: Any, *, without_expiry: bool = False) -> bool:
     return not (without_expiry and hasattr(loader, "exec_plugin_expiry"))
 
 
-def _in_cluster() -> Credentials:
+def _in_cluster(wanted: str) -> Credentials:
     from kubernetes.aio.client.configuration import Configuration
 
     configuration = Configuration()
-    _load_in_cluster(configuration)
-    namespace = (_IN_CLUSTER / "namespace").read_text().strip()
+    try:
+        _load_in_cluster(configuration)
+    except _loader_errors() as error:
+        raise NotConfigured("the pod's service account cannot be used", _words(error)) from error
+    namespace = wanted or (_IN_CLUSTER / "namespace").read_text().strip()
     return Credentials(None, configuration, context="in-cluster", namespace=namespace)
 
 
 def _load_in_cluster(configuration: Any) -> None:
-    from kubernetes.aio.config.config_exception import ConfigException
     from kubernetes.aio.config.incluster_config import load_incluster_config
 
-    try:
-        load_incluster_config(configuration, try_refresh_token=False)
-    except ConfigException as error:
-        raise NotConfigured("the pod's service account cannot be used", str(error)) from error
+    load_incluster_config(configuration, try_refresh_token=False)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import KubeError, NotFound
-from .client import Json, KubeClient
+from ..errors import ClusterUnavailable, Conflict, KubeError, NotFound
+from .client import NOT_DONE, Json, KubeClient
 
 FIELD_MANAGER = "jupyter-kube"
 
@@ -101,6 +101,9 @@ async def create(
 ) -> Json:
     """Create an object and return it as the API stored it.
 
+    Where the connection breaks before the answer, an object with a name is created once all the
+    same: it is asked for again, and found if the first request had got through.
+
     Raises
     ------
     Conflict
@@ -109,14 +112,26 @@ async def create(
     """
     manifest = {"apiVersion": resource.group_version, "kind": resource.kind, **body}
     name = manifest.get("metadata", {}).get("name", "")
-    return await client.request(
-        "POST",
-        resource.path(_space(client, resource, namespace)),
-        query={"dryRun": "All"} if dry_run else None,
-        body=manifest,
-        timeout=timeout,
-        what=f"create {resource.kind} {name}",
-    )
+
+    async def post() -> Json:
+        return await client.request(
+            "POST",
+            resource.path(_space(client, resource, namespace)),
+            query={"dryRun": "All"} if dry_run else None,
+            body=manifest,
+            timeout=timeout,
+            what=f"create {resource.kind} {name}",
+        )
+
+    try:
+        return await post()
+    except ClusterUnavailable as error:
+        if error.reason in NOT_DONE or not name:
+            raise
+    try:
+        return await post()
+    except Conflict:
+        return await get(client, resource, name, namespace=namespace)
 
 
 async def get(
@@ -198,7 +213,7 @@ async def delete(
     propagation: str = "Background",
     uid: str | None = None,
 ) -> bool:
-    """Delete an object; False if it was gone already.
+    """Delete an object; False if it was gone already, whether or not another has its name.
 
     Parameters
     ----------
@@ -217,6 +232,10 @@ async def delete(
     try:
         await client.request("DELETE", path, body=body, what=f"delete {resource.kind} {name}")
     except NotFound:
+        return False
+    except Conflict:  # with a uid: another object of this name
+        if uid is None:
+            raise
         return False
     return True
 

@@ -16,6 +16,7 @@ _IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 _HOPELESS_CONFIG = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
+_USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
 
@@ -73,12 +74,15 @@ def exit_words(code: int | None) -> str:
     return "ended" if code == 0 else f"ended with exit code {code}"
 
 
-def _containers(pod: Object, status: Object) -> list[tuple[Object, Object]]:
-    """Pair each container's status with its resource limits."""
-    spec = {c["name"]: c for c in pod.get("spec", {}).get("containers", ())}
+def _containers(
+    pod: Object, status: Object, kind: str = "containers"
+) -> list[tuple[Object, Object]]:
+    """Pair each container's status with its resource limits; ``kind`` as in a pod's spec."""
+    spec = {c["name"]: c for c in pod.get("spec", {}).get(kind, ())}
+    key = "initContainerStatuses" if kind == "initContainers" else "containerStatuses"
     return [
         (state, (spec.get(state["name"], {}).get("resources") or {}).get("limits") or {})
-        for state in status.get("containerStatuses") or ()
+        for state in status.get(key) or ()
     ]
 
 
@@ -122,12 +126,15 @@ def _going(pod: Object, status: Object, events: list[Object]) -> tuple[str, str,
             return "waiting", reason, scheduled.get("message", "no node has room"), False
         return "queued", "", "waiting to be scheduled", False
     for container, limits in _containers(pod, status):
-        state = container.get("state") or {}
-        if "running" in state:
+        if "running" in (container.get("state") or {}):
             return "running", *_since_restart(container, limits), False
-        waiting = state.get("waiting")
-        if waiting is not None and waiting.get("reason") not in {None, "ContainerCreating"}:
-            return _waiting(pod, waiting, container, limits)
+    for container, limits in (
+        *_containers(pod, status, "initContainers"),
+        *_containers(pod, status),
+    ):
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") and waiting["reason"] not in _USUAL:
+            return _waiting(waiting, container, limits, _age(pod, events))
     return *_pulling(events), False
 
 
@@ -140,7 +147,7 @@ def _since_restart(container: Object, limits: Object) -> tuple[str, str]:
 
 
 def _waiting(
-    pod: Object, waiting: Object, container: Object, limits: Object
+    waiting: Object, container: Object, limits: Object, age: float
 ) -> tuple[str, str, str, bool]:
     reason, message = waiting["reason"], waiting.get("message", "")
     if reason in _HOPELESS_IMAGE or reason in _IMAGE_TROUBLE:
@@ -151,17 +158,23 @@ def _waiting(
         why, words, _ = death(last, limits)
         return "waiting", why, f"{words}; Kubernetes starts it again soon", False
     if reason in _HOPELESS_CONFIG:
-        missing = "not found" in message and _age(pod) < _PATIENCE
+        missing = "not found" in message and age < _PATIENCE
         return "starting", reason, message, not missing
     return "starting", reason, message or "the container is being made", False
 
 
-def _age(pod: Object) -> float:
+def _age(pod: Object, events: list[Object]) -> float:
+    """Return a pod's age in seconds, by the cluster's clock where its events tell it."""
     made = pod["metadata"].get("creationTimestamp")
     if not made:
         return 0.0
-    then = datetime.fromisoformat(made.replace("Z", "+00:00"))
-    return (datetime.now(UTC) - then).total_seconds()
+    told = [e.get("lastTimestamp") or e.get("eventTime") or "" for e in events]
+    now = _time(max(told)) if any(told) else datetime.now(UTC)
+    return (now - _time(made)).total_seconds()
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
 
 
 def _pulling(events: list[Object]) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
-_STDIN, _STDOUT, _STDERR, _STATUS = 0, 1, 2, 3
+_STDOUT, _STDERR, _STATUS = 1, 2, 3
 _PIECE = 128 * 1024
 
 
@@ -92,8 +93,11 @@ async def port_forward(
 
     """
     path = PODS.path(namespace or client.namespace, pod, "portforward")
-    socket = await client.websocket(path, query={"ports": str(port)}, protocols=(_PROTOCOL,))
-    return PortForward(client, socket, f"port {port} of pod {pod}")
+    target = f"port {port} of pod {pod}"
+    socket = await client.websocket(
+        path, query={"ports": str(port)}, protocols=(_PROTOCOL,), what=f"reach {target}"
+    )
+    return PortForward(client, socket, target)
 
 
 async def exec_(
@@ -103,26 +107,34 @@ async def exec_(
     *,
     container: str | None = None,
     namespace: str | None = None,
+    timeout: float | None = None,
 ) -> tuple[int, bytes, bytes]:
-    """Run a command in a container; returns its exit code, stdout and stderr."""
-    from yarl import URL
+    """Run a command in a container; returns its exit code (-1: none was told), stdout and stderr.
 
+    Raises
+    ------
+    ClusterError
+        If the API refuses.
+    TimeoutError
+        If the command does not end within ``timeout`` seconds (default: no limit).
+
+    """
     path = PODS.path(namespace or client.namespace, pod, "exec")
-    pairs = [("command", part) for part in argv]
-    pairs += [("stdout", "true"), ("stderr", "true")]
+    query = [("command", part) for part in argv] + [("stdout", "true"), ("stderr", "true")]
     if container:
-        pairs.append(("container", container))
-    query = URL.build(query=pairs).raw_query_string
-    socket = await client.websocket(f"{path}?{query}", query={}, protocols=(_PROTOCOL,))
-    output = {_STDOUT: b"", _STDERR: b"", _STATUS: b""}
+        query.append(("container", container))
+    socket = await client.websocket(
+        path, query=query, protocols=(_PROTOCOL,), what=f"run a command in pod {pod}"
+    )
+    output: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: [], _STATUS: []}
     try:
-        async for message in socket:
-            channel = message.data[0]
-            if channel in output:
-                output[channel] += message.data[1:]
+        async with asyncio.timeout(timeout):
+            async for message in socket:
+                output.get(message.data[0], []).append(message.data[1:])
     finally:
-        await socket.close()
-    return _exit_code(output[_STATUS]), output[_STDOUT], output[_STDERR]
+        client.closing(socket.close())
+    status, stdout, stderr = (b"".join(output[n]) for n in (_STATUS, _STDOUT, _STDERR))
+    return _exit_code(status), stdout, stderr
 
 
 def _exit_code(status: bytes) -> int:

@@ -1,7 +1,8 @@
 """List, then watch, for ever: a cache of one kind of objects, and word of every change.
 
 The rules are client-go's reflector's: bookmarks move the place to resume from, a 410 means list
-again, failures are waited out with growing, jittered pauses, and nothing is ever given up.
+again, failures are waited out with growing, jittered pauses, and nothing is ever given up. A watch
+that has served and ends is opened anew at once; the pauses are for those that never served.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from ..errors import ClusterError, ClusterUnavailable, Expired, from_status
 from .client import KubeClient
 from .objects import Resource, list_
+from .transport import lines
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +28,8 @@ Callback = Callable[[str, Object], None]
 """``callback(type, object)`` with type ADDED, MODIFIED or DELETED."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.8, 30.0
-_CALM = 120.0
-"""Seconds of good service after which pauses are short again."""
+_SERVED = 1.0
+"""Seconds after which even a watch without an event has served."""
 
 
 class Reflector:
@@ -37,10 +40,13 @@ class Reflector:
     client, resource, namespace, labels, fields
         What to watch; ``namespace`` None is the client's.
     keep
-        Reduces each object to what is used, to save memory.
+        Reduces each object to what is used, to save memory; must leave the metadata's name, uid
+        and resourceVersion.
     silence
         Seconds without a sign of life after which a watch is opened anew. The API sends a bookmark
-        about every minute.
+        about every minute; a vanished peer is noticed earlier, by the connection's keepalive.
+    first_pause
+        Seconds, at least, before the first repetition of what failed; doubles up to 30.
 
     """
 
@@ -63,11 +69,12 @@ class Reflector:
         self._labels, self._fields, self._keep = labels, fields, keep
         self._silence, self._first_pause = silence, first_pause
         self._callbacks: list[Callback] = []
-        self._synced = asyncio.Event()
+        self._answered = asyncio.Event()
+        self._listed = False
         self._task: asyncio.Task[None] | None = None
         self._version = ""
         self._alive_at = 0.0
-        self._watching = False
+        self._watching, self._served = False, False
 
     async def start(self) -> None:
         """Begin; returns at once."""
@@ -75,8 +82,17 @@ class Reflector:
         self._task = asyncio.create_task(self._run(), name=name)
 
     async def synced(self) -> None:
-        """Wait for the first list."""
-        await self._synced.wait()
+        """Wait for the first list, however long the API is away.
+
+        Raises
+        ------
+        ClusterError
+            If the API refuses the list; it is tried again all the same.
+
+        """
+        await self._answered.wait()
+        if not self._listed and self.last_error is not None:
+            raise self.last_error
 
     @property
     def stale_for(self) -> float:
@@ -90,33 +106,42 @@ class Reflector:
         self._callbacks.append(callback)
         for item in list(self.items.values()):
             callback("ADDED", item)
-        return lambda: self._callbacks.remove(callback)
+
+        def stop() -> None:
+            if callback in self._callbacks:
+                self._callbacks.remove(callback)
+
+        return stop
 
     async def wait_for(
         self, name: str, predicate: Callable[[Object | None], T | None], timeout: float | None
     ) -> T:
         """Wait until ``predicate`` of one object (None: it is not there) gives something.
 
+        What ``predicate`` raises is raised here.
+
         Raises
         ------
         TimeoutError
-            After ``timeout`` seconds.
+            After ``timeout`` seconds; None waits for ever.
+        ClusterError
+            If the API refuses the first list.
 
         """
-        await self.synced()
         found: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         def look(_type: str, item: Object) -> None:
-            if item["metadata"]["name"] == name and not found.done():
+            if item["metadata"]["name"] == name:
                 _settle(found, predicate, self.items.get(name))
 
-        _settle(found, predicate, self.items.get(name))
-        stop = self.subscribe(look)
-        try:
-            async with asyncio.timeout(timeout):
+        async with asyncio.timeout(timeout):
+            await self.synced()
+            _settle(found, predicate, self.items.get(name))
+            stop = self.subscribe(look)
+            try:
                 return await found
-        finally:
-            stop()
+            finally:
+                stop()
 
     async def close(self) -> None:
         """Stop."""
@@ -127,35 +152,40 @@ class Reflector:
     # inside
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
-        self._alive_at = loop.time()
-        pause, calm_since = self._first_pause, loop.time()
+        self._alive_at = asyncio.get_running_loop().time()
+        failures = 0
         while True:
-            try:
-                if not self._version:
-                    await self._list()
-                await self._watch()
-                self.last_error = None
-            except Expired:
-                self._version = ""
-                continue
-            except ClusterError as error:
-                self.last_error = error
-                log.debug("%s: %s", self._resource.plural, error)
-            except Exception:  # never give up: whatever it was, list again
-                log.exception("watching %s", self._resource.plural)
-                self._version = ""
-            finally:
-                self._watching = False
-            if loop.time() - calm_since > _CALM:
-                pause = self._first_pause
-            calm_since = loop.time()
-            wait = pause if self.last_error else 0.0
-            if self.last_error is not None and self.last_error.retry_after:
-                wait = max(wait, self.last_error.retry_after)
-            if wait:
-                await asyncio.sleep(wait * random.uniform(1.0, 2.0))  # noqa: S311 - jitter
-                pause = min(pause * 2, _LONGEST_PAUSE)
+            await self._serve()
+            failures = 0 if self._served else failures + 1
+            if failures:
+                await asyncio.sleep(self._pause(failures))
+
+    async def _serve(self) -> None:
+        """List where that is needed, then watch until that ends, whichever way."""
+        self._served = False
+        try:
+            if not self._version:
+                await self._list()
+            await self._watch()
+        except Expired:
+            self._version = ""
+        except ClusterError as error:
+            self.last_error = error
+            log.debug("%s: %s", self._resource.plural, error)
+            if not isinstance(error, ClusterUnavailable):
+                self._answered.set()
+        except Exception:  # never give up: whatever it was, list again
+            log.exception("watching %s", self._resource.plural)
+            self._version = ""
+        finally:
+            self._watching = False
+
+    def _pause(self, failures: int) -> float:
+        """Choose how long to wait after so many failures in a row."""
+        pause = min(self._first_pause * 2.0 ** min(failures - 1, 10), _LONGEST_PAUSE)
+        if self.last_error is not None and self.last_error.retry_after:
+            pause = max(pause, self.last_error.retry_after)
+        return pause * random.uniform(1.0, 2.0)  # noqa: S311 - jitter
 
     async def _list(self) -> None:
         """Read everything, and tell what changed since the copy was last right."""
@@ -167,19 +197,16 @@ class Reflector:
             fields=self._fields,
         )
         fresh = {item["metadata"]["name"]: self._reduced(item) for item in found["items"]}
-        gone = [item for name, item in self.items.items() if not _same(item, fresh.get(name))]
-        for item in gone:
-            if item["metadata"]["name"] in fresh:  # a new object under an old name
+        for name, item in list(self.items.items()):
+            if not _same(item, fresh.get(name)):  # gone, or a new object under an old name
                 self._forget(item)
-        for name in list(self.items):
-            if name not in fresh:
-                self._forget(self.items[name])
         for item in fresh.values():
             self._remember(item)
         self._version = found["metadata"]["resourceVersion"]
         self._alive_at = asyncio.get_running_loop().time()
         self.last_error = None
-        self._synced.set()
+        self._listed = True
+        self._answered.set()
 
     async def _watch(self) -> None:
         query = {
@@ -190,19 +217,39 @@ class Reflector:
             "labelSelector": self._labels,
             "fieldSelector": self._fields,
         }
-        path = self._resource.path(self._namespace or self._client.namespace)
-        query = {key: value for key, value in query.items() if value}
-        opened = self._client.stream(path, query=query, idle_timeout=self._silence)
-        async with opened as chunks:
-            self._watching = True
-            async for event in _events(chunks):
-                self._alive_at = asyncio.get_running_loop().time()
-                self._handle(event)
+        opened = self._client.stream(
+            self._resource.path(self._namespace or self._client.namespace),
+            query={key: value for key, value in query.items() if value},
+            idle_timeout=self._silence,
+            what=f"watch {self._resource.plural}",
+        )
+        loop = asyncio.get_running_loop()
+        async with opened as chunks, aclosing(lines(chunks)) as received:
+            self._watching, self.last_error = True, None
+            self._alive_at = opened_at = loop.time()
+            try:
+                async for line in received:
+                    self._alive_at = loop.time()
+                    if line.strip():
+                        self._handle(self._decoded(line))
+            finally:
+                self._served = self._served or loop.time() - opened_at > _SERVED
+
+    def _decoded(self, line: bytes) -> Object:
+        try:
+            event: Object = json.loads(line)
+        except ValueError as error:
+            log.warning("a watch of %s sent what is not JSON: %s", self._resource.plural, error)
+            raise Expired("an event is lost", "it was not JSON") from error
+        return event
 
     def _handle(self, event: Object) -> None:
         kind, item = event["type"], event["object"]
         if kind == "ERROR":
-            raise from_status(int(item.get("code") or 500), item, what="watch")
+            raise from_status(
+                int(item.get("code") or 500), item, what=f"watch {self._resource.plural}"
+            )
+        self._served = True
         self._version = item["metadata"]["resourceVersion"]
         if kind == "DELETED":
             self._forget(self._reduced(item))
@@ -236,8 +283,15 @@ class Reflector:
 def _settle(
     found: asyncio.Future[T], predicate: Callable[[Object | None], T | None], item: Object | None
 ) -> None:
-    value = predicate(item)
-    if value is not None and value is not False and not found.done():
+    """Put what the predicate says of an object into the future, once."""
+    if found.done():
+        return
+    try:
+        value = predicate(item)
+    except Exception as error:  # belongs to whoever waits
+        found.set_exception(error)
+        return
+    if value is not None and value is not False:
         found.set_result(value)
 
 
@@ -247,24 +301,3 @@ def _same(before: Object, now: Object | None) -> bool:
 
 def _version(item: Object) -> tuple[str, str]:
     return item["metadata"].get("uid", ""), item["metadata"].get("resourceVersion", "")
-
-
-async def _events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Object]:
-    """Cut a watch's bytes into its JSON lines."""
-    rest = b""
-    async for chunk in chunks:
-        rest += chunk
-        if b"\n" not in chunk:
-            continue
-        *lines, rest = rest.split(b"\n")
-        for line in lines:
-            if line.strip():
-                yield _decoded(line)
-
-
-def _decoded(line: bytes) -> Object:
-    try:
-        event: Object = json.loads(line)
-    except ValueError as error:
-        raise ClusterUnavailable("the watch sent something that is not JSON", str(error)) from error
-    return event

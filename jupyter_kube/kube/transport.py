@@ -1,0 +1,84 @@
+"""What is below HTTP: sockets that notice a dead peer, proxies, bytes cut into lines."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_KEEPALIVE = {
+    "TCP_KEEPIDLE": 15,
+    "TCP_KEEPALIVE": 15,  # macOS's name for the one above
+    "TCP_KEEPINTVL": 5,
+    "TCP_KEEPCNT": 3,
+}
+"""A peer that is gone without a word is noticed after 15 + 3 x 5 seconds."""
+
+
+def open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Open an HTTP session; proxies and ``.netrc`` of the environment are not its business."""
+    import aiohttp
+
+    connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=keepalive_socket)
+    return aiohttp.ClientSession(connector=connector, read_bufsize=2**20)
+
+
+def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
+    """Make a socket for one result of ``getaddrinfo``.
+
+    A watch sends nothing, so only the kernel's probes can tell that its other end has vanished.
+    """
+    family, kind, protocol = address[:3]
+    made = socket.socket(family, kind, protocol)
+    made.setblocking(False)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _KEEPALIVE.items():
+        if hasattr(socket, name):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    return made
+
+
+def proxy_for(server: str, configured: str | None) -> str | None:
+    """Return the URL of the proxy on the way to a server, by kubectl's rules.
+
+    The kubeconfig's ``proxy-url`` wins; then HTTPS_PROXY and NO_PROXY; loopback is never proxied.
+    """
+    from urllib import request
+
+    if configured:
+        return configured
+    url = urlsplit(server)
+    host = url.hostname or ""
+    proxies = request.getproxies_environment()
+    bypass = request.proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed lacks it
+    if _is_loopback(host) or bypass(host, proxies):
+        return None
+    return proxies.get(url.scheme)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+async def lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+    """Cut a stream's chunks into lines; the last one may lack its newline."""
+    parts: list[bytes] = []
+    async for chunk in chunks:
+        first, *more = chunk.split(b"\n")
+        parts.append(first)
+        if more:
+            yield b"".join(parts)
+            for line in more[:-1]:
+                yield line
+            parts = [more[-1]]
+    if rest := b"".join(parts):
+        yield rest
