@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType, TracebackType
 from typing import Any
 
-from .cellkube import Kube
+from .kube import Kube
 from .frames import LARGEST_RESULT
 from .strategy import make_strategy
 

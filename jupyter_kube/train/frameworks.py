@@ -30,9 +30,8 @@ def uses_legacy_keras(source: str, namespace: Mapping[str, Any]) -> bool:
 
 
 def makes_strategy(source: str, namespace: Mapping[str, Any]) -> bool:
-    """Say whether the cell or its helpers see to TensorFlow's distribution themselves."""
-    names = _Use.of(source, namespace).names
-    return "distribute" in names or any("strategy" in name.lower() for name in names)
+    """Say whether the cell or its helpers make a strategy of TensorFlow's themselves."""
+    return any(name.endswith("Strategy") for name in _Use.of(source, namespace).names)
 
 
 def check_keras(

@@ -26,7 +26,7 @@ LONGEST = 120_000
 
 _TRAVELLERS = (
     "child",
-    "cellkube",
+    "kube",
     "environment",
     "frames",
     "gather",
