@@ -18,7 +18,6 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
-from ..models import PodState
 from . import adapter
 from .kernel import KubeKernelManager
 from .ledger import Ledger, Message
@@ -74,28 +73,27 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
         adapter.open_sockets(self).add(self)
         kernel.listeners.append(self)
         self.ledger = kernel.ledgers.setdefault(self.session_key, self.ledger)
-        buffered = manager.get_buffer(self.kernel_id, self.session_key)
-        if kernel.up:
-            self._take_up(buffered)
-        else:
-            self._close_channels()
-            self._send_status_message(kernel.execution_state)
-            if kernel.last_state is not None:
-                self.kernel_waits(kernel.last_state)
+        self._take_up(kernel, manager.get_buffer(self.kernel_id, self.session_key))
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         opened.set_result(None)
         return opened
 
-    def _take_up(self, buffered: dict[str, Any] | None) -> None:
-        """Connect; where the session was here before, go on with its channels."""
-        if not buffered or not buffered["channels"]:
+    def _take_up(self, kernel: KubeKernelManager, buffered: dict[str, Any] | None) -> None:
+        """Connect; where the session was here before, go on from there."""
+        if buffered and "shell" in buffered["channels"]:
+            self.channels = buffered["channels"]
+            for channel, parts in buffered["buffer"]:
+                self.handle_outgoing_message(self.channels[channel], parts)
+        else:
+            self.ledger.forget_open()
+        if not kernel.up:
+            self._send_status_message(kernel.execution_state)
+            self.kernel_waits()
+        elif self.channels and self.ledger.process == kernel.process:
+            self._listen()
+            self._open_gate()
+        else:
             self.kernel_up()
-            return
-        self.channels = buffered["channels"]
-        self._listen()
-        for channel, parts in buffered["buffer"]:
-            self.handle_outgoing_message(self.channels[channel], parts)
-        self._open_gate()
 
     def disconnect(self) -> Any:
         """Close; the session may come back."""
@@ -106,13 +104,12 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
 
     # --- what the kernel manager tells -----------------------------------------------------------
 
-    def kernel_waits(self, state: PodState) -> None:
-        """Tell the front end why the start takes time, in the first cell that waits for it."""
-        if state.message == self._told:
-            return
-        self._told = state.message
-        self._send("status", {"execution_state": "starting", "reason": state.message})
-        self._explain_in_cell()
+    def kernel_waits(self) -> None:
+        """Tell the front end how the start stands, and the first cell what it waits for."""
+        kernel = self._kernel
+        if kernel is not None and kernel.execution_state == "starting":
+            self._send("status", {"execution_state": "starting", "reason": kernel.reason})
+            self._explain()
 
     def kernel_down(self) -> None:
         """Keep what is sent from now on."""
@@ -134,9 +131,13 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
 
     def kernel_up(self) -> None:
         """Connect to the process that is ready now; messages wait until output is subscribed to."""
-        self._flush()
+        kernel = self._kernel
+        if kernel is None:
+            return
+        self.kernel_settled("", executing=True)  # of a process that ended while we were away
         self._close_channels()
         self._subscribed = False
+        self.ledger.process = kernel.process
         self.create_stream()
         self._listen()
         # Kernels welcome each new topic, but not a second subscriber to an old one: with a topic
@@ -201,8 +202,8 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
             return
         if kernel.execution_state == "dead":
             self.kernel_settled(kernel.reason, executing=True, final=True)
-        elif kernel.last_state is not None:
-            self._explain_in_cell()
+        else:
+            self._explain()
 
     def _open_gate(self) -> None:
         """Send on what was kept."""
@@ -223,15 +224,15 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[m
 
     # --- telling the front end -------------------------------------------------------------------
 
-    def _explain_in_cell(self) -> None:
+    def _explain(self) -> None:
         """Write under the first waiting cell what it waits for; removed when the cell runs."""
-        cell = self.ledger.waiting_cell()
-        if cell is None or not self._told or (self._told_cell == cell and not self._told):
+        cell, words = self.ledger.waiting_cell(), self._kernel.waits_for if self._kernel else ""
+        if cell is None or not words or words == self._told:
             return
         if self._told_cell is not None:
             self._send("clear_output", {"wait": True}, self._told_cell)
-        self._told_cell = cell
-        self._send("stream", {"name": "stderr", "text": f"{self._told}\n"}, cell)
+        self._told, self._told_cell = words, cell
+        self._send("stream", {"name": "stderr", "text": f"{words}\n"}, cell)
 
     def _send(
         self,

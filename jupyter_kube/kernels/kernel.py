@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import (
@@ -14,10 +14,13 @@ from jupyter_server.services.kernels.kernelmanager import (
 )
 from traitlets import default
 
+from .. import naming
 from ..models import PodState
 from . import adapter
 from .ledger import Ledger
-from .provisioner import KubeProvisioner
+
+if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would delay the server
+    from .provisioner import KubeProvisioner
 
 SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
 _SCHEMA_PATH = Path(__file__).parents[1] / "event_schemas" / "kernel_start" / "v1.yaml"
@@ -32,8 +35,8 @@ class Listener(Protocol):
 
     ledger: Ledger
 
-    def kernel_waits(self, state: PodState) -> None:
-        """Hear why the start takes time."""
+    def kernel_waits(self) -> None:
+        """Hear that there is news of the start."""
 
     def kernel_down(self) -> None:
         """Send nothing more to the kernel until it is up again."""
@@ -60,8 +63,10 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         """Open connections of front ends."""
         self.ledgers: dict[str, Ledger] = {}
         """By session, for front ends that lose their connection and come back."""
-        self.last_state: PodState | None = None
-        """Where the start stands."""
+        self.waits_for = ""
+        """What a start is known to wait for, in words."""
+        self.process = 0
+        """Counts the kernel processes there were."""
         self._callbacks = adapter.add_callbacks(self)
         self._starting: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
@@ -142,12 +147,13 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
                 self.reason = ""
 
     def _progress(self, state: PodState) -> None:
-        self.last_state, self.reason = state, state.message
+        self.reason = state.message
         self._emit_start(state.phase, state.reason, state.message)
-        for listener in list(self.listeners):
-            listener.kernel_waits(state)
         if state.phase in _WAITING and not state.terminal:
+            self.waits_for = state.message
             self._say_first()
+        for listener in list(self.listeners):
+            listener.kernel_waits()
 
     def _launched(self) -> None:
         self._emit_start("ready")
@@ -161,7 +167,8 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         if self.up:
             return
         self.up = True
-        self.execution_state, self.reason = "idle", ""
+        self.process += 1
+        self.execution_state, self.reason, self.waits_for = "idle", "", ""
         for listener in list(self.listeners):
             listener.kernel_up()
 
@@ -206,8 +213,7 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         self._starting = asyncio.create_task(self._let_go())
 
     def _emit_start(self, phase: str, reason: str = "", message: str = "") -> None:
-        provisioner = self.provisioner
-        pod = provisioner.pod_name if isinstance(provisioner, KubeProvisioner) else ""
+        pod = naming.kernel_name(self.kernel_id)
         data = {"kernel_id": self.kernel_id, "pod": pod, "phase": phase}
         self.emit(schema_id=SCHEMA, data={**data, "reason": reason, "message": message})
 
@@ -228,13 +234,14 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         if self.execution_state == "dead":
             await self._start_again()
             return
-        if not self.up or not isinstance(self.provisioner, KubeProvisioner):
+        if not self.up:
             return
         if not now:
             adapter.ask_to_leave(self, restart=True)
         self._down("restarting", "")
         self._answer("")
-        await self.provisioner.restart(0.0 if now else _GRACE)
+        provisioner: KubeProvisioner = self.provisioner
+        await provisioner.restart(0.0 if now else _GRACE)
         self._up()
 
     async def _start_again(self) -> None:

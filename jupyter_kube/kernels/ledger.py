@@ -28,6 +28,8 @@ class Ledger:
     """The requests of one session of one front end."""
 
     def __init__(self) -> None:
+        self.process = 0
+        """The kernel process that was last connected to, as the kernel manager counts them."""
         self._open: dict[str, Message] = {}
         self._running: dict[str, str] = {}  # message type by id, of all front ends
         self.held: deque[Message] = deque()
@@ -82,6 +84,11 @@ class Ledger:
         refused = [(m, False) for m in self.held if m.expects_reply]
         self.held.clear()
         return refused
+
+    def forget_open(self) -> None:
+        """Forget the open requests: their replies went to a connection that was closed."""
+        self._open.clear()
+        self._running.clear()
 
     def waiting_cell(self) -> dict[str, Any] | None:
         """Return the header of the first cell that is held, where a reason to wait can be shown."""

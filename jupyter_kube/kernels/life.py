@@ -109,7 +109,8 @@ class Life:
 
         """
         who = self._identity
-        launch = launch_payload(
+        making = asyncio.to_thread(
+            launch_payload,
             key=who.key,
             kernel_id=who.kernel_id,
             kernel_name=who.kernel_name,
@@ -118,7 +119,7 @@ class Life:
             curve_secretkey=who.curve_secretkey,
             options={"port": podspec.PORT},
         )
-        pod = await self._pod.create()
+        pod, launch = await asyncio.gather(self._pod.create(), making)
         secret = asyncio.create_task(self._pod.create_secret(pod, launch, who.user))
         try:
             endpoints = await self.relay.start()
