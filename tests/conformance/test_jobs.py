@@ -163,7 +163,7 @@ async def test_a_killed_process_is_replaced_and_the_job_still_ends_well(
         ("%%kubetrain pytorh -w 2\nx = 1", "unknown framework"),
         ("%%kubetrain python -w 2\nlock", "lock"),
         ("%%kubetrain python -w 2\nlen(big)", "MiB"),
-        ("%%kubetrain python -w 2\n", "no code to run"),
+        ("%%kubetrain python -w 2\n# to do", "no code to run"),
     ],
 )
 async def test_bad_input_is_refused_before_anything_is_created(
