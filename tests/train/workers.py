@@ -1,8 +1,9 @@
-"""A job's supervisors as local processes: the manifests' own command and environment, no cluster."""
+"""A job's supervisors as local processes, by the manifests' own command and environment."""
 
 from __future__ import annotations
 
 import base64
+import json
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -120,9 +122,26 @@ class Workers:
             outputs=outputs,
             retries=retries,
         )
-        self._patience = patience
         self.manifests = manifests(self.request, self.bundle, KEY)
         self.pods: list[Pod] = []
+        self._set_option(patience=patience)
+
+    def _set_option(self, **changed: Any) -> None:
+        """Change what the Secret tells the workers and a request does not say."""
+        start = self.manifests.secrets[0]["stringData"]
+        launch = json.loads(zlib.decompress(base64.b64decode(start["worker"])))
+        launch["options"].update(changed)
+        start["worker"] = base64.b64encode(zlib.compress(json.dumps(launch).encode())).decode()
+
+    def address(self, index: int) -> str:
+        return f"{self._net}.{index + 1}"
+
+    def move(self, index: int) -> Pod:
+        """Start an index anew at another address, and forget the old one."""
+        name = f"{self.request.name}-{index}."
+        kept = [line for line in self.hosts.read_text().splitlines() if name not in line]
+        self.hosts.write_text("\n".join([*kept, ""]))
+        return self.start_pod(index, host=200 + index)
 
     def start(self, *indexes: int) -> Workers:
         for index in indexes or range(self.request.workers):
@@ -130,10 +149,12 @@ class Workers:
         return self
 
     def start_pod(self, index: int, host: int | None = None) -> Pod:
-        address = f"{self._net}.{index + 1 if host is None else host}"
+        address = self.address(index if host is None else host)
         name = f"{self.request.name}-{index}"
-        with self.hosts.open("a") as file:
-            file.write(f"{address} {name}.default.svc {name}.{self.request.name} {name}\n")
+        line = f"{address} {name}.default.svc {name}.{self.request.name} {name}"
+        known = self.hosts.read_text().splitlines()
+        if line not in known:
+            self.hosts.write_text("\n".join([*known, line, ""]))
         container = self.manifests.job["spec"]["template"]["spec"]["containers"][0]
         scratch = self.folder / f"{index}-{len(self.pods)}"
         scratch.mkdir()
