@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import difflib
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
@@ -11,6 +10,7 @@ from ..errors import ClusterError, NotFound
 from ..kube import logs, objects
 from . import frames
 from .feed import Line
+from .options import clip, suggest
 from .view import JobView, Told, job_view, rank_of
 
 if TYPE_CHECKING:
@@ -50,10 +50,8 @@ async def find_job(client: KubeClient, name: str) -> dict[str, Any]:
     if job and (job["metadata"].get("labels") or {}).get(naming.MANAGED_BY) == naming.MANAGER:
         return job
     known = [view.name for view in await list_jobs(client)]
-    close = difflib.get_close_matches(name, known, 1)
     raise NotFound(
-        f'there is no job "{name[:80]}" in {client.namespace}'
-        + f"; did you mean {close[0]}?" * bool(close),
+        f'there is no job "{clip(name)}" in {client.namespace}{suggest(name, known)}',
         next="See %kube status for those there are.",
     )
 

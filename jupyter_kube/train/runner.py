@@ -12,7 +12,7 @@ from .. import naming
 from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.watch import Reflector
-from . import failure, frames
+from . import failure, frames, query
 from .feed import Feed
 from .view import JobView, Told, job_view, rank_of
 
@@ -80,9 +80,19 @@ class Follower:
         self._events = Reflector(client, objects.EVENTS, keep=self._keep_event)
 
     async def run(self) -> Outcome:
-        """Follow to the end; cancelling this only stops the following."""
+        """Follow to the end; cancelling this only stops the following.
+
+        Raises
+        ------
+        ClusterError
+            If the job is not there or may not be read.
+
+        """
         watches = (self._jobs, self._pods, self._events)
         try:
+            # A watch never gives up; asking once tells of rights that are missing.
+            self._view = await query.snapshot(self._client, self._view.name)
+            self._feed.show(self._view)
             for watch in watches:
                 await watch.start()
                 watch.subscribe(self._note)
@@ -137,6 +147,8 @@ class Follower:
         parser = frames.Parser(self._key)
         try:
             async for line in self._follow(self._client, pod):
+                if line.gap:
+                    self._feed.line(rank, "(lines are missing here: the node keeps only the newest)")
                 self._hear(rank, pod, parser.feed(line.text))
         except NotFound:
             pass

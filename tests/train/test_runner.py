@@ -1,0 +1,213 @@
+"""Following a job on a cluster in memory: what is shown, what comes back, when it ends."""
+
+import asyncio
+import pickle
+import zlib
+
+import pytest
+
+from jupyter_kube.errors import AccessDenied, JobFailed, NotFound, RemoteError, from_status
+from jupyter_kube.train.feed import Feed
+from jupyter_kube.train.results import open_outcome
+from jupyter_kube.train.runner import Follower
+from jupyter_kube.train.view import JobView
+
+from .fakecluster import KEY, FakeCluster, ended, job, pod, terminated
+
+
+def follow(scenario, **job_options):
+    """Run a scenario against a follower; returns the outcome and the feed."""
+
+    async def run():
+        cluster = FakeCluster()
+        feed = Feed(JobView("digits-ab12"))
+        await cluster.put("jobs", job(**job_options))
+        follower = Follower(cluster, feed.view, KEY, feed)
+        async with asyncio.TaskGroup() as group:
+            following = group.create_task(follower.run())
+            group.create_task(scenario(cluster, feed, following))
+        assert not any(cluster.watching.values())
+        return following.result(), feed
+
+    return asyncio.run(run())
+
+
+async def shown(feed, check):
+    """Wait until the feed's view passes a check."""
+    while not check(feed.view):
+        await asyncio.sleep(0.001)
+
+
+def test_result_lines_and_reports_of_all_ranks():
+    async def scenario(cluster, feed, _following):
+        for rank in (0, 1):
+            await cluster.put("pods", pod(rank))
+            await cluster.say(f"digits-ab12-{rank}-x", f"hello from {rank}")
+        report = {"step": 3, "metrics": {"loss": 0.5}}
+        await cluster.frame("digits-ab12-1-x", "report", report, rank=1)
+        await shown(feed, lambda view: view.phase == "running" and view.ranks[1].metrics)
+        blob = zlib.compress(pickle.dumps({"x": 42}))
+        await cluster.result("digits-ab12-0-x", blob, {"missing": {}, "sizes": {"x": 5}})
+        for rank in (0, 1):
+            await cluster.put("pods", pod(rank, phase="Succeeded", container=terminated(0)))
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+
+    outcome, feed = follow(scenario, outputs=("x",))
+    results = open_outcome(outcome)
+    assert results.values == {"x": 42}
+    assert results.sizes == {"x": 5}
+    assert outcome.view.phase == "succeeded"
+    assert outcome.view.ranks[1].metrics == {"step": 3, "loss": 0.5}
+    batch = feed.take()
+    assert {(line.rank, line.text) for line in batch.lines} == {
+        (0, "hello from 0"),
+        (1, "hello from 1"),
+    }
+    assert batch.ended
+
+
+def test_exception_in_a_rank_becomes_a_remote_error():
+    async def scenario(cluster, _feed, _following):
+        raised = {"type": "ValueError", "message": "bad", "traceback": "tb", "pod": "p"}
+        for rank in (0, 1):
+            code = terminated(42 if rank else 143)
+            await cluster.put("pods", pod(rank, phase="Failed", container=code))
+        await cluster.frame("digits-ab12-0-x", "exception", {**raised, "type": "Network"}, rank=0)
+        await cluster.frame("digits-ab12-1-x", "exception", raised, rank=1)
+        end = {"ok": False, "text": "rank 1 raised ValueError", "cause": 1}
+        await cluster.frame("digits-ab12-0-x", "end", end)
+        for rank in (0, 1):
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+        await cluster.put("jobs", job(**ended("Failed", "PodFailurePolicy")))
+
+    outcome, _feed = follow(scenario)
+    with pytest.raises(RemoteError, match="rank 1 raised ValueError: bad") as caught:
+        open_outcome(outcome)
+    assert caught.value.rank == 1
+    assert caught.value.traceback == "tb"
+    assert caught.value.pod == "digits-ab12-1-x"
+
+
+def test_frames_with_a_foreign_key_are_plain_lines():
+    async def scenario(cluster, _feed, _following):
+        await cluster.put("pods", pod(0, phase="Succeeded", container=terminated(0)))
+        blob = zlib.compress(pickle.dumps({"x": "evil"}))
+        about = {"missing": {}, "sizes": {}}
+        await cluster.result("digits-ab12-0-x", blob, about, key=b"somebody else's key here")
+        await cluster.end_log("digits-ab12-0-x")
+        await cluster.put("jobs", job(workers=1, outputs=("x",), **ended("Complete")))
+
+    outcome, feed = follow(scenario, workers=1, outputs=("x",))
+    assert outcome.result is None
+    assert len(feed.take().lines) == 2
+    with pytest.raises(JobFailed, match="is not in its log any more"):
+        open_outcome(outcome)
+
+
+def test_out_of_memory_names_rank_limit_and_what_next():
+    async def scenario(cluster, _feed, _following):
+        await cluster.put("pods", pod(0, phase="Failed", container=terminated(143)))
+        killed = terminated(137, "OOMKilled")
+        await cluster.put("pods", pod(1, phase="Failed", container=killed))
+        for rank in (0, 1):
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+        await cluster.put("jobs", job(**ended("Failed", "FailedIndexes", "Job has failed indexes")))
+
+    outcome, _feed = follow(scenario)
+    assert str(outcome.error) == (
+        "rank 1 failed (so did rank 0): ran out of memory (limit 2Gi). Next: --memory 4Gi."
+    )
+
+
+def test_reason_of_a_waiting_rank_is_kubernetes_own():
+    async def scenario(cluster, feed, following):
+        await cluster.put("pods", pod(0))
+        await cluster.put("pods", pod(1, message="0/1 nodes are available: Insufficient gpu."))
+        await shown(
+            feed, lambda view: len(view.ranks) == 2 and "Insufficient" in view.ranks[1].reason
+        )
+        assert feed.view.phase == "waiting"
+        await cluster.remove("jobs", "digits-ab12")
+        for rank in (0, 1):
+            await cluster.remove("pods", f"digits-ab12-{rank}-x")
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+
+    outcome, _feed = follow(scenario)
+    assert str(outcome.error) == "digits-ab12 was stopped"
+
+
+def test_pods_that_quota_forbids_are_explained_by_the_jobs_events():
+    async def scenario(cluster, feed, following):
+        event = {
+            "metadata": {"name": "e1"},
+            "involvedObject": {"kind": "Job", "name": "digits-ab12"},
+            "reason": "FailedCreate",
+            "message": "exceeded quota: compute",
+        }
+        await cluster.put("events", event)
+        await shown(feed, lambda view: view.message == "exceeded quota: compute")
+        following.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        follow(scenario)
+
+
+def test_an_image_that_cannot_be_had_ends_the_wait():
+    async def scenario(cluster, _feed, _following):
+        image = {"waiting": {"reason": "ErrImageNeverPull", "message": "image is not present"}}
+        await cluster.put("pods", pod(0, phase="Pending", container=image))
+
+    outcome, _feed = follow(scenario, workers=1)
+    assert str(outcome.error).startswith("rank 0 of digits-ab12 cannot start: image is not present")
+
+
+def test_progress_bars_stay_out_of_the_lines():
+    async def scenario(cluster, feed, _following):
+        await cluster.put("pods", pod(0))
+        await cluster.say("digits-ab12-0-x", "1/9 [=>   ] loss 1\r", "5/9 [==>  ] loss 2\r")
+        await shown(feed, lambda view: view.ranks and view.ranks[0].progress.startswith("5/9"))
+        await cluster.say("digits-ab12-0-x", "9/9 [====] loss 3")
+        await cluster.put("pods", pod(0, phase="Succeeded", container=terminated(0)))
+        await cluster.end_log("digits-ab12-0-x")
+        await cluster.put("jobs", job(workers=1, **ended("Complete")))
+
+    outcome, feed = follow(scenario, workers=1)
+    assert [line.text for line in feed.take().lines] == ["9/9 [====] loss 3"]
+    assert outcome.view.ranks[0].progress == ""
+    assert outcome.error is None
+
+
+def test_state_of_the_rendezvous_is_told_and_restarts_are_lines():
+    async def scenario(cluster, feed, _following):
+        await cluster.put("pods", pod(0))
+        await cluster.put("pods", pod(1))
+        waits = {"phase": "waiting", "text": "waiting for rank 1"}
+        await cluster.frame("digits-ab12-0-x", "state", waits)
+        await shown(feed, lambda view: view.ranks and view.ranks[0].reason == "waiting for rank 1")
+        again = {"phase": "restarting", "text": "rank 1 was killed; all ranks start again"}
+        await cluster.frame("digits-ab12-0-x", "state", again)
+        await cluster.frame("digits-ab12-0-x", "state", {"phase": "running", "text": ""})
+        await shown(feed, lambda view: view.ranks[0].reason == "")
+        for rank in (0, 1):
+            await cluster.put("pods", pod(rank, phase="Succeeded", container=terminated(0)))
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+        await cluster.put("jobs", job(**ended("Complete")))
+
+    _outcome, feed = follow(scenario)
+    assert [line.text for line in feed.take().lines] == ["rank 1 was killed; all ranks start again"]
+
+
+def test_a_job_that_is_not_there_or_not_mine_to_read():
+    async def run(fault):
+        cluster = FakeCluster()
+        feed = Feed(JobView("digits-ab12"))
+        if fault is not None:
+            cluster.faults["GET", "jobs"] = fault
+        with pytest.raises((NotFound, AccessDenied)) as caught:
+            await Follower(cluster, feed.view, KEY, feed).run()
+        assert feed.take().ended
+        return caught.value
+
+    assert "there is no job" in str(asyncio.run(run(None)))
+    forbidden = from_status(403, {"message": "jobs is forbidden"}, what="read Job")
+    assert "forbidden" in str(asyncio.run(run(forbidden)))
