@@ -1,0 +1,49 @@
+"""A websocket into a pod: what exec and port-forward have in common."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from .handler import ApiHandler
+from .kinds import POD, ApiError
+from .podparts import check_host
+
+
+class PodSocketHandler(ApiHandler, WebSocketHandler):
+    """Check that the pod may be reached, then talk the protocol that both sides know."""
+
+    protocols: ClassVar[tuple[str, ...]] = ()
+    pod: dict[str, Any]
+
+    async def prepare(self) -> None:
+        """Refuse, before the connection becomes a websocket, what cannot work."""
+        await super().prepare()
+        target = self.target()
+        for verb in ("get", "create"):  # a websocket needs both
+            self.authorise(verb, target)
+        self.pod = self.api.store.get(POD, target.namespace, target.name)
+        check_host(self.pod)
+        offered = self.request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+        self.protocol = next((p for p in self.protocols if p in map(str.strip, offered)), "")
+        upgrades = self.request.headers.get("Upgrade", "").lower() == "websocket"
+        if upgrades and not self.protocol:
+            text = f"unable to negotiate protocol: client supports {offered}, server supports "
+            raise ApiError(403, "Forbidden", text + str(list(self.protocols)))
+
+    def select_subprotocol(self, subprotocols: list[str]) -> str | None:
+        """Choose the protocol."""
+        return self.protocol or None
+
+    async def say(self, channel: int, data: bytes) -> bool:
+        """Send bytes on a channel; False if the other side has gone."""
+        try:
+            await self.write_message(bytes((channel,)) + data, binary=True)
+        except WebSocketClosedError:
+            return False
+        return True
+
+    def on_close(self) -> None:
+        """Note that the other side has gone."""
+        self._over()
