@@ -18,11 +18,12 @@ class AddressPool:
     """
 
     def __init__(self) -> None:
-        self._guard = socket.socket(socket.AF_UNIX)
+        self._guard: socket.socket | None = None
         self._free: deque[str] = deque()
 
     def open(self) -> None:
         """Reserve a block of addresses."""
+        self._guard = socket.socket(socket.AF_UNIX)
         while not self._free:
             block = f"127.{random.randint(64, 254)}.{random.randint(0, 255)}"  # noqa: S311 - no secret
             try:
@@ -51,5 +52,7 @@ class AddressPool:
 
     def close(self) -> None:
         """Give the block back."""
-        self._guard.close()
+        if self._guard is not None:
+            self._guard.close()
+            self._guard = None
         self._free.clear()

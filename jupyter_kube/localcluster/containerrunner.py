@@ -258,8 +258,8 @@ class ContainerRunner:
         return message_file
 
     def _not_started(self, around: Surroundings, problem: str) -> int:
-        self.log_path(self.record.restarts + bool(self.record.last_state)).touch()
         self.record.run(f"local://{secrets.token_hex(32)}")
+        self.log_path(self.record.restarts).touch()
         self.record.end(containers.CANNOT_START, "StartError", problem)
         around.changed()
         around.event("Failed", f"Error: {problem}", "Warning")

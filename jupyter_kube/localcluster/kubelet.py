@@ -178,6 +178,8 @@ class Kubelet:
     async def _live(self, uid: str, runner: PodRunner) -> None:
         try:
             await runner.run()
+        except Exception:
+            log.exception("pod with uid %s was not cleaned up", uid)
         finally:
             self._hosts.discard(uid)
             self._addresses.release(runner.address)

@@ -78,13 +78,7 @@ class Quota:
                 "used": {name: text(name, amount) for name, amount in used.items()},
             }
             if quota.get("status") != status:
-                self._store.mutate(
-                    QUOTA,
-                    namespace,
-                    quota["metadata"]["name"],
-                    lambda obj, status=status: obj.update(status=status),
-                    subresource="status",
-                )
+                self._store.update(QUOTA, {**quota, "status": status}, subresource="status")
 
 
 def usage(kind: Kind, obj: Mapping[str, Any]) -> Amounts:
