@@ -7,11 +7,13 @@ import json
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import KubeConfig
 from ..errors import AccessDenied, ClusterError, ClusterUnavailable, NotConfigured, from_status
 from . import credentials
+from .answers import NOT_DONE, ahead, decoded, refusal, unreachable
 from .transport import open_session
 
 if TYPE_CHECKING:
@@ -20,14 +22,9 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 Query = Mapping[str, str] | Sequence[tuple[str, str]]
 
-_BIG = 200_000  # bytes of an answer from which decoding it would be felt on the event loop
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _LAST_WORDS = 0.05
-_WORDS_TIME = 5.0  # seconds for the body of a refusal
 _REPEATABLE = frozenset({"GET", "PUT", "DELETE", "PATCH"})
-_UNREACHABLE, _TOO_MANY, _BROKEN = "Unreachable", "TooManyRequests", "Broken"
-NOT_DONE = frozenset({_UNREACHABLE, _TOO_MANY})
-"""Reasons of :class:`ClusterUnavailable` after which the API has surely not acted."""
 
 
 class _Call(NamedTuple):
@@ -50,6 +47,7 @@ class KubeClient:
         self.context, self.namespace, self.server = found.context, found.namespace, found.server
         self._credentials, self._session, self._timeout = found, session, timeout
         self._proxy, self._hostname = found.proxy, found.server_hostname
+        self._ahead = timedelta()
         self._closing: set[asyncio.Future[object]] = set()
 
     @classmethod
@@ -68,6 +66,10 @@ class KubeClient:
         except OSError as error:  # ssl.SSLError is one
             raise NotConfigured("the cluster's certificates cannot be read", str(error)) from error
         return cls(found, open_session(context), config.request_timeout)
+
+    def now(self) -> datetime:
+        """Return the cluster's time, within about a second, as its last answer told it."""
+        return datetime.now(UTC) + self._ahead
 
     async def request(
         self,
@@ -182,7 +184,7 @@ class KubeClient:
                     continue
                 raise await self._no_stream(call, error.status, seconds) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise self._unreachable(error) from error
+                raise unreachable(self.server, error) from error
 
     def closing(self, work: Coroutine[Any, Any, object]) -> None:
         """Finish a connection's end in the background; :meth:`close` waits for it."""
@@ -211,13 +213,8 @@ class KubeClient:
             try:
                 raw = await response.read()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise self._unreachable(error) from error
-        try:
-            return await asyncio.to_thread(_decode, raw) if len(raw) > _BIG else _decode(raw)
-        except ValueError as error:
-            raise ClusterUnavailable(
-                f"{self.server} did not answer as Kubernetes does", str(error)[:256], reason=_BROKEN
-            ) from error
+                raise unreachable(self.server, error) from error
+        return await decoded(raw, self.server)
 
     async def _send(self, call: _Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Send a request and return a success; credentials that were refused are renewed once."""
@@ -225,11 +222,12 @@ class KubeClient:
         while True:
             token = await self._credentials.token(refused=refused)
             response = await self._ask(call, token, limits)
+            self._ahead = ahead(response.headers.get("Date")) or self._ahead
             if response.status < 300:
                 return response
             async with response:
                 if response.status != 401 or refused is not None:
-                    raise await _error(response, call.what)
+                    raise await refusal(response, call.what)
             refused = token
 
     async def _ask(
@@ -254,7 +252,7 @@ class KubeClient:
                 server_hostname=self._hostname,
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.server, error) from error
 
     async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         import aiohttp
@@ -263,7 +261,7 @@ class KubeClient:
             async for chunk in response.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise self._unreachable(error) from error
+            raise unreachable(self.server, error) from error
 
     async def _no_stream(self, call: _Call, status: int, seconds: float) -> ClusterError:
         """Make our error of a refused handshake, which comes without its words."""
@@ -276,22 +274,6 @@ class KubeClient:
                 pass
         return from_status(status, {"message": f"the API answered {status}"}, what=call.what)
 
-    def _unreachable(self, error: Exception) -> ClusterError:
-        """Make our error of a connection that failed."""
-        import aiohttp
-
-        why = (str(error) or type(error).__name__)[:256]
-        if isinstance(error, aiohttp.ClientConnectorCertificateError):
-            return ClusterError(
-                f"cannot trust {self.server}", why, "Check certificate-authority in the kubeconfig."
-            )
-        if isinstance(error, TimeoutError):
-            why = "it did not answer in time"
-        sent = not isinstance(error, aiohttp.ClientConnectorError)
-        return ClusterUnavailable(
-            f"cannot reach {self.server}", why, reason=_BROKEN if sent else _UNREACHABLE
-        )
-
 
 def _hang_up(response: aiohttp.ClientResponse) -> None:
     """End an answer in mid-stream, without TLS's goodbye, which nobody would wait for."""
@@ -299,35 +281,3 @@ def _hang_up(response: aiohttp.ClientResponse) -> None:
     if connection is not None and connection.transport is not None:
         connection.transport.abort()
     response.close()
-
-
-async def _error(response: aiohttp.ClientResponse, what: str) -> ClusterError:
-    """Make our error of an answer that is not success."""
-    import aiohttp
-
-    try:
-        async with asyncio.timeout(_WORDS_TIME):  # a stream has no limit of its own
-            body = _decode(await response.read())
-    except (aiohttp.ClientError, OSError, TimeoutError, ValueError):
-        body = {}
-    error = from_status(
-        response.status, body, what=what, retry_after=_seconds(response.headers.get("Retry-After"))
-    )
-    if response.status == 429:
-        error.reason = _TOO_MANY
-    if response.status == 401:
-        error.why = "the cluster does not accept these credentials (401)"
-        error.next = "Log in again, then see `kubectl auth whoami`."
-    return error
-
-
-def _seconds(value: str | None) -> float | None:
-    try:
-        return float(value) if value else None
-    except ValueError:
-        return None
-
-
-def _decode(raw: bytes) -> Json:
-    decoded = json.loads(raw) if raw else {}
-    return decoded if isinstance(decoded, dict) else {"value": decoded}

@@ -8,7 +8,8 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import ClusterUnavailable, Conflict, KubeError, NotFound
-from .client import NOT_DONE, Json, KubeClient
+from .answers import NOT_DONE
+from .client import Json, KubeClient
 
 FIELD_MANAGER = "jupyter-kube"
 

@@ -21,7 +21,9 @@ _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
 
 
-def pod_state(pod: Object | None, events: Iterable[Object] = ()) -> PodState:
+def pod_state(
+    pod: Object | None, events: Iterable[Object] = (), *, now: datetime | None = None
+) -> PodState:
     """Say where a pod stands.
 
     Parameters
@@ -29,7 +31,9 @@ def pod_state(pod: Object | None, events: Iterable[Object] = ()) -> PodState:
     pod
         The pod as the API gives it; None if it is gone.
     events
-        Events about this pod, in any order; they tell of pulls, quotas and preemption.
+        Events about this pod, in any order; they tell of pulls and mounts.
+    now
+        The cluster's time (:meth:`KubeClient.now`); this machine's where it is not given.
 
     """
     if pod is None:
@@ -46,7 +50,8 @@ def pod_state(pod: Object | None, events: Iterable[Object] = ()) -> PodState:
         return PodState(
             **base, phase=phase, reason=reason, message=message, terminal=True, exit_code=code
         )
-    phase, reason, message, terminal = _going(pod, status, list(events))
+    age = _age(pod, now or datetime.now(UTC))
+    phase, reason, message, terminal = _going(pod, status, list(events), age)
     return PodState(**base, phase=phase, reason=reason, message=message, terminal=terminal)
 
 
@@ -117,7 +122,9 @@ def _condition(status: Object, kind: str) -> Object | None:
     return next((c for c in status.get("conditions") or () if c["type"] == kind), None)
 
 
-def _going(pod: Object, status: Object, events: list[Object]) -> tuple[str, str, str, bool]:
+def _going(
+    pod: Object, status: Object, events: list[Object], age: float
+) -> tuple[str, str, str, bool]:
     """Describe a pod that runs, or may run yet: phase, reason, message, hopeless."""
     scheduled = _condition(status, "PodScheduled")
     if not pod.get("spec", {}).get("nodeName"):
@@ -134,7 +141,7 @@ def _going(pod: Object, status: Object, events: list[Object]) -> tuple[str, str,
     ):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in _USUAL:
-            return _waiting(waiting, container, limits, _age(pod, events))
+            return _waiting(waiting, container, limits, age)
     return *_pulling(events), False
 
 
@@ -163,18 +170,11 @@ def _waiting(
     return "starting", reason, message or "the container is being made", False
 
 
-def _age(pod: Object, events: list[Object]) -> float:
-    """Return a pod's age in seconds, by the cluster's clock where its events tell it."""
+def _age(pod: Object, now: datetime) -> float:
     made = pod["metadata"].get("creationTimestamp")
-    if not made:
-        return 0.0
-    told = [e.get("lastTimestamp") or e.get("eventTime") or "" for e in events]
-    now = _time(max(told)) if any(told) else datetime.now(UTC)
-    return (now - _time(made)).total_seconds()
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return (
+        (now - datetime.fromisoformat(made.replace("Z", "+00:00"))).total_seconds() if made else 0.0
+    )
 
 
 def _pulling(events: list[Object]) -> tuple[str, str, str]:

@@ -1,0 +1,261 @@
+"""Requests: answers, refusals, repetitions."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.errors import (
+    AccessDenied,
+    ClusterError,
+    ClusterUnavailable,
+    Conflict,
+    InvalidManifest,
+    KubeError,
+    NotFound,
+    QuotaExceeded,
+)
+from jupyter_kube.kube import answers, objects
+from jupyter_kube.kube.client import KubeClient
+
+from .fake import FakeApi, kubeconfig, ok, raw, status, thing, vanish
+
+PODS = "/api/v1/namespaces/here/pods"
+
+
+async def test_an_answer_is_plain_json(api: FakeApi, client: KubeClient) -> None:
+    api.on("GET", "/version", ok({"minor": "35"}))
+    assert await client.request("GET", "/version", query={"a": "b c"}) == {"minor": "35"}
+    (seen,) = api.seen
+    assert seen.query == {"a": "b c"}
+    assert seen.headers["Authorization"] == "Bearer secret"
+    assert (client.namespace, client.context, client.server) == ("here", "test", api.url)
+
+
+async def test_a_big_answer_is_decoded_beside_the_loop(
+    api: FakeApi, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.on("GET", "/big", ok({"text": "x" * answers._BIG}))
+    api.on("GET", "/small", ok({"text": "x"}))
+    moved: list[object] = []
+    real = asyncio.to_thread
+
+    async def to_thread(function: object, *args: object) -> object:
+        moved.append(function)
+        return await real(function, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(asyncio, "to_thread", to_thread)
+    await client.request("GET", "/small")
+    assert moved == []
+    assert len((await client.request("GET", "/big"))["text"]) == answers._BIG
+    assert moved == [answers._decode]
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind"),
+    [
+        (400, "bad", InvalidManifest),
+        (403, 'pods "x" is forbidden: User "u" cannot list resource "pods"', AccessDenied),
+        (403, 'pods "x" is forbidden: exceeded quota: q, requested: cpu=9', QuotaExceeded),
+        (404, 'pods "x" not found', NotFound),
+        (409, 'pods "x" already exists', Conflict),
+        (422, "spec.containers: Required value", InvalidManifest),
+        (501, "not here", ClusterUnavailable),
+    ],
+)
+async def test_a_refusal_is_one_of_our_errors(
+    api: FakeApi, client: KubeClient, code: int, message: str, kind: type[ClusterError]
+) -> None:
+    api.on("GET", "/x", status(code, "Reason", message))
+    with pytest.raises(kind) as caught:
+        await client.request("GET", "/x", retry=False, what="look at x")
+    assert type(caught.value) is kind
+    assert (caught.value.why, caught.value.reason) == (message, "Reason")
+    assert "look at x" in caught.value.what
+
+
+async def test_a_redirect_is_not_followed(api: FakeApi, client: KubeClient) -> None:
+    api.on("GET", "/x", ok(code=307, Location="/elsewhere"))
+    with pytest.raises(ClusterError):
+        await client.request("GET", "/x")
+    assert [seen.path for seen in api.seen] == ["/x"]
+
+
+async def test_too_many_requests_are_repeated_when_the_api_says(
+    api: FakeApi, client: KubeClient, naps: list[float]
+) -> None:
+    api.on("POST", "/x", status(429, Retry_After="3"), status(429, Retry_After="4"), ok({"a": 1}))
+    assert await client.request("POST", "/x", body={}) == {"a": 1}
+    assert 3 <= naps[0] <= 3 * 1.3
+    assert 4 <= naps[1] <= 4 * 1.3
+
+
+async def test_a_server_error_is_repeated_where_that_is_harmless(
+    api: FakeApi, client: KubeClient, naps: list[float]
+) -> None:
+    api.on("GET", "/x", status(500), vanish, status(503), ok({"a": 1}))
+    assert await client.request("GET", "/x") == {"a": 1}
+    assert naps == sorted(naps), "pauses grow"
+    api.on("POST", "/x", status(500), ok())
+    with pytest.raises(ClusterUnavailable):
+        await client.request("POST", "/x", body={})
+    assert len(api.asked("POST", "/x")) == 1
+
+
+async def test_a_refused_connection_is_repeated_even_for_a_post(
+    client: KubeClient, naps: list[float]
+) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        client.server = f"http://127.0.0.1:{unused.getsockname()[1]}"
+    with pytest.raises(ClusterUnavailable) as caught:
+        await client.request("POST", "/x", body={}, timeout=20)
+    assert caught.value.reason in answers.NOT_DONE
+    assert len(naps) > 3
+    assert sum(naps) > 20 / 2, "it went on nearly to the end"
+
+
+async def test_a_request_has_a_time_limit(api: FakeApi, client: KubeClient) -> None:
+    async def hang(_request: web.Request) -> web.StreamResponse:
+        await api.released.wait()
+        return web.Response()
+
+    api.on("GET", "/x", hang)
+    with pytest.raises(ClusterUnavailable, match="did not answer in time"):
+        await client.request("GET", "/x", timeout=0.05)
+
+
+async def test_what_is_not_kubernetes_is_told(api: FakeApi, client: KubeClient) -> None:
+    api.on("GET", "/x", raw(b"<html>a proxy's login page</html>"))
+    with pytest.raises(ClusterUnavailable, match="did not answer as Kubernetes does"):
+        await client.request("GET", "/x", retry=False)
+
+
+async def test_a_netrc_does_not_get_in_the_way(
+    api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login someone password something\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    api.on("GET", "/x", ok())
+    config = KubeConfig(kubeconfig=str(kubeconfig(tmp_path, api.url)))
+    client = await KubeClient.connect(config)
+    await client.request("GET", "/x")
+    await client.close()
+    assert api.seen[0].headers["Authorization"] == "Bearer secret"
+
+
+async def test_the_clusters_clock_is_known(api: FakeApi, client: KubeClient) -> None:
+    then = datetime.now(UTC) + timedelta(hours=5)
+    api.on("GET", "/x", ok(Date=format_datetime(then, usegmt=True)))
+    await client.request("GET", "/x")
+    assert abs(client.now() - then) < timedelta(minutes=1)
+
+
+async def test_a_created_object_is_created_once_though_its_answer_is_lost(
+    api: FakeApi, client: KubeClient
+) -> None:
+    api.on("POST", PODS, vanish, status(409, "AlreadyExists"))
+    api.on("GET", f"{PODS}/p", ok(thing("p", 7)))
+    made = await objects.create(client, objects.PODS, {"metadata": {"name": "p"}})
+    assert made["metadata"]["uid"] == "uid-p"
+    assert len(api.asked("POST", PODS)) == 2
+
+
+async def test_a_name_that_is_taken_is_a_conflict(api: FakeApi, client: KubeClient) -> None:
+    api.on("POST", PODS, status(409, "AlreadyExists", 'pods "p" already exists'))
+    with pytest.raises(Conflict):
+        await objects.create(client, objects.PODS, {"metadata": {"name": "p"}})
+    api.on("POST", PODS, vanish)
+    with pytest.raises(ClusterUnavailable):  # without a name, a second one could come of it
+        await objects.create(client, objects.PODS, {"metadata": {"generateName": "p-"}})
+    assert len(api.asked("POST", PODS)) == 2
+
+
+async def test_deleting_says_whether_there_was_something(api: FakeApi, client: KubeClient) -> None:
+    api.on("DELETE", f"{PODS}/p", ok(), status(404, "NotFound"), status(409, "Conflict"))
+    assert await objects.delete(client, objects.PODS, "p", grace=3, uid="u") is True
+    assert api.seen[0].body == {
+        "propagationPolicy": "Background",
+        "gracePeriodSeconds": 3,
+        "preconditions": {"uid": "u"},
+    }
+    assert await objects.delete(client, objects.PODS, "p") is False
+    assert await objects.delete(client, objects.PODS, "p", uid="u") is False
+    with pytest.raises(Conflict):
+        await objects.delete(client, objects.PODS, "p")
+
+
+async def test_dry_run_and_apply_say_so(api: FakeApi, client: KubeClient) -> None:
+    api.on("POST", PODS, ok(thing("p", 1)))
+    api.on("PATCH", f"{PODS}/p", ok(thing("p", 2)))
+    await objects.create(client, objects.PODS, {"metadata": {"name": "p"}}, dry_run=True)
+    await objects.apply(client, objects.PODS, {"metadata": {"name": "p"}}, force=True)
+    created, applied = api.seen
+    assert created.query == {"dryRun": "All"}
+    assert created.body == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+    assert applied.query == {"fieldManager": "jupyter-kube", "force": "true"}
+    assert applied.headers["Content-Type"] == "application/apply-patch+yaml"
+
+
+async def test_rights_are_asked_for_in_the_apis_words(api: FakeApi, client: KubeClient) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    api.on("POST", path, ok({"status": {"allowed": True}}), ok({"status": {}}))
+    assert await objects.allowed(client, "create", objects.JOBS, subresource="status")
+    assert api.seen[0].body["spec"]["resourceAttributes"] == {
+        "verb": "create",
+        "group": "batch",
+        "resource": "jobs",
+        "subresource": "status",
+        "namespace": "here",
+    }
+    assert not await objects.allowed(client, "create", objects.NODES)
+
+
+async def test_custom_kinds_are_discovered(api: FakeApi, client: KubeClient) -> None:
+    served = [
+        {"name": "tfjobs/status", "kind": "TFJob", "namespaced": True},
+        {"name": "tfjobs", "kind": "TFJob", "namespaced": True},
+    ]
+    api.on("GET", "/apis/kubeflow.org/v1", ok({"resources": served}))
+    found = await objects.discover(client, "kubeflow.org/v1", "TFJob")
+    assert found.path("ns", "a") == "/apis/kubeflow.org/v1/namespaces/ns/tfjobs/a"
+    assert await objects.discover(client, "v1", "Pod") is objects.PODS
+    with pytest.raises(NotFound):
+        await objects.discover(client, "kubeflow.org/v1", "NoJob")
+
+
+def test_paths_are_encoded() -> None:
+    path = objects.PODS.path("a/b", "../x?y#z", "log")
+    assert path == "/api/v1/namespaces/a%2Fb/pods/..%2Fx%3Fy%23z/log"
+    assert objects.NODES.path("ignored", "n") == "/api/v1/nodes/n"
+    assert objects.by_kind("batch/v1", "Job") is objects.JOBS
+
+
+async def test_a_name_cannot_leave_its_path(api: FakeApi, client: KubeClient) -> None:
+    with pytest.raises(NotFound):
+        await objects.get(client, objects.PODS, "../secrets/x?y#z")
+    assert api.seen[0].path == f"{PODS}/..%2Fsecrets%2Fx%3Fy%23z"
+
+
+async def test_an_empty_namespace_is_refused(client: KubeClient) -> None:
+    with pytest.raises(KubeError, match="a namespace is needed"):
+        await objects.list_(client, objects.PODS, namespace="")
+
+
+def test_importing_costs_nothing_heavy() -> None:
+    code = (
+        "import sys, jupyter_kube.kube.client, jupyter_kube.kube.logs, jupyter_kube.kube.streams\n"
+        "print([m for m in ('kubernetes', 'aiohttp', 'yaml', 'pydantic') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"
