@@ -13,7 +13,7 @@ import yaml
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import StreamClosedError
 
-from . import access
+from . import access, protobuf
 from .faults import Fault, Faults
 from .kinds import ApiError
 from .paths import Target, parse
@@ -153,25 +153,27 @@ class ApiHandler(tornado.web.RequestHandler):
         return bool(values)
 
     def body(self) -> Any:
-        """Read the body as JSON, or as YAML where that is what it says it is.
+        """Read the body as what it says it is: JSON, YAML or protobuf.
 
         Raises
         ------
         ApiError
-            400 if it is neither, 415 if it says it is something else.
+            400 if it is not that, 415 if it says it is something else.
 
         """
         content_type = self.request.headers.get("Content-Type", "application/json")
-        if "json" not in content_type and "yaml" not in content_type:
-            text = "the body of the request was in an unknown format - accepted media types include"
-            raise ApiError(415, "UnsupportedMediaType", f"{text}: application/json")
         try:
+            if "json" in content_type:
+                return json.loads(self.request.body or b"{}")
             if "yaml" in content_type:
                 return yaml.safe_load(self.request.body)
-            return json.loads(self.request.body or b"{}")
+            if content_type == protobuf.MEDIA_TYPE:
+                return protobuf.decode(self.request.body)
         except (ValueError, yaml.YAMLError) as error:
             text = f"the object provided is unrecognized (must be of type Object): {error}"
             raise ApiError(400, "BadRequest", text) from error
+        text = "the body of the request was in an unknown format - accepted media types include"
+        raise ApiError(415, "UnsupportedMediaType", f"{text}: application/json, application/yaml")
 
     # -- what is answered
 
