@@ -137,7 +137,7 @@ def _operate(obj: Any, operation: dict[str, Any], keys: list[str]) -> None:
         case "add":
             obj[place] = copy.deepcopy(operation["value"])
         case "replace":
-            obj[place]  # noqa: B018 - must be there
+            obj[place]
             obj[place] = copy.deepcopy(operation["value"])
         case "remove":
             del obj[place]

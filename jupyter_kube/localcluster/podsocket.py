@@ -44,6 +44,11 @@ class PodSocketHandler(ApiHandler, WebSocketHandler):
             return False
         return True
 
+    def on_finish(self) -> None:
+        """Note that a refusal is complete; the upgrade to a websocket is only the beginning."""
+        if self.get_status() != 101:
+            super().on_finish()
+
     def on_close(self) -> None:
         """Note that the other side has gone."""
         self._over()
