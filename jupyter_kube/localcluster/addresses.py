@@ -1,14 +1,11 @@
-"""Loopback addresses for pods: 127.x.y.1 to 127.x.y.254, each given to one pod at a time."""
+"""Loopback addresses for pods: each pod of a local cluster gets one of 127.x.0.0/16."""
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
-from collections import deque
-
-
-class NoAddressLeft(Exception):
-    """All addresses are in use."""
+from collections.abc import Iterator
 
 
 class AddressPool:
@@ -19,40 +16,38 @@ class AddressPool:
 
     def __init__(self) -> None:
         self._guard: socket.socket | None = None
-        self._free: deque[str] = deque()
+        self._addresses: Iterator[str] = iter(())
 
     def open(self) -> None:
-        """Reserve a block of addresses."""
-        self._guard = socket.socket(socket.AF_UNIX)
-        while not self._free:
-            block = f"127.{random.randint(64, 254)}.{random.randint(0, 255)}"  # noqa: S311 - no secret
-            try:
-                self._guard.bind(f"\0jupyter-kube-{block}")
-            except OSError:
-                continue
-            self._free.extend(f"{block}.{host}" for host in range(1, 255))
-
-    def take(self) -> str:
-        """Take the address that has been free for longest.
+        """Reserve a block of addresses.
 
         Raises
         ------
-        NoAddressLeft
-            If there is none.
+        OSError
+            If local clusters hold them all.
 
         """
-        if not self._free:
-            msg = "failed to allocate for range 0: no IP addresses available in range set"
-            raise NoAddressLeft(msg)
-        return self._free.popleft()
+        blocks = random.sample(range(64, 255), 191)
+        self._guard = socket.socket(socket.AF_UNIX)
+        for block in blocks:
+            try:
+                self._guard.bind(f"\0jupyter-kube-127.{block}")
+            except OSError:
+                continue
+            self._addresses = itertools.cycle(
+                f"127.{block}.{third}.{last}" for third in range(256) for last in range(1, 255)
+            )
+            return
+        self.close()
+        msg = "no loopback addresses are left: too many local clusters on this machine"
+        raise OSError(msg)
 
-    def release(self, address: str) -> None:
-        """Give an address back."""
-        self._free.append(address)
+    def take(self) -> str:
+        """Take the next address; it comes again only after 65,000 others."""
+        return next(self._addresses)
 
     def close(self) -> None:
         """Give the block back."""
         if self._guard is not None:
             self._guard.close()
             self._guard = None
-        self._free.clear()

@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import base64
 import logging
+import sys
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..errors import KubeError
 from .addresses import AddressPool
 from .claims import ClaimBinder
 from .containerrunner import ContainerRunner
@@ -72,7 +74,20 @@ class Kubelet:
         self._count = 0
 
     async def start(self) -> None:
-        """Begin to run pods."""
+        """Begin to run pods.
+
+        Raises
+        ------
+        KubeError
+            If this is not Linux.
+
+        """
+        if sys.platform != "linux":
+            raise KubeError(
+                "The local cluster does not run here",
+                "it needs Linux, where each pod can have a loopback address of its own",
+                "Use a real cluster.",
+            )
         self._root.mkdir(parents=True, exist_ok=True)
         self._addresses.open()
         self._hosts.write()
@@ -182,7 +197,6 @@ class Kubelet:
             log.exception("pod with uid %s was not cleaned up", uid)
         finally:
             self._hosts.discard(uid)
-            self._addresses.release(runner.address)
             del self._pods[uid], self._tasks[uid]
 
     def _poke(self, _change: str, _obj: dict[str, Any], _old: object) -> None:

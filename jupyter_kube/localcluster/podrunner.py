@@ -24,6 +24,10 @@ _DEADLINE = {
     "reason": "DeadlineExceeded",
     "message": "Pod was active on the node longer than the specified deadline",
 }
+_NO_INIT_CONTAINERS = {
+    "reason": "Unsupported",
+    "message": "the local cluster does not run init containers",
+}
 
 
 @dataclass(frozen=True)
@@ -132,6 +136,9 @@ class PodRunner:
             self._node.remove()
 
     async def _run_containers(self) -> None:
+        if self._pod["spec"].get("initContainers"):
+            self._problem = _NO_INIT_CONTAINERS
+            return
         for name in ("h", "t", "l", "w", "v"):  # home, temporary, logs, work, volumes
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         self._publish()

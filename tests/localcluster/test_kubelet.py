@@ -175,6 +175,23 @@ async def test_a_pod_that_is_active_for_too_long_fails(tmp_path):
         assert (status["phase"], status["reason"]) == ("Failed", "DeadlineExceeded")
 
 
+async def test_what_is_not_supported_fails_and_says_so(tmp_path):
+    async with node_side(tmp_path) as side:
+        init = [{"name": "first", "image": "python"}]
+        side.store.create(POD, python_pod("p", "", initContainers=init))
+        await side.until(lambda: side.status("p").get("phase") == "Failed")
+        assert "init containers" in side.status("p")["message"]
+
+
+async def test_a_command_that_cannot_start_is_tried_again(tmp_path):
+    async with node_side(tmp_path) as side:
+        nonsense = {"command": ["nonsense"]}
+        pod = python_pod("p", "", container=nonsense, restartPolicy="OnFailure")
+        side.store.create(POD, pod)
+        await side.until(lambda: side.container("p").get("restartCount", 0) >= 2)
+        assert side.log(side.pod("p"), restart=1) == ""
+
+
 async def test_a_secret_may_come_after_its_pod(tmp_path):
     env = [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
     async with node_side(tmp_path) as side:
