@@ -184,7 +184,7 @@ async def _run_notebook(server: JupyterServer, places: _Places, folder: Path, pr
     try:
         async with places.watch(kernel_id):
             kernel = await server.connect(kernel_id)
-            kernel.on_message = _print_stream
+            kernel.on_message = _Screen().show
             try:
                 for source in _code_cells(folder / "notebooks" / NOTEBOOK):
                     if not await _run_cell(kernel, source):
@@ -213,11 +213,31 @@ async def _run_cell(kernel: KernelSocket, source: str) -> bool:
     return False
 
 
-def _print_stream(message: Message) -> None:
-    if message["header"]["msg_type"] == "stream":
-        print(message["content"]["text"], end="", flush=True)
-    elif message["header"]["msg_type"] == "execute_result":
-        print(message["content"]["data"].get("text/plain", ""), flush=True)
+class _Screen:
+    """Prints what cells show; of a display that is updated, only its changed first line."""
+
+    def __init__(self) -> None:
+        self._header = ""
+
+    def show(self, message: Message) -> None:
+        """Print one message, if it is for people."""
+        kind, content = message["header"]["msg_type"], message["content"]
+        if kind == "stream":
+            print(content["text"], end="", flush=True)
+        elif kind in {"execute_result", "display_data", "update_display_data"}:
+            text = content["data"].get("text/plain", "")
+            if kind == "execute_result":
+                print(text, flush=True)
+                return
+            header = text.partition("\n")[0]
+            if _without_time(header) != _without_time(self._header):
+                self._header = header
+                print(header, flush=True)
+
+
+def _without_time(header: str) -> str:
+    """Drop the elapsed time, which alone is no news."""
+    return " ".join(header.partition(",")[0].split())
 
 
 class _Places:

@@ -101,10 +101,8 @@ class JupyterServer:
 
     async def connect(self, kernel_id: str) -> KernelSocket:
         """Open a kernel's websocket."""
-        scheme, rest = self.url.split("://", 1)
-        address = (
-            f"{'wss' if scheme == 'https' else 'ws'}://{rest}/api/kernels/{kernel_id}/channels"
-        )
+        session, rest = uuid.uuid4().hex, self.url.removeprefix("http")
+        address = f"ws{rest}/api/kernels/{kernel_id}/channels?session_id={session}"
         request = HTTPRequest(address, headers={"Authorization": f"token {self.token}"})
         try:
             socket = await websocket_connect(request, max_message_size=2**28)
@@ -112,7 +110,7 @@ class JupyterServer:
             raise ServerError(error.code, _message_of(error)) from None
         if socket.stream is not None:
             socket.stream.set_nodelay(True)
-        return KernelSocket(socket)
+        return KernelSocket(socket, session)
 
     def close(self) -> None:
         """Let go of the HTTP client."""
@@ -122,9 +120,8 @@ class JupyterServer:
 class KernelSocket:
     """A kernel's websocket: sends requests and collects what belongs to each."""
 
-    def __init__(self, socket: WebSocketClientConnection) -> None:
-        self.socket = socket
-        self.session = uuid.uuid4().hex
+    def __init__(self, socket: WebSocketClientConnection, session: str) -> None:
+        self.socket, self.session = socket, session
         self.on_message: Callable[[Message], None] = lambda _message: None
 
     def send(self, msg_type: str, content: Message, channel: str = "shell") -> str:
