@@ -62,6 +62,13 @@ class Base:
         # With it a kernel ends soon after a supervisor that was killed; ignored where that is 1.
         self.env["JPY_PARENT_PID"] = str(os.getpid())
 
+    def clean_up(self) -> None:
+        """Remove the private folder, unless the user's home is in it."""
+        try:  # noqa: SIM105 - contextlib's import would delay the start
+            os.rmdir(self.folder)  # noqa: PTH106
+        except OSError:
+            pass
+
     def start_kernel(self, generation: int) -> Kernel:
         """Start a kernel process of the given generation, in a process group of its own."""
         folder = f"{self.folder}/{generation}"
@@ -101,9 +108,12 @@ class Kernel:
 
     def clean_up(self) -> None:
         """Remove the folder of a process that ended."""
-        for name in os.listdir(self.folder):  # noqa: PTH208
-            os.unlink(f"{self.folder}/{name}")  # noqa: PTH108
-        os.rmdir(self.folder)  # noqa: PTH106
+        try:
+            for name in os.listdir(self.folder):  # noqa: PTH208
+                os.unlink(f"{self.folder}/{name}")  # noqa: PTH108
+            os.rmdir(self.folder)  # noqa: PTH106
+        except OSError as error:
+            print(f"{self.folder} stays: {error}", file=sys.stderr)
 
 
 def connection_info(launch: dict[str, Any], prefix: str) -> dict[str, Any]:

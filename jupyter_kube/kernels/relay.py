@@ -14,7 +14,7 @@ import os
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,7 @@ class Relay:
         listen = self._listen_tcp if sys.platform == "win32" else self._listen_unix
         info = await listen()
         self.lost_since = time.monotonic()
-        self._begin(self._keep_linked())
+        self._begin(self._keep_linked)
         return info
 
     async def ready(self) -> dict[str, Any]:
@@ -181,7 +181,7 @@ class Relay:
 
     def use(self, dial: Dial) -> None:
         """Move the link to a better way to the pod once that works; nothing is lost."""
-        self._begin(self._switch(dial))
+        self._begin(self._switch, dial)
 
     def hurry(self) -> None:
         """Dial again at once, since the pod is known to run now."""
@@ -362,14 +362,14 @@ class Relay:
             if not answer.done():
                 answer.set_exception(LauncherError("The kernel's pod did not answer", why))
 
-    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guard(work))
+    def _begin(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work, *args))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
         try:
-            await work
+            await work(*args)
         except Exception:
             self._log.exception("the kernel's link failed in an unexpected way")
 

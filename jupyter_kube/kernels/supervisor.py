@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -71,7 +71,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         loop.add_signal_handler(signal.SIGTERM, self._terminated)
         await self._gate.listen(self._base.options["port"])
-        self._spawn(self._bring_up(self._kernel))
+        self._spawn(self._bring_up, self._kernel)
         self._reap()  # what died before the handler was there
         if "ipykernel_launcher" in self._base.argv:
             encrypted = bool(self._base.launch.get("curve_secretkey"))
@@ -81,16 +81,17 @@ class Supervisor:
         self._gate.close()
         for kernel in self._running.values():
             kernel.signal(signal.SIGKILL)
+        self._base.clean_up()
         return code
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(self._guard(work))
+    def _spawn(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
+        task = asyncio.get_running_loop().create_task(self._guard(work, *args))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _guard(self, work: Coroutine[Any, Any, None]) -> None:
+    async def _guard(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
         try:
-            await work
+            await work(*args)
         except Exception:
             log.exception("the supervisor failed")
             self._end(1)
@@ -108,7 +109,7 @@ class Supervisor:
         self._gone[kernel.generation] = asyncio.Event()
         self._born, self._ready, self._wanted = time.monotonic(), False, True
         self._gate.tell(self._state())
-        self._spawn(self._bring_up(kernel, old))
+        self._spawn(self._bring_up, kernel, old)
 
     async def _bring_up(self, kernel: Kernel, old: Kernel | None = None) -> None:
         """Wait until a kernel's sockets take connections and its predecessor is gone; say so."""
@@ -124,7 +125,7 @@ class Supervisor:
             waiting, self._waiting = self._waiting, []
             for pipe in waiting:
                 if pipe.wanted:
-                    self._spawn(self._connect(pipe))
+                    self._spawn(self._connect, pipe)
 
     async def _leave(self, kernel: Kernel, grace: float) -> None:
         """Give a kernel process time to leave, then end it."""
@@ -207,13 +208,13 @@ class Supervisor:
         self._failure = {"event": event, "reason": reason}
         self._kernel.signal(signal.SIGKILL)
         self._gate.tell(self._failure)
-        self._spawn(self._last_words(1, _LAST_WORDS))
+        self._spawn(self._last_words, 1, _LAST_WORDS)
 
     def _terminated(self) -> None:
         """End with the pod."""
         self._wanted = False
         self._kernel.signal(signal.SIGTERM)
-        self._spawn(self._finish(128 + signal.SIGTERM, GRACE))
+        self._spawn(self._finish, 128 + signal.SIGTERM, GRACE)
 
     async def _finish(self, code: int, grace: float) -> None:
         await self._leave(self._kernel, grace)
@@ -264,7 +265,7 @@ class Supervisor:
                 self._kernel.signal(int(order["signum"]))
             case "shutdown":
                 self._wanted = False
-                self._spawn(self._finish(0, grace))
+                self._spawn(self._finish, 0, grace)
             case other:
                 return {"error": f"this pod's launcher does not know the order {other!r}"}
         return {"generation": self._kernel.generation}
@@ -274,7 +275,7 @@ class Supervisor:
         old = self._kernel
         if old.pid in self._running:
             self._start(old)
-            self._spawn(self._leave(old, grace))
+            self._spawn(self._leave, old, grace)
         else:
             self._start()
 
@@ -282,7 +283,7 @@ class Supervisor:
 
     def _on_open(self, pipe: Pipe) -> None:
         if self._ready:
-            self._spawn(self._connect(pipe))
+            self._spawn(self._connect, pipe)
         else:
             self._waiting = [p for p in self._waiting if p.wanted]
             self._waiting.append(pipe)

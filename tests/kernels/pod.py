@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import zmq
@@ -75,11 +77,18 @@ class Container:
         return await asyncio.to_thread(self.process.wait, 20)
 
     def kill(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            for child in children(self.process.pid):
-                os.kill(child, signal.SIGKILL)
-            self.process.kill()
-            self.process.wait()
+        """End the container as a lost node does; returns when all its processes are gone."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGSTOP)  # or it would start the next generation
+        handles = [os.pidfd_open(child) for child in children(self.process.pid)]
+        for handle in handles:
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+        for handle in handles:
+            select.select([handle], [], [])
+            os.close(handle)
 
 
 def children(pid: int) -> list[int]:
@@ -156,8 +165,18 @@ class Client(AsyncKernelClient):
         return reply["content"], "".join(printed)
 
     async def alive(self) -> None:
-        """Wait until a kernel answers on shell and iopub, without waiting for time to pass."""
-        await self.wait_for_ready(timeout=30)
+        """Ask until the answer comes on shell and on iopub.
+
+        jupyter_client's own ``wait_for_ready`` gives up when a busy machine misses one heartbeat.
+        """
+        while True:
+            self.kernel_info()
+            await self.get_shell_msg()
+            try:  # a subscription that came too late has missed this one's status
+                await self.get_iopub_msg(timeout=0.5)
+            except Empty:
+                continue
+            return
 
 
 @asynccontextmanager

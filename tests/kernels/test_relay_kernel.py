@@ -8,6 +8,8 @@ import random
 import signal
 from pathlib import Path
 
+import zmq
+
 from jupyter_kube.kernels.payload import LAUNCH_ENV
 
 from .pod import children, kernel
@@ -28,8 +30,13 @@ async def test_all_channels_work_encrypted(tmp_path: Path) -> None:
         reply, printed = await client.run("print(answer)")
         assert printed == "forty-two\n"
 
-        client.hb_channel.unpause()
-        assert client.hb_channel.is_beating()
+        with client.context.socket(zmq.REQ) as heart:
+            public, secret = zmq.curve_keypair()
+            heart.curve_serverkey = rig.container.curve["curve_publickey"]
+            heart.curve_publickey, heart.curve_secretkey = public, secret
+            heart.connect(f"ipc://{rig.info['ip']}-{rig.info['hb_port']}")
+            await heart.send(b"beat")
+            assert await heart.recv() == b"beat"
         assert rig.relay.kernel_alive
         assert rig.relay.connected
         assert rig.relay.lost_since is None
@@ -193,6 +200,7 @@ async def test_the_kernels_end_is_the_containers(tmp_path: Path) -> None:
         await rig.relay.ready()
         await rig.relay.command("shutdown")
         assert await rig.container.ended() == 0
+        assert not list(rig.folder.glob("jk-*"))  # sockets and connection file are gone
 
 
 async def test_sigterm_ends_kernel_and_container(tmp_path: Path) -> None:
