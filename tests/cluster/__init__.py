@@ -7,5 +7,6 @@ from tests.cluster.cluster import Cluster
 from tests.cluster.errors import ClusterFailed
 from tests.cluster.lifecycle import down, make, status, up
 from tests.cluster.remains import leftovers
+from tests.cluster.state import used
 
-__all__ = ["Cluster", "ClusterFailed", "down", "leftovers", "make", "status", "up"]
+__all__ = ["Cluster", "ClusterFailed", "down", "leftovers", "make", "status", "up", "used"]

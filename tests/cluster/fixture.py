@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.cluster.cluster import Cluster
-from tests.cluster.errors import ClusterFailed
+from tests.cluster.errors import ClusterFailed, ClusterInUse
 from tests.cluster.lifecycle import down, status, up
+from tests.cluster.state import used
 
 
 @pytest.fixture(scope="session")
@@ -24,9 +26,12 @@ def real_cluster() -> Iterator[Cluster]:
         yield external(Path(kubeconfig))
         return
     keep = bool(status()["running"]) or os.environ.get("JUPYTER_KUBE_TEST_KEEP") == "1"
-    yield up()
+    with used():
+        yield up()
     if not keep:
-        down()
+        # Tests of another run may have joined meanwhile: then it stays.
+        with suppress(ClusterInUse):
+            down()
 
 
 def external(kubeconfig: Path) -> Cluster:

@@ -26,7 +26,7 @@ from tests.cluster.layout import (
 )
 from tests.cluster.pki import Authority
 from tests.cluster.process import start
-from tests.cluster.state import State, locked
+from tests.cluster.state import State, locked, unused
 
 _PATIENCE = 90.0
 """Seconds a component may take to be ready."""
@@ -73,11 +73,11 @@ def down() -> None:
     Raises
     ------
     ClusterFailed
-        If something could not be undone; says what.
+        If tests are using it, or something could not be undone; says what.
 
     """
     _require_root()
-    with locked():
+    with locked(), unused():
         if remains.leftovers():
             remains.clean()
         if left := remains.leftovers():

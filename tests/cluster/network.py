@@ -73,15 +73,15 @@ def remove() -> None:
     for priority in rules():
         subprocess.run(["ip", "rule", "delete", "priority", priority], check=True)
     for path in results():
-        path.unlink()
+        path.unlink(missing_ok=True)
 
 
 def interfaces() -> list[str]:
     """Return the cluster's interfaces that are there, the bridge last."""
-    bridge = Path("/sys/class/net") / BRIDGE
-    if not bridge.exists():
-        return []
-    return [*sorted(port.name for port in (bridge / "brif").iterdir()), BRIDGE]
+    shown = subprocess.run(["ip", "-json", "link"], check=True, capture_output=True, text=True)
+    links = json.loads(shown.stdout)
+    ports = [link["ifname"] for link in links if link.get("master") == BRIDGE]
+    return [*ports, *(BRIDGE for link in links if link["ifname"] == BRIDGE)]
 
 
 def rules() -> list[str]:
@@ -92,8 +92,16 @@ def rules() -> list[str]:
 
 
 def results() -> list[Path]:
-    """Return the CNI library's notes on pods of the cluster's network."""
-    return sorted(CNI_RESULTS.glob(f"{NETWORK}-*"))
+    """Return the CNI library's notes on the cluster's pods, their loopback interfaces too."""
+    return [path for path in sorted(CNI_RESULTS.glob("*")) if _tells_of_us(path)]
+
+
+def _tells_of_us(result: Path) -> bool:
+    # The loopback's network has the same name in every containerd; the namespace's path is ours.
+    try:
+        return f"{STATE}/" in result.read_text()
+    except FileNotFoundError:
+        return False
 
 
 def chains() -> list[str]:

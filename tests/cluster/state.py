@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from tests.cluster.errors import ClusterInUse
 from tests.cluster.layout import STATE
 from tests.cluster.process import Process
 
 FILE = STATE / "state.json"
 LOCK = Path("/run/lock/jupyter-kube-cluster.lock")
+USERS = Path("/run/lock/jupyter-kube-cluster-users.lock")
 
 
 @dataclass
@@ -53,10 +55,41 @@ class State:
 @contextmanager
 def locked(path: Path = LOCK) -> Iterator[None]:
     """Let one command at a time change the machine's cluster."""
+    with _flock(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def used() -> Iterator[None]:
+    """Keep the machine's cluster from being ended meanwhile; any number may use it at a time."""
+    with _flock(USERS, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def unused() -> Iterator[None]:
+    """Make sure that nobody uses the machine's cluster, and that nobody begins to.
+
+    Raises
+    ------
+    ClusterInUse
+        If somebody does.
+
+    """
+    try:
+        with _flock(USERS, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            yield
+    except BlockingIOError as error:
+        raise ClusterInUse("Tests are using the cluster. Wait for their end.") from error
+
+
+@contextmanager
+def _flock(path: Path, mode: int) -> Iterator[None]:
+    # The kernel lets go of it when its holder ends, however that comes about.
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, mode)
         yield
     finally:
         os.close(handle)

@@ -15,7 +15,9 @@ import pytest
 from tests.cluster import ClusterFailed, build, network, state
 from tests.cluster.archive import Layer, held, layer_of, write_archive
 from tests.cluster.cluster import frameworks_volume
+from tests.cluster.errors import ClusterInUse
 from tests.cluster.fixture import external
+from tests.cluster.layout import STATE
 from tests.cluster.pki import Authority
 from tests.cluster.process import Process, start, stop
 from tests.cluster.state import State
@@ -142,6 +144,24 @@ def test_the_state_is_read_as_it_was_written(
     written.save()
     assert State.load() == written
     assert written.dead == ["etcd"]
+
+
+def test_a_used_cluster_is_not_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "USERS", tmp_path / "users.lock")
+    with state.used(), state.used(), pytest.raises(ClusterInUse), state.unused():
+        pytest.fail("it was in use")
+    with state.unused():
+        pass
+
+
+def test_only_notes_on_our_pods_are_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "CNI_RESULTS", tmp_path)
+    (tmp_path / "cni-loopback-1-lo").write_text('{"sandbox":"/var/run/netns/cni-1"}')
+    ours = tmp_path / "cni-loopback-2-lo"
+    ours.write_text(f'{{"sandbox":"{STATE}/containerd/netns/cni-2"}}')
+    assert network.results() == [ours]
 
 
 def test_a_certificate_holds_its_addresses(tmp_path: Path) -> None:
