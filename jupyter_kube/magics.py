@@ -6,6 +6,7 @@ Everything is done by :mod:`jupyter_kube.train`, which is imported only when a m
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
@@ -47,6 +48,13 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Refuse, without the usage text."""
+        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
+        if wrong:
+            from .train.options import clip, suggest
+
+            known = re.findall(r"[\w-]+", wrong[2])
+            hint = suggest(wrong[1], known)
+            raise UsageError(f'unknown command "{clip(wrong[1])}"{hint} ({", ".join(known)})')
         raise UsageError(message.removeprefix("argument "))
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:

@@ -55,9 +55,7 @@ def explain(
         What the coordinator judged.
 
     """
-    if raised and view.phase == "failed":
-        guilty = cause.rank if cause else None
-        first = next((r for r in raised if r.rank == guilty), raised[0])
+    if view.phase == "failed" and (first := _guilty(view, raised, cause)) is not None:
         return RemoteError(
             first.etype,
             first.message,
@@ -83,6 +81,27 @@ def explain(
             obj=f"job/{view.name}",
         )
     return _by_rank(view, cause)
+
+
+def _guilty(view: JobView, raised: Sequence[Raised], cause: Cause | None) -> Raised | None:
+    """Choose the exception that made the job fail; None if something else did."""
+    if not raised:
+        # The log may be gone; what a supervisor wrote as its last words is kept with its pod.
+        raised = [_last_words(rank) for rank in view.ranks if (rank.death or {}).get("traceback")]
+    if cause is None or cause.rank is None:
+        return raised[0] if raised else None
+    return next((one for one in reversed(raised) if one.rank == cause.rank), None)
+
+
+def _last_words(rank: RankView) -> Raised:
+    said = rank.death or {}
+    return Raised(
+        str(said.get("type", "")),
+        str(said.get("message", "")),
+        int(said.get("rank", rank.rank)),
+        str(said.get("pod", rank.state.name)),
+        str(said.get("traceback", "")),
+    )
 
 
 def _by_rank(view: JobView, cause: Cause | None) -> KubeError:

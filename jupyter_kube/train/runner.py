@@ -148,7 +148,7 @@ class Follower:
         try:
             async for line in self._follow(self._client, pod):
                 if line.gap:
-                    self._feed.line(rank, "(lines are missing here: the node keeps only the newest)")
+                    self._feed.line(rank, "(lines are missing here: the node had dropped them)")
                 self._hear(rank, pod, parser.feed(line.text))
         except NotFound:
             pass

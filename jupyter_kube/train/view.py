@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from .. import naming
-from ..kube.pods import pod_state
+from ..kube.pods import death, exit_words, pod_state
 from ..models import PodState
+from .frames import MARK
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Label and annotation by which Kubernetes tells a pod's index in its Job."""
+
+_BY_RANKS = "PodFailurePolicy"
+"""Reason of a failed Job about which its ranks know more than its message."""
+
+_PREEMPTION = re.compile(r"\.?\s*(no new claims to deallocate,?)?\s*preemption: .*", re.DOTALL)
+"""What the scheduler says about evicting other pods: of no use to who waits."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +35,8 @@ class RankView:
     progress: str = ""
     """The last unfinished line: a progress bar."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    death: Mapping[str, Any] | None = None
+    """What its supervisor wrote as its last words: ``type``, ``message``, ``traceback`` …"""
 
     @property
     def reason(self) -> str:
@@ -93,7 +103,8 @@ def job_view(
         about = event.get("involvedObject") or {}
         by_object.setdefault(about.get("name", ""), []).append(dict(event))
     workers = int(spec.get("completions") or 0)
-    ranks = _ranks(workers, pods, by_object, told or Told())
+    over = bool(_conditions(job).keys() & {"Complete", "Failed"})
+    ranks = _ranks(workers, pods, by_object, told or Told(), over=over)
     phase, reason, message, ended = _verdict(job, ranks)
     if phase in ("waiting", "starting"):
         message = message or _not_created(ranks, by_object.get(meta["name"], ()))
@@ -143,6 +154,8 @@ def _ranks(
     pods: Iterable[Mapping[str, Any]],
     events: Mapping[str, list[dict[str, Any]]],
     told: Told,
+    *,
+    over: bool,
 ) -> tuple[RankView, ...]:
     newest: dict[int, Mapping[str, Any]] = {}
     for pod in sorted(pods, key=_age_key):
@@ -152,10 +165,10 @@ def _ranks(
     out = []
     for rank in range(workers):
         found = newest.get(rank)
-        if found is None:
-            state = PodState("", "queued")
-        else:
-            state = pod_state(dict(found), events.get(found["metadata"]["name"], ()))
+        state, death = PodState("", "gone" if over else "queued"), None
+        if found is not None:
+            about = events.get(found["metadata"]["name"], ())
+            state, death = readable(ended_or(pod_state(dict(found), about), found))
         out.append(
             RankView(
                 rank,
@@ -163,9 +176,38 @@ def _ranks(
                 told.says.get(rank, ""),
                 told.progress.get(rank, ""),
                 dict(told.metrics.get(rank, {})),
+                death,
             )
         )
     return tuple(out)
+
+
+def ended_or(state: PodState, pod: Mapping[str, Any]) -> PodState:
+    """Return a state, or the end of a container whose pod has not been told of it yet."""
+    if state.phase not in ("starting", "running"):
+        return state
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        if last := (container.get("state") or {}).get("terminated"):
+            reason, words, code = death(last)
+            if code == 0:
+                return replace(state, phase="succeeded", reason=reason, message="", exit_code=0)
+            return replace(state, phase="failed", reason=reason, message=words, exit_code=code)
+    return state
+
+
+def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
+    """Take a supervisor's last words out of a state's message, and what only machines read."""
+    if state.message.startswith("{"):
+        try:
+            last = json.loads(state.message)
+        except ValueError:
+            last = None
+        if isinstance(last, dict) and "text" in last:
+            return replace(state, message=str(last["text"])), last
+    if MARK in state.message:  # without last words Kubernetes takes the log's end
+        words = exit_words(state.exit_code)
+        return replace(state, message=words), None
+    return replace(state, message=_PREEMPTION.sub("", state.message)), None
 
 
 def _age_key(pod: Mapping[str, Any]) -> tuple[bool, str, str]:
@@ -179,24 +221,30 @@ def _verdict(
     job: Mapping[str, Any], ranks: tuple[RankView, ...]
 ) -> tuple[str, str, str, float | None]:
     """Judge the whole: phase, machine reason, message, end."""
-    status = job.get("status") or {}
-    true = {c["type"]: c for c in status.get("conditions") or () if c.get("status") == "True"}
+    status, true = job.get("status") or {}, _conditions(job)
     for kind, phase in (("Complete", "succeeded"), ("Failed", "failed")):
         if kind in true:
             condition = true[kind]
             end = status.get("completionTime") or condition.get("lastTransitionTime")
-            message = condition.get("message", "") if phase == "failed" else ""
-            return phase, condition.get("reason", ""), message, seconds(end)
+            reason = condition.get("reason", "")
+            quiet = phase == "succeeded" or reason == _BY_RANKS
+            return phase, reason, "" if quiet else condition.get("message", ""), seconds(end)
     if job["metadata"].get("deletionTimestamp"):
         return "stopped", "Deleted", "", seconds(job["metadata"]["deletionTimestamp"])
     phases = [rank.state.phase for rank in ranks]
     if "Suspended" in true:
         return "waiting", "Suspended", true["Suspended"].get("message", ""), None
-    if phases and all(phase in ("running", "succeeded") for phase in phases):
-        return "running", "", "", None
-    if any(phase in ("queued", "waiting") for phase in phases):
+    if not phases or any(phase in ("queued", "waiting") for phase in phases):
         return "waiting", "", "", None
-    return "starting", "", "", None
+    if any(phase in ("pulling", "starting") for phase in phases):
+        return "starting", "", "", None
+    return "running", "", "", None
+
+
+def _conditions(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the conditions of a Job that hold, by type."""
+    found = (job.get("status") or {}).get("conditions") or ()
+    return {condition["type"]: condition for condition in found if condition["status"] == "True"}
 
 
 def _not_created(ranks: tuple[RankView, ...], events: Iterable[Mapping[str, Any]]) -> str:
