@@ -193,8 +193,13 @@ def _command(argv: list[str], env: Mapping[str, str], folder: Path) -> list[str]
 
 
 def base_environment() -> dict[str, str]:
-    """Build what every container inherits: where programs are, and where this package is."""
+    """Build what every container inherits: where programs are, and where this package is.
+
+    The environment of the running interpreter stands in for an image: its programs come first.
+    """
     env = {name: os.environ[name] for name in _INHERITED if name in os.environ}
+    programs = [str(Path(sys.executable).parent), env.get("PATH", os.defpath)]
+    env["PATH"] = os.pathsep.join(programs)
     entries = [str(Path(each).resolve()) for each in _python_path()]
     if entries:
         env["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(entries))

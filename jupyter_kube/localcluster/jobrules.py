@@ -1,4 +1,4 @@
-"""The rules of Jobs: what pods' ends mean, and what is to be done next (pure functions)."""
+"""The rules of Jobs: what the ends of pods mean and add up to (pure functions)."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from .conditions import has_condition, seconds
+from .conditions import has_condition
 from .quantities import is_terminal
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
-INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
 FIRST_BACKOFF, LONGEST_BACKOFF = 10.0, 600.0
 _NO_LIMIT = 2**31 - 1
 
@@ -239,182 +238,3 @@ class Tally:
             return 0.0
         delay = min(FIRST_BACKOFF * 2.0 ** min(len(failures) - 1, 16), LONGEST_BACKOFF)
         return max(failures) + delay * scale
-
-
-Verdict = tuple[str, str, str]
-"""Condition type (``SuccessCriteriaMet`` or ``FailureTarget``), reason and message."""
-
-
-def standing_verdict(job: Mapping[str, Any]) -> Verdict | None:
-    """Give the verdict an earlier turn wrote into the Job's status."""
-    for each in (job.get("status") or {}).get("conditions") or ():
-        if each["type"] in {"SuccessCriteriaMet", "FailureTarget"} and each["status"] == "True":
-            return each["type"], each.get("reason", ""), each.get("message", "")
-    return None
-
-
-def early_verdict(
-    job: Mapping[str, Any], tally: Tally, pods: Iterable[Pod], now: float
-) -> Verdict | None:
-    """Tell whether the Job is over though not all its work is done."""
-    rules = tally.rules
-    if message := next((end.fails_job for end in tally.ends if end.fails_job), ""):
-        return "FailureTarget", "PodFailurePolicy", message
-    if tally.failed > rules.backoff_limit or _too_many_restarts(rules, pods):
-        message = "Job has reached the specified backoff limit"
-        return "FailureTarget", "BackoffLimitExceeded", message
-    if seconds_left(job, rules, now) <= 0:
-        message = "Job was active longer than specified deadline"
-        return "FailureTarget", "DeadlineExceeded", message
-    return _index_verdict(tally)
-
-
-def _index_verdict(tally: Tally) -> Verdict | None:
-    rules = tally.rules
-    done, failed = tally.succeeded_indexes, tally.failed_indexes
-    if rules.max_failed_indexes is not None and len(failed) > rules.max_failed_indexes:
-        message = "Job has exceeded the specified maximal number of failed indexes"
-        return "FailureTarget", "MaxFailedIndexesExceeded", message
-    if failed and len(failed) + len(done) >= (rules.completions or 0):
-        return "FailureTarget", "FailedIndexes", "Job has failed indexes"
-    for number, rule in enumerate(rules.success_rules):
-        named = rule.get("succeededIndexes")
-        hits = done if named is None else done & parse_indexes(named)
-        enough = rule.get("succeededCount", len(parse_indexes(named or "")))
-        if len(hits) >= enough > 0:
-            return "SuccessCriteriaMet", "SuccessPolicy", f"Matched rules at index {number}"
-    return None
-
-
-def _too_many_restarts(rules: Rules, pods: Iterable[Pod]) -> bool:
-    if not rules.on_failure:
-        return False
-    restarts: int = sum(
-        each.get("restartCount", 0)
-        for pod in pods
-        if not is_terminal(pod)
-        for each in (pod.get("status") or {}).get("containerStatuses") or ()
-    )
-    return restarts >= max(rules.backoff_limit, 1)
-
-
-def seconds_left(job: Mapping[str, Any], rules: Rules, now: float) -> float:
-    """Tell how long the Job may still be active; infinite without a deadline."""
-    started = (job.get("status") or {}).get("startTime")
-    if rules.deadline is None or rules.suspended or not started:
-        return float("inf")
-    return seconds(started) + rules.deadline - now
-
-
-def wanted_active(tally: Tally, active: int) -> int:
-    """Tell how many pods should be active."""
-    rules = tally.rules
-    if rules.completions is None:
-        return active if tally.succeeded else rules.parallelism
-    return max(0, min(rules.parallelism, rules.completions - tally.succeeded))
-
-
-def is_complete(tally: Tally, active: int) -> bool:
-    """Tell whether all the work is done."""
-    if tally.rules.completions is None:
-        return tally.succeeded > 0 and active == 0
-    return tally.succeeded >= tally.rules.completions and active == 0
-
-
-def to_remove(rules: Rules, active: Sequence[Pod], wanted: int) -> list[Pod]:
-    """Choose the pods to remove: wrong and double indexes first, then those least far."""
-    removed: list[Pod] = []
-    left = list(active)
-    if rules.indexed:
-        best_first = sorted(active, key=_progress, reverse=True)
-        seen: set[int | None] = set()
-        left = []
-        for pod in best_first:
-            index = index_of(pod)
-            (removed if index in seen or not rules.is_valid(index) else left).append(pod)
-            seen.add(index)
-        left.sort(key=lambda pod: index_of(pod) or 0)
-    surplus = len(left) - wanted
-    return removed + sorted(left, key=_progress)[: max(surplus, 0)]
-
-
-def _progress(pod: Pod) -> tuple[bool, bool, bool, float]:
-    running = (pod.get("status") or {}).get("phase") == "Running"
-    age = -seconds(pod["metadata"]["creationTimestamp"])
-    return bool(pod["spec"].get("nodeName")), running, is_ready(pod), age
-
-
-def pending_indexes(tally: Tally, pods: Iterable[Pod], count: int) -> list[int]:
-    """Give the lowest indexes that need a pod."""
-    rules = tally.rules
-    taken = {index_of(pod) for pod in pods if is_active(pod)}
-    if rules.only_replace_failed:
-        taken |= {index_of(pod) for pod in pods if is_terminating(pod)}
-    done = tally.succeeded_indexes | tally.failed_indexes
-    free = (each for each in range(rules.completions or 0) if each not in taken | done)
-    return [index for index, _ in zip(free, range(count), strict=False)]
-
-
-def pod_for(job: Mapping[str, Any], index: int | None, failures: int | None) -> dict[str, Any]:
-    """Build a pod of the Job.
-
-    Parameters
-    ----------
-    job
-        The Job.
-    index
-        The completion index, None for a Job without indexes.
-    failures
-        How often this index failed before, None where that is not counted by index.
-
-    """
-    meta, template = job["metadata"], job["spec"]["template"]
-    written = template.get("metadata") or {}
-    labels = {
-        **(written.get("labels") or {}),
-        CONTROLLER_UID: meta["uid"],
-        "batch.kubernetes.io/job-name": meta["name"],
-        "controller-uid": meta["uid"],
-        "job-name": meta["name"],
-    }
-    annotations = dict(written.get("annotations") or {})
-    spec = {**template["spec"]}
-    prefix = f"{meta['name']}-"
-    if index is not None:
-        labels[INDEX] = annotations[INDEX] = str(index)
-        prefix = f"{meta['name'][: 56 - len(str(index))]}-{index}-"
-        spec["hostname"] = f"{meta['name']}-{index}"
-        spec["containers"] = [_with_index(each) for each in spec["containers"]]
-    if failures is not None:
-        annotations[INDEX_FAILURES] = str(failures)
-    owner = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "name": meta["name"],
-        "uid": meta["uid"],
-        "controller": True,
-        "blockOwnerDeletion": True,
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {
-            "generateName": prefix[:58],
-            "namespace": meta["namespace"],
-            "labels": labels,
-            **({"annotations": annotations} if annotations else {}),
-            "ownerReferences": [owner],
-        },
-        "spec": spec,
-    }
-
-
-def _with_index(container: Mapping[str, Any]) -> dict[str, Any]:
-    entry = {
-        "name": "JOB_COMPLETION_INDEX",
-        "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{INDEX}']"}},
-    }
-    env = list(container.get("env") or ())
-    if any(each["name"] == entry["name"] for each in env):
-        return dict(container)
-    return {**container, "env": [*env, entry]}

@@ -146,6 +146,7 @@ def test_containers_inherit_where_programs_are_and_nothing_else(monkeypatch):
     env = containers.base_environment()
     assert set(env) <= {"PATH", "LANG", "VIRTUAL_ENV", "PYTHONPATH"}
     assert all(Path(entry).is_absolute() for entry in env["PYTHONPATH"].split(os.pathsep))
+    assert env["PATH"].split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
 OWNER = """

@@ -2,19 +2,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_kube.localcluster.jobpods import pod_for, to_remove
 from jupyter_kube.localcluster.jobrules import (
     INDEX,
     Ledger,
     PodEnd,
     Rules,
     Tally,
-    early_verdict,
     format_indexes,
     judge,
     parse_indexes,
-    pod_for,
-    to_remove,
 )
+from jupyter_kube.localcluster.jobverdict import early_verdict
 
 TEMPLATE = {"spec": {"restartPolicy": "Never", "containers": [{"name": "w", "image": "i"}]}}
 META = {"name": "j", "namespace": "ns", "uid": "u"}
