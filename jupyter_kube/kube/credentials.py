@@ -11,21 +11,28 @@ from typing import Any
 
 from ..config import KubeConfig
 from ..errors import AccessDenied, NotConfigured
+from .plugin import Plugin
 from .transport import proxy_for
 
 _FRESH = 60.0
 """Seconds after which a token that may have rotated is read again."""
-_PLUGIN_TIME = 60.0
-"""Seconds a credential plugin gets; a person may have to type something."""
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class Credentials:
     """One cluster's address, TLS and bearer token; the token is renewed as it ages."""
 
-    def __init__(self, loader: Any, configuration: Any, *, context: str, namespace: str) -> None:
+    def __init__(
+        self,
+        configuration: Any,
+        *,
+        context: str,
+        namespace: str,
+        loader: Any = None,
+        plugin: Plugin | None = None,
+    ) -> None:
         self.context, self.namespace = context, namespace
-        self._loader, self._configuration = loader, configuration
+        self._loader, self._plugin, self._configuration = loader, plugin, configuration
         self._tls: ssl.SSLContext | None = None
         self._renewed = time.monotonic()
         self._lock = asyncio.Lock()
@@ -51,7 +58,7 @@ class Credentials:
         # Python 3.13 asks of a CA what kubectl does not, and what many clusters' own CAs lack.
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         self._tls = context
-        self._load_certificate()
+        self._show_certificate()
         return context
 
     async def token(self, *, refused: str | None = None) -> str:
@@ -76,30 +83,37 @@ class Credentials:
             return self._current()
 
     def _current(self) -> str:
+        if self._plugin is not None and self._plugin.token:
+            return f"Bearer {self._plugin.token}"
         # files often end in a newline, which a header must not
         return str(self._configuration.api_key.get("BearerToken") or "").strip()
 
     async def _renew(self, *, rejected: bool) -> None:
         self._renewed = time.monotonic()
         try:
-            if self._loader is None:  # in a pod; the token file rotates
+            if self._plugin is not None:
+                if rejected or self._plugin.stale:
+                    await self._plugin.run()
+            elif self._loader is not None:
+                await self._loader.load_and_set(self._configuration)
+            else:  # in a pod; the token file rotates
                 await asyncio.to_thread(_load_in_cluster, self._configuration)
-                return
-            if rejected and hasattr(self._loader, "exec_plugin_expiry"):
-                del self._loader.exec_plugin_expiry  # so that the plugin is run again
-            elif not rejected and _runs_plugin(self._loader, without_expiry=True):
-                return
-            await _load(self._loader, self._configuration)
-            await asyncio.to_thread(self._load_certificate)
+            await asyncio.to_thread(self._show_certificate)
+        except NotConfigured as error:
+            raise AccessDenied(error.what, error.why, error.next) from error
         except _loader_errors() as error:
             raise AccessDenied(
-                "the cluster's credentials cannot be renewed", _words(error), "Log in again."
+                "the cluster's credentials cannot be renewed", str(error)[:256], "Log in again."
             ) from error
 
-    def _load_certificate(self) -> None:
-        """Have new connections show the client certificate, which a plugin may have renewed."""
+    def _show_certificate(self) -> None:
+        """Have new connections show the client certificate, which may have been renewed."""
         given = self._configuration
-        if self._tls is not None and given.cert_file:
+        if self._tls is None:
+            return
+        if self._plugin is not None:
+            self._plugin.show_certificate(self._tls)
+        if given.cert_file:
             self._tls.load_cert_chain(given.cert_file, keyfile=given.key_file)
 
 
@@ -151,11 +165,12 @@ async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials
         loader = KubeConfigLoader(
             merged.config, active_context=config.context or None, config_base_path=None
         )
-        await _load(loader, configuration)
+        plugin = _take_plugin(loader)
+        await loader.load_and_set(configuration)
     except _loader_errors() as error:
         raise NotConfigured(
             f"the kubeconfig {', '.join(map(str, paths))} cannot be used",
-            _words(error),
+            str(error)[:256],
             "See `kubectl config get-contexts`.",
         ) from error
     if not configuration.verify_ssl:
@@ -164,27 +179,23 @@ async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials
             "credentials would go to whoever answers",
             "Put the cluster's certificate-authority into the kubeconfig.",
         )
-    if _runs_plugin(loader) and not (
-        configuration.api_key.get("BearerToken") or configuration.cert_file
-    ):
-        raise NotConfigured(
-            "the kubeconfig's credential plugin gave no credentials",
-            "its own message is in the log",
-            "Run `kubectl get pods` to see it.",
-        )
+    if plugin is not None:
+        await plugin.run()
     current = loader.current_context
     return Credentials(
-        loader,
         configuration,
+        loader=loader,
+        plugin=plugin,
         context=current["name"],
         namespace=config.namespace or current["context"].get("namespace") or "default",
     )
 
 
-async def _load(loader: Any, configuration: Any) -> None:
-    """Have a kubeconfig's loader fill in a configuration, in bounded time: a plugin may hang."""
-    async with asyncio.timeout(_PLUGIN_TIME):
-        await loader.load_and_set(configuration)
+def _take_plugin(loader: Any) -> Plugin | None:
+    """Take the credential plugin over from the loader, which would not end one that hangs."""
+    user = loader._user  # the loader has no public view of it
+    spec = user.value.pop("exec", None) if user is not None else None
+    return Plugin(spec, Path(user.path).parent) if spec else None
 
 
 def _loader_errors() -> tuple[type[Exception], ...]:
@@ -195,20 +206,6 @@ def _loader_errors() -> tuple[type[Exception], ...]:
     return ConfigException, YAMLError, ValueError, OSError, TypeError, AttributeError, KeyError
 
 
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return f"the credential plugin did not answer within {_PLUGIN_TIME:.0f} seconds"
-    return str(error)[:256]
-
-
-def _runs_plugin(loader: Any, *, without_expiry: bool = False) -> bool:
-    """Say whether credentials come from an exec plugin (that gives no expiry)."""
-    user = loader._user  # the loader has no public view of it
-    if not user or "exec" not in user:
-        return False
-    return not (without_expiry and hasattr(loader, "exec_plugin_expiry"))
-
-
 def _in_cluster(wanted: str) -> Credentials:
     from kubernetes.aio.client.configuration import Configuration
 
@@ -216,9 +213,9 @@ def _in_cluster(wanted: str) -> Credentials:
     try:
         _load_in_cluster(configuration)
     except _loader_errors() as error:
-        raise NotConfigured("the pod's service account cannot be used", _words(error)) from error
+        raise NotConfigured("the pod's service account cannot be used", str(error)) from error
     namespace = wanted or (_IN_CLUSTER / "namespace").read_text().strip()
-    return Credentials(None, configuration, context="in-cluster", namespace=namespace)
+    return Credentials(configuration, context="in-cluster", namespace=namespace)
 
 
 def _load_in_cluster(configuration: Any) -> None:

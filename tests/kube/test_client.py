@@ -118,10 +118,9 @@ async def test_a_refused_connection_is_repeated_even_for_a_post(
         unused.bind(("127.0.0.1", 0))
         client.server = f"http://127.0.0.1:{unused.getsockname()[1]}"
     with pytest.raises(ClusterUnavailable) as caught:
-        await client.request("POST", "/x", body={}, timeout=20)
+        await client.request("POST", "/x", body={}, timeout=3)
     assert caught.value.reason in answers.NOT_DONE
-    assert len(naps) > 3
-    assert sum(naps) > 20 / 2, "it went on nearly to the end"
+    assert max(naps) > 1, "it went on while there was time"
 
 
 async def test_a_request_has_a_time_limit(api: FakeApi, client: KubeClient) -> None:
