@@ -32,10 +32,13 @@ class _Parser(argparse.ArgumentParser):
     def read(self, line: str) -> argparse.Namespace:
         """Read a line."""
         try:
-            words = shlex.split(line)
+            return self.parse_args(shlex.split(line))
         except ValueError as error:
             raise UsageError(f"{self.prog}: {error}") from None
-        found, rest = self.parse_known_args(words)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Refuse what is unknown; called for a command's own options, too."""
+        found, rest = super().parse_known_args(args, namespace)
         if rest:
             from .train.options import clip, suggest
 
@@ -44,7 +47,7 @@ class _Parser(argparse.ArgumentParser):
                 raise UsageError(f'unexpected "{clip(option)}"; see {self.prog} -h')
             known = [o for action in self._actions for o in action.option_strings]
             raise UsageError(f"unknown option {clip(option)}{suggest(option, known)}")
-        return found
+        return found, rest
 
     def error(self, message: str) -> NoReturn:
         """Refuse, without the usage text."""
@@ -184,7 +187,7 @@ class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
         if options.detach:
             print(f"Submitted: {job.name}. Follow it with %kube attach {job.name}.")
             return None
-        self._attend(job)
+        self._attend(job, mine=True)
         return None
 
     def _kube(self, line: str) -> None:
@@ -237,8 +240,12 @@ class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
         for sentence in attach(options.name).why():
             print(sentence)
 
-    def _attend(self, job: Job, only: Sequence[str] | None = None) -> None:
-        """Show a job to its end and put its outputs into the notebook."""
+    def _attend(self, job: Job, only: Sequence[str] | None = None, *, mine: bool = False) -> None:
+        """Show a job to its end and put its outputs into the notebook.
+
+        One that can never start is removed by the cell that submitted it (``mine``): its other
+        ranks would hold their place for nothing.
+        """
         from .train.display import size, watch
         from .train.results import open_outcome
 
@@ -246,6 +253,8 @@ class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
         try:
             watch(job.feed, self._screen())
             outcome = following.result()
+            if mine and outcome.error is not None and not outcome.view.finished:
+                job.cancel()
         except KeyboardInterrupt:
             raise self._detach(job) from None
         results = open_outcome(outcome)

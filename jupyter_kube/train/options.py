@@ -30,9 +30,9 @@ def clip(value: object, longest: int = 80) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def suggest(word: str, known: Iterable[str]) -> str:
+def suggest(word: str, known: Iterable[str], *, close_to: float = 0.6) -> str:
     """Return ``; did you mean X?`` when something known is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), 1)
+    close = difflib.get_close_matches(word, list(known), 1, close_to)
     return f"; did you mean {close[0]}?" if close else ""
 
 
@@ -144,9 +144,8 @@ def framework(value: str) -> str:
     """
     if value in FRAMEWORKS:
         return value
-    raise InvalidInput(
-        f'unknown framework "{clip(value)}"{suggest(value, FRAMEWORKS)} ({", ".join(FRAMEWORKS)})'
-    )
+    hint = suggest(value, FRAMEWORKS, close_to=0.85)  # "pytorch" is not a mistyped "python"
+    raise InvalidInput(f'unknown framework "{clip(value)}"{hint} ({", ".join(FRAMEWORKS)})')
 
 
 def names(value: str | Sequence[str], option: str) -> tuple[str, ...]:

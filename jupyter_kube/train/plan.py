@@ -81,17 +81,17 @@ def pack(wish: Wish, source: str, namespace: Mapping[str, Any], filename: str) -
         If something of it cannot run in a worker or cannot travel.
 
     """
-    framework = wish.framework or cell.detect_framework(source, namespace)
-    if framework == "tensorflow" and wish.workers > 1:
-        cell.check_keras(source, namespace)
-    return cell.pack(
+    bundle = cell.pack(
         source,
         namespace,
         use=wish.use,
         outputs=wish.outputs,
-        framework=framework,
+        framework=wish.framework,
         filename=filename,
     )
+    if bundle.framework == "tensorflow" and wish.workers > 1:
+        cell.check_keras(source, namespace)
+    return bundle
 
 
 def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space: str) -> Plan:

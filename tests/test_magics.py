@@ -1,0 +1,333 @@
+"""The magics in a real IPython shell, their jobs on the local cluster."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets.config import Config
+
+from jupyter_kube import config, magics, naming, train
+from jupyter_kube.errors import RemoteError
+from jupyter_kube.kube import objects
+from jupyter_kube.kube.watch import Reflector
+from jupyter_kube.localcluster import LocalCluster
+from jupyter_kube.train import display
+from jupyter_kube.train.background import background
+from jupyter_kube.train.connection import connection
+
+ALL = (objects.JOBS, objects.PODS, objects.SERVICES, objects.SECRETS)
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(tmp_path_factory):
+    path = tmp_path_factory.mktemp("cluster") / "kubeconfig"
+    with LocalCluster(gpus=2, images_missing=["missing:1"]).run_in_thread() as cluster:
+        cluster.write_kubeconfig(path)
+        yield path
+
+
+@pytest.fixture
+def shell(kubeconfig, monkeypatch, tmp_path):
+    """A shell with the extension loaded; afterwards nothing is left on the cluster."""
+    for variable in ("JUPYTER_CONFIG_DIR", "IPYTHONDIR"):
+        monkeypatch.setenv(variable, str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    (tmp_path / "jupyter_kube_config.py").write_text(
+        'c.KubeConfig.profiles = {"small": {"image": "py:1"}, "broken": {"image": "missing:1"}}'
+    )
+    monkeypatch.setattr(magics.KubeMagics, "second_thought", 0)
+    made = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
+    made.run_line_magic("load_ext", "jupyter_kube")
+    yield made
+    for view in train.jobs():
+        train.kill(view.name)
+    background.run(emptied())
+    background.close()
+
+
+async def emptied():
+    """Wait until nothing of ours is left."""
+    client = await connection(config.load())
+    for resource in ALL:
+        watch = Reflector(client, resource, labels=naming.SELECTOR)
+        await watch.start()
+        await watch.synced()
+        for name in list(watch.items):
+            await watch.wait_for(name, lambda item: item is None or None, 30)
+        await watch.close()
+
+
+def anything():
+    """Name what of ours is on the cluster now."""
+
+    async def find():
+        client = await connection(config.load())
+        lists = [await objects.list_(client, kind, labels=naming.SELECTOR) for kind in ALL]
+        return [item["metadata"]["name"] for found in lists for item in found["items"]]
+
+    return background.run(find())
+
+
+def name_in(text):
+    return re.search(r"\b[a-z]+-[a-z0-9]{4}\b", text)[0]
+
+
+HELPER = "def double(x):\n    return 2 * x\nbase = 21"
+
+
+def test_a_cell_runs_on_two_workers_and_its_output_comes_back(shell, capsys):
+    shell.run_cell(HELPER)
+    result = shell.run_cell(
+        "%%kubetrain -w 2 --name happy -o answer\n"
+        "print('this is', kube.rank, 'of', kube.world_size)\n"
+        "answer = double(base) + kube.rank"
+    )
+    assert result.success
+    assert shell.user_ns["answer"] == 42
+    out = capsys.readouterr().out
+    assert "[0] this is 0 of 2" in out
+    assert "[1] this is 1 of 2" in out
+    assert re.search(r"happy-\w{4} · python · 2 workers · small", out)
+    assert re.search(r"^answer ← rank 0, \d+ B$", out, re.MULTILINE)
+    shell.run_line_magic("kube", "status")
+    assert re.search(r"happy-\w{4} +python +2 +succeeded", capsys.readouterr().out)
+
+
+def test_logs_and_why_after_the_end(shell, capsys):
+    shell.run_cell("%%kubetrain -w 2 --name ends\nfor n in range(3): print(kube.rank, n)")
+    name = name_in(capsys.readouterr().out)
+    shell.run_line_magic("kube", f"logs {name} -r 1 --tail 2")
+    assert capsys.readouterr().out == "[1] 1 1\n[1] 1 2\n"
+    shell.run_line_magic("kube", f"logs {name} --follow")
+    assert sorted(capsys.readouterr().out.splitlines()) == sorted(
+        f"[{rank}] {rank} {n}" for rank in (0, 1) for n in range(3)
+    )
+    shell.run_line_magic("kube", f"why {name}")
+    assert capsys.readouterr().out == f"{name} succeeded.\n"
+    shell.run_line_magic("kube", f"status {name}")
+    assert "  1  succeeded" in capsys.readouterr().out
+
+
+def test_an_exception_in_a_rank_is_raised_here_with_its_own_traceback(shell, capsys):
+    result = shell.run_cell(
+        "%%kubetrain -w 2 --name bad\n"
+        "if kube.rank == 1:\n"
+        "    raise ValueError('no luck')\n"
+        "import time; time.sleep(600)"
+    )
+    error = result.error_in_exec
+    assert isinstance(error, RemoteError)
+    assert (error.rank, error.etype, error.message) == (1, "ValueError", "no luck")
+    shown = capsys.readouterr().out
+    assert "raise ValueError('no luck')" in shown
+    assert re.search(r"rank 1 raised ValueError: no luck \(pod bad-\w{4}-1-\w+\)", shown)
+    assert "magics.py" not in shown
+    name = name_in(shown)
+    shell.run_line_magic("kube", f"why {name}")
+    assert "rank 1 raised ValueError: no luck" in capsys.readouterr().out
+
+
+def test_ranks_that_find_no_gpu_say_so_in_the_schedulers_words(shell, capsys):
+    shell.run_cell("%%kubetrain -w 3 --gpus 1 --name gpus --detach\nprint(1)")
+    name = name_in(capsys.readouterr().out)
+    job = train.attach(name)
+    job.follow()
+    while not any("Insufficient" in rank.reason for rank in job.feed.view.ranks):
+        assert job.feed.wait(30)
+        job.feed.take()
+    job.detach()
+    shell.run_line_magic("kube", f"why {name}")
+    assert "is waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in (
+        capsys.readouterr().out
+    )
+    shell.run_line_magic("kube", f"kill {name}")
+    assert capsys.readouterr().out.startswith(f"Stopped: {name}")
+    background.run(emptied())
+    result = shell.run_cell(f"%kube status {name}")
+    assert f'there is no job "{name}"' in str(result.error_in_exec)
+
+
+def test_an_image_that_cannot_be_had_ends_the_cell_and_the_job(shell, capsys):
+    result = shell.run_cell("%%kubetrain -w 1 -p broken --name image\nprint(1)")
+    assert "rank 0 of image-" in str(result.error_in_exec)
+    assert "cannot start" in str(result.error_in_exec)
+    background.run(emptied())
+
+
+WAITING = """%%kubetrain -w 2 --name waits -o found
+import pathlib, time
+print("ready", flush=True)
+while not pathlib.Path(signal_file).exists():
+    time.sleep(0.02)
+found = kube.world_size"""
+
+
+class InterruptedScreen(display.PlainScreen):
+    """Interrupts as a user would who has seen a rank's line."""
+
+    def show(self, batch):
+        super().show(batch)
+        if any(line.text == "ready" for line in batch.lines):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupt_detaches_and_another_process_attaches(shell, capsys, monkeypatch, tmp_path):
+    shell.user_ns["signal_file"] = str(tmp_path / "go")
+    with monkeypatch.context() as patched:
+        patched.setattr(display, "PlainScreen", InterruptedScreen)
+        result = shell.run_cell(WAITING)
+    assert isinstance(result.error_in_exec, KeyboardInterrupt)
+    out = capsys.readouterr().out
+    name = name_in(out)
+    assert (
+        f"Detached: {name} goes on. Follow it again with %kube attach {name};"
+        f" stop it with %kube kill {name}.\n"
+    ) in out
+    (tmp_path / "go").touch()
+    script = f"from jupyter_kube import train; print(train.attach({name!r}).result(60))"
+    other = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=90
+    )
+    assert other.stdout == "2\n"
+    assert other.stderr == ""
+    shell.run_line_magic("kube", f"attach {name}")
+    assert shell.user_ns["found"] == 2
+    assert "found ← rank 0" in capsys.readouterr().out
+
+
+def test_a_second_interrupt_stops_the_job(shell, capsys, monkeypatch, tmp_path):
+    shell.user_ns["signal_file"] = str(tmp_path / "never")
+    with monkeypatch.context() as patched:
+        patched.setattr(display, "PlainScreen", InterruptedScreen)
+        patched.setattr(magics.time, "sleep", lambda _s: signal.raise_signal(signal.SIGINT))
+        result = shell.run_cell(WAITING)
+    assert isinstance(result.error_in_exec, KeyboardInterrupt)
+    assert "Stopped: waits-" in capsys.readouterr().out
+    background.run(emptied())
+
+
+def test_in_this_kernel(shell, capsys):
+    shell.run_cell(HELPER)
+    result = shell.run_cell(
+        "%%kubetrain -w 0 -o y\nkube.report(loss=1)\ny = double(4)\ny + kube.rank"
+    )
+    assert result.result == 8
+    assert shell.user_ns["y"] == 8
+    assert "kube" not in shell.user_ns
+    shell.run_cell("%%kubetrain -w 0\nz = 1\nz / 0")
+    shown = re.sub(r"\x1b\[[\d;]*m", "", capsys.readouterr().out)
+    assert "ZeroDivisionError" in shown
+    assert "z / 0" in shown
+    assert "inprocess.py" not in shown
+    assert anything() == []
+
+
+def test_a_dry_run_shows_all_and_creates_nothing(shell, capsys):
+    shell.run_cell(HELPER)
+    shell.run_cell("%%kubetrain tensorflow -w 3 --dry-run --memory 4Gi -o z\nz = double(base)")
+    out = capsys.readouterr().out
+    assert "  base  int, " in out
+    assert "  double  function, " in out
+    assert "kind: Job" in out
+    assert "completions: 3" in out
+    assert 'memory: "4Gi"' in out
+    for secret in re.findall(r"^  (?:key|worker|bundle): (.*)$", out, re.MULTILINE):
+        assert re.fullmatch(r'"\([\d.]+ k?B\)"', secret)
+    assert anything() == []
+
+
+WORKERS = "--workers must be a whole number of at least 1, or 0 to run in this kernel"
+
+REFUSED = {
+    "-w 1.5": f'{WORKERS} (got "1.5")',
+    "-w -1": f'{WORKERS} (got "-1")',
+    "-w 1000000": "--workers 1000000 is above the limit of 1000",
+    "--gpus 0.5": "GPUs are whole devices; for a share of one ask your administrator for a MIG or"
+    " time-sliced resource",
+    "--memory 4GB": 'memory "4GB" is not a Kubernetes quantity; did you mean "4Gi"?',
+    "--memory 4m": 'memory "4m" is a fraction of a byte; did you mean 4Mi?',
+    "--name My_Job!": 'name "My_Job!" is not allowed: lower-case letters, digits and "-", at most'
+    ' 30, beginning with a letter; try "my-job"',
+    "pytorh": 'unknown framework "pytorh" (tensorflow, python)',
+    "tensorflw": 'unknown framework "tensorflw"; did you mean tensorflow? (tensorflow, python)',
+    "--worker 2": "unknown option --worker; did you mean --workers?",
+    "python extra": 'unexpected "extra"; see %%kubetrain -h',
+    "--timeout 5": '--timeout "5" is not a time: write a unit: 5s, 5m, 2h (at most 30d)',
+    "--keep 1e99h": '--keep "1e99h" is not a time: write a unit: 5s, 5m, 2h (at most 30d)',
+    "--retries x": '--retries must be a whole number (got "x")',
+    "-o a-b": '--output takes Python names, as in "x,y" (got "a-b")',
+    "-o nothing": 'the cell never assigns "nothing", so it cannot come back',
+    "-p large": 'there is no profile "large": there are: small, broken',
+    '--name "x': "%%kubetrain: No closing quotation",
+    "--workers": "-w/--workers: expected one argument",
+}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_wrong_line_is_refused_in_one_sentence(shell, capsys, line):
+    result = shell.run_cell(f"%%kubetrain {line}\nx = 1")
+    assert not result.success
+    assert capsys.readouterr().err == f"UsageError: {REFUSED[line]}\n"
+    assert anything() == []
+
+
+CELLS = {
+    "# nothing": "the cell has no code to run",
+    "def f(:\n    pass": "SyntaxError in line 1: ",
+    "x = 1\n!pip install y": 'line 2: "!pip" is IPython syntax and cannot run in workers',
+    "print(undefined)": '"undefined" is not defined, neither in the cell nor in the notebook',
+    "print(bas)": "in the notebook; did you mean base?",
+    "sock.close()": '"sock"',
+    "print(len(big))": '"big"',
+}
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_wrong_cell_is_refused_before_anything_is_created(shell, capsys, cell):
+    shell.run_cell(f"{HELPER}\nimport socket, random\nsock = socket.socket()")
+    shell.run_cell("big = random.randbytes(5_000_000)")
+    result = shell.run_cell(f"%%kubetrain -w 2\n{cell}")
+    shell.run_cell("sock.close()")
+    assert not result.success
+    assert CELLS[cell] in capsys.readouterr().err
+    assert anything() == []
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (
+            "statsu",
+            'unknown command "statsu"; did you mean status? (status, logs, attach, kill, why)',
+        ),
+        ("logs", "the following arguments are required: NAME"),
+        ("logs x --rnk 1", "unknown option --rnk; did you mean --rank?"),
+        ("logs x -r one", '--rank must be a whole number (got "one")'),
+    ],
+)
+def test_a_wrong_command_is_refused(shell, capsys, line, said):
+    shell.run_cell(f"%kube {line}")
+    assert capsys.readouterr().err == f"UsageError: {said}\n"
+
+
+def test_help_is_printed(shell, capsys):
+    assert shell.run_cell("%%kubetrain -h\n1").success
+    assert "--workers N" in capsys.readouterr().out
+    assert shell.run_cell("%kube").success
+    assert "attach" in capsys.readouterr().out
+
+
+def test_loading_the_extension_imports_nothing_heavy():
+    script = (
+        "import sys, IPython.core.magic, IPython.core.error; before = set(sys.modules);"
+        "import jupyter_kube.magics;"
+        "new = {m.partition('.')[0] for m in set(sys.modules) - before};"
+        "print(sorted(new & {'aiohttp', 'kubernetes', 'asyncio', 'cloudpickle', 'yaml', 'numpy'}))"
+    )
+    out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert out.stdout == "[]\n"
