@@ -90,7 +90,7 @@ async def test_a_kernel_runs_in_a_pod_and_leaves_nothing(
     kernel, socket = await start(server)
     assert await value(socket, "6 * 7") == "42"
     name = naming.kernel_name(kernel)
-    host = await value(socket, "__import__('socket').gethostname()")
+    host = await value(socket, "__import__('os').environ['HOSTNAME']")
     assert host == name
     secret = await objects.get(client, objects.SECRETS, name)
     assert secret["metadata"]["ownerReferences"][0]["name"] == name
