@@ -71,7 +71,7 @@ class Coordinator:
     generation: int = 0
     failures: int = 0
     phase: str = "gathering"
-    """gathering, preparing, running, judging, aborting, over."""
+    """gathering, preparing, running, judging, aborting, leaving, over."""
     failure: str = ""
     """Why the job failed; empty while it has not."""
     cause: int = -1
@@ -167,23 +167,23 @@ class Coordinator:
     # moving on
 
     def _advance(self, now: float) -> None:
-        if self.phase == "gathering" and not self._missing():
-            self._prepare()
-        if self.phase == "preparing":
-            if all(member.ports for member in self._members.values()):
-                self._start()
-            else:
-                self._give_up_lost(now)
-        if self.phase == "running":
-            self._watch(now)
-        if self.phase == "judging":
-            self._judge(now)
-        if self.phase == "aborting":
-            self._abort(now)
-        if self._ended or self.phase == "leaving":
-            self._farewell(now)
+        """Go from phase to phase as far as what is known allows."""
+        steps = {
+            "gathering": self._gather,
+            "preparing": self._prepare,
+            "running": self._watch,
+            "judging": self._judge,
+            "aborting": self._abort,
+            "leaving": self._farewell,
+        }
+        before = ""
+        while self.phase != before and self.phase in steps:
+            before = self.phase
+            steps[before](now)
 
-    def _prepare(self) -> None:
+    def _gather(self, _now: float) -> None:
+        if self._missing():
+            return
         self.phase = "preparing"
         self.generation += 1
         self._told_missing = []
@@ -191,7 +191,10 @@ class Coordinator:
             member.ports = member.outcome = None
             self._send(index, "prepare", generation=self.generation, failures=self.failures)
 
-    def _start(self) -> None:
+    def _prepare(self, now: float) -> None:
+        if not all(member.ports for member in self._members.values()):
+            self._give_up_lost(now)
+            return
         self.phase = "running"
         members = [
             {"host": self._members[index].host, "ports": self._members[index].ports}

@@ -25,7 +25,7 @@ def make_strategy(shares: Callable[[], bool]) -> Any:
     """
     tf: Any = importlib.import_module("tensorflow")
 
-    class Strategy(tf.distribute.MultiWorkerMirroredStrategy):  # type: ignore[misc, name-defined]  # TensorFlow has no types
+    class Strategy(tf.distribute.MultiWorkerMirroredStrategy):  # type: ignore[misc]  # TensorFlow has no types
         def experimental_distribute_dataset(self, dataset: Any, options: Any = None) -> Any:
             if not shares():
                 return super().experimental_distribute_dataset(dataset, options)

@@ -264,7 +264,7 @@ def test_a_cell_may_await_and_leave_early() -> None:
     )
     with Workers(source, workers=1).start() as job:
         assert job.codes() == [0]
-        assert job.pods[0].lines == ["yes"]
+        assert job.pods[0].lines == ["awaited"]
 
 
 def test_progress_bars_become_lines_that_end_with_a_carriage_return() -> None:

@@ -1,0 +1,195 @@
+"""Manifests: what they hold, and what they never hold."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_kube import naming
+from jupyter_kube.errors import InvalidInput
+from jupyter_kube.models import Profile
+from jupyter_kube.train import jobspec
+from jupyter_kube.train.cell import Bundle, pack
+from jupyter_kube.train.jobspec import Manifests, key_of, manifests, with_owner
+from jupyter_kube.train.request import JobRequest, PodTemplate
+
+KEY = bytes(range(32))
+
+
+def request(template: PodTemplate | None = None, **more: Any) -> JobRequest:
+    defaults: dict[str, Any] = {
+        "name": "digits-7f3a",
+        "submission": "0123456789abcdef",
+        "framework": "python",
+        "workers": 2,
+        "namespace": "ann",
+        "user": "ann@example.org",
+        "profile": "gpu-small",
+    }
+    return JobRequest(template=template or PodTemplate(image="i"), **{**defaults, **more})
+
+
+def made(
+    bundle: Bundle | None = None, template: PodTemplate | None = None, **more: Any
+) -> Manifests:
+    return manifests(request(template, **more), bundle or pack("x = 1", {}), KEY)
+
+
+def pod_of(all_: Manifests) -> dict[str, Any]:
+    spec: dict[str, Any] = all_.job["spec"]["template"]["spec"]
+    return spec
+
+
+def env_of(all_: Manifests) -> dict[str, Any]:
+    entries = pod_of(all_)["containers"][0]["env"]
+    assert len({entry["name"] for entry in entries}) == len(entries)
+    return {entry["name"]: entry for entry in entries}
+
+
+def test_the_job_is_indexed_and_ends_as_a_whole() -> None:
+    spec = made(retries=5, timeout=90.5, keep=60).job["spec"]
+    assert (spec["completionMode"], spec["completions"], spec["parallelism"]) == ("Indexed", 2, 2)
+    assert (spec["backoffLimitPerIndex"], spec["maxFailedIndexes"]) == (5, 0)
+    assert (spec["activeDeadlineSeconds"], spec["ttlSecondsAfterFinished"]) == (90, 60)
+    first, second = spec["podFailurePolicy"]["rules"]
+    assert first["onExitCodes"]["values"] == [42]
+    assert (first["action"], second["action"]) == ("FailJob", "Ignore")
+    assert spec["podReplacementPolicy"] == "Failed"
+    assert "activeDeadlineSeconds" not in made().job["spec"]
+
+
+def test_workers_find_rank_0_by_name() -> None:
+    all_ = made()
+    assert all_.service["metadata"]["name"] == pod_of(all_)["subdomain"] == "digits-7f3a"
+    assert all_.service["spec"]["clusterIP"] == "None"
+    assert all_.service["spec"]["publishNotReadyAddresses"]
+    labels = all_.job["spec"]["template"]["metadata"]["labels"]
+    assert all_.service["spec"]["selector"].items() <= labels.items()
+
+
+def test_everything_carries_our_labels() -> None:
+    all_ = made()
+    for manifest in (all_.job, all_.service, *all_.secrets, all_.job["spec"]["template"]):
+        labels = manifest["metadata"]["labels"]
+        assert labels[naming.MANAGED_BY] == naming.MANAGER
+        assert labels[naming.COMPONENT] == "job"
+        assert labels[naming.JOB] == "digits-7f3a"
+        assert labels[naming.USER_HASH] == naming.user_hash("ann@example.org")
+        assert labels[naming.SUBMISSION] == "0123456789abcdef"
+        assert labels[naming.PROFILE] == "gpu-small"
+
+
+def test_those_who_attach_later_find_what_was_asked_for() -> None:
+    notes = made(outputs=("history",)).job["metadata"]["annotations"]
+    asked = json.loads(notes[naming.REQUEST])
+    assert (asked["workers"], asked["outputs"]) == (2, ["history"])
+    assert notes[naming.USER] == "ann@example.org"
+    assert notes[naming.FRAMEWORK] == "python"
+
+
+def test_a_small_cell_travels_in_a_variable() -> None:
+    all_ = made()
+    (secret,) = all_.secrets
+    assert secret["immutable"]
+    reference = env_of(all_)["JUPYTER_KUBE_BUNDLE"]["valueFrom"]["secretKeyRef"]
+    assert secret["metadata"]["name"] == reference["name"]
+    assert reference["key"] in secret["stringData"]
+    assert [volume["name"] for volume in pod_of(all_)["volumes"]] == ["scratch"]
+
+
+def test_a_large_cell_travels_in_the_parts_of_a_volume() -> None:
+    bundle = pack("data", {"data": os.urandom(3 << 20)})
+    all_ = made(bundle)
+    first, *parts = all_.secrets
+    assert "bundle" not in first["stringData"]
+    assert b"".join(base64.b64decode(part["data"]["part"]) for part in parts) == bundle.payload
+    assert all(len(base64.b64decode(part["data"]["part"])) < 2**20 for part in parts)
+    (volume,) = (v for v in pod_of(all_)["volumes"] if v["name"] == "bundle")
+    sources = [source["secret"]["name"] for source in volume["projected"]["sources"]]
+    assert sources == [part["metadata"]["name"] for part in parts]
+    assert "JUPYTER_KUBE_BUNDLE" not in env_of(all_)
+    mounts = {m["name"]: m["mountPath"] for m in pod_of(all_)["containers"][0]["volumeMounts"]}
+    assert env_of(all_)["JUPYTER_KUBE_BUNDLE_DIR"]["value"] == mounts["bundle"]
+
+
+@given(st.integers(1, 400_000))
+def test_no_variable_is_longer_than_linux_allows(size: int) -> None:
+    bundle = Bundle(os.urandom(size), (), "python", ())
+    first = made(bundle).secrets[0]
+    assert all(len(value) <= 120_000 for value in first["stringData"].values())
+
+
+def test_the_key_is_in_the_secret_and_nowhere_else() -> None:
+    all_ = made()
+    data = {
+        name: base64.b64encode(value.encode()).decode()
+        for name, value in all_.secrets[0]["stringData"].items()
+    }
+    assert key_of({"data": data}) == KEY
+    others = json.dumps([all_.job, all_.service, *all_.secrets[1:]])
+    assert KEY.hex() not in others
+    assert data["worker"] not in others
+
+
+def test_the_owner_is_added_to_a_copy() -> None:
+    service = made().service
+    owned = with_owner(service, {"kind": "Job", "name": "x", "uid": "1"})
+    assert owned["metadata"]["ownerReferences"] == [{"kind": "Job", "name": "x", "uid": "1"}]
+    assert "ownerReferences" not in service["metadata"]
+
+
+def test_the_pod_fits_pod_security_restricted() -> None:
+    template = PodTemplate.from_profile(Profile("p", gpus=2, service_account="powerful"))
+    spec = pod_of(made(template=template))
+    container = spec["containers"][0]
+    assert spec["securityContext"]["runAsNonRoot"]
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container["securityContext"]["allowPrivilegeEscalation"] is False
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert spec["automountServiceAccountToken"] is False
+    assert "serviceAccountName" not in spec
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+    assert "cpu" not in container["resources"]["limits"]
+
+
+def test_a_folder_of_the_node_is_refused() -> None:
+    template = PodTemplate(image="i", volumes=({"name": "x", "hostPath": {"path": "/"}},))
+    with pytest.raises(InvalidInput, match="hostPath"):
+        made(template=template)
+
+
+def test_storage_is_the_first_volume_that_lasts_and_can_be_written() -> None:
+    template = PodTemplate(
+        image="i",
+        volumes=(
+            {"name": "conf", "configMap": {"name": "c"}},
+            {"name": "ro", "persistentVolumeClaim": {"claimName": "a"}},
+            {"name": "rw", "persistentVolumeClaim": {"claimName": "b"}},
+        ),
+        volume_mounts=(
+            {"name": "conf", "mountPath": "/conf"},
+            {"name": "ro", "mountPath": "/ro", "readOnly": True},
+            {"name": "rw", "mountPath": "/rw"},
+        ),
+    )
+    assert env_of(made(template=template))["JUPYTER_KUBE_STORAGE"]["value"] == "/rw"
+    assert "JUPYTER_KUBE_STORAGE" not in env_of(made())
+
+
+def test_a_profiles_environment_cannot_replace_ours() -> None:
+    template = PodTemplate(image="i", env={"POD_IP": "6.6.6.6", "MINE": "1"})
+    env = env_of(made(template=template))
+    assert "valueFrom" in env["POD_IP"]
+    assert env["MINE"]["value"] == "1"
+
+
+def test_the_command_is_the_same_for_all_jobs() -> None:
+    one, other = made(), made(pack("y = 2", {}), name="other-1111")
+    assert pod_of(one)["containers"][0]["command"] == pod_of(other)["containers"][0]["command"]
+    assert len(jobspec.boot_command()[-1]) < 4096

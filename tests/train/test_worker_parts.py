@@ -1,0 +1,315 @@
+"""The small parts of a worker: environment, output, messages, the cell's kube."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jupyter_kube.train.environment import Member, environment
+from jupyter_kube.train.frames import Frame, Parser
+from jupyter_kube.train.kube import Kube
+from jupyter_kube.train.messages import Channel, NotOurs
+from jupyter_kube.train.output import Output
+from jupyter_kube.train.process import oom_kills
+from jupyter_kube.train.worker import free_ports, look_up, surroundings
+
+KEY = b"k" * 32
+MEMBERS = [Member("10.0.0.7", [2222, 3333]), Member("fd00::1", [4444, 5555])]
+
+
+def test_tensorflow_gets_its_cluster() -> None:
+    env = environment("tensorflow", MEMBERS, 1)
+    assert json.loads(env["TF_CONFIG"]) == {
+        "cluster": {"worker": ["10.0.0.7:2222", "[fd00::1]:4444"]},
+        "task": {"type": "worker", "index": 1},
+    }
+    assert "TF_CONFIG" not in environment("tensorflow", MEMBERS[:1], 0)
+
+
+def test_everybody_gets_the_common_variables() -> None:
+    assert environment("python", MEMBERS, 1) == {
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "MASTER_ADDR": "10.0.0.7",
+        "MASTER_PORT": "3333",
+    }
+
+
+class Log:
+    """An output whose log is a file in memory and whose clock is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.timers: list[tuple[float, Callable[[], None]]] = []
+        self._file = os.memfd_create("log")
+        self._seen = 0
+        self.out = Output(self._file, KEY, 0, later=self._later, clock=lambda: self.now)
+
+    def _later(self, seconds: float, function: Callable[[], None]) -> None:
+        self.timers.append((self.now + seconds, function))
+
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        due = [each for each in self.timers if each[0] <= self.now]
+        self.timers = [each for each in self.timers if each[0] > self.now]
+        for _, function in due:
+            function()
+
+    def bytes(self) -> bytes:
+        """What was written since the last time."""
+        fresh = os.pread(self._file, 1 << 20, self._seen)
+        self._seen += len(fresh)
+        return fresh
+
+    def text(self) -> str:
+        return self.bytes().decode()
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
+@pytest.fixture
+def log():
+    it = Log()
+    yield it
+    it.close()
+
+
+def test_lines_go_out_when_they_are_whole(log: Log) -> None:
+    log.out.feed(b"one\ntw")
+    assert log.text() == "one\n"
+    log.out.feed(b"o\r\nthree\n")
+    assert log.text() == "two\nthree\n"
+    log.out.feed(b"last")
+    log.out.finish()
+    assert log.text() == "last\n"
+
+
+def test_an_unfinished_line_is_shown_after_a_while_and_then_replaced(log: Log) -> None:
+    log.out.feed(b"loading...")
+    assert log.text() == ""
+    log.pass_time(0.6)
+    assert log.text() == "loading...\r\n"
+    log.out.feed(b" done\n")
+    assert log.text() == "loading... done\n"
+
+
+def test_progress_goes_out_a_few_times_a_second(log: Log) -> None:
+    for number in range(100):
+        log.now += 0.01
+        log.out.feed(f"\r{number}%".encode())
+    log.out.feed(b"\rall\n")
+    lines = log.text().split("\n")[:-1]
+    assert lines[-1] == "all"
+    assert all(line.endswith("%\r") for line in lines[:-1])
+    assert 4 <= len(lines) <= 7
+
+
+def test_a_frame_never_begins_inside_a_line(log: Log) -> None:
+    log.out.feed(b"half a line")
+    log.out.frame("state", phase="running")
+    log.out.feed(b", whole\n")
+    frame, line = log.text().split("\n")[:2]
+    assert isinstance(Parser(KEY).feed(frame), Frame)
+    assert line == "half a line, whole"
+
+
+def test_a_line_without_end_is_cut(log: Log) -> None:
+    log.out.feed(b"x" * 70_000)
+    assert log.text() == "x" * 70_000 + "\n"
+
+
+@given(st.binary(max_size=300).map(lambda b: b.replace(b"\r", b"")), st.integers(1, 7))
+def test_however_output_is_cut_nothing_is_lost(data: bytes, size: int) -> None:
+    it = Log()
+    try:
+        for at in range(0, len(data), size):
+            it.out.feed(data[at : at + size])
+        it.out.finish()
+        written = it.bytes()
+    finally:
+        it.close()
+    assert written == (data if data.endswith(b"\n") or not data else data + b"\n")
+
+
+def reports(text: str) -> list[dict[str, Any]]:
+    parser = Parser(KEY)
+    fed = [parser.feed(line) for line in text.split("\n")[:-1]]
+    return [dict(frame.data) for frame in fed if isinstance(frame, Frame)]
+
+
+def test_reports_that_come_too_fast_are_joined_and_the_last_one_is_kept(log: Log) -> None:
+    for step in range(50):
+        log.out.report(step, {"loss": step / 10})
+    log.out.report(50, {"accuracy": 1})
+    assert reports(log.text()) == [{"step": 0, "metrics": {"loss": 0.0}}]
+    log.pass_time(0.2)
+    assert reports(log.text()) == [{"step": 50, "metrics": {"loss": 4.9, "accuracy": 1}}]
+    log.out.report(51, {"loss": 1})
+    log.out.report(52, {"loss": 2})
+    log.out.finish()
+    assert [report["step"] for report in reports(log.text())][-1] == 52
+
+
+# messages
+
+
+async def pair(key_c: bytes = KEY, key_m: bytes = KEY) -> tuple[Channel, Channel]:
+    one, other = socket.socketpair()
+    (r1, w1), (r2, w2) = await asyncio.gather(
+        asyncio.open_connection(sock=one), asyncio.open_connection(sock=other)
+    )
+    channels = await asyncio.gather(
+        Channel.open(r1, w1, key_c, "C"), Channel.open(r2, w2, key_m, "M")
+    )
+    return channels[0], channels[1]
+
+
+def test_messages_arrive_in_both_directions() -> None:
+    async def work() -> None:
+        coordinator, member = await pair()
+        member.send("hello", index=1)
+        coordinator.send("start", members=["é"])
+        assert await coordinator.receive() == {"kind": "hello", "index": 1}
+        assert await member.receive() == {"kind": "start", "members": ["é"]}
+        await member.close()
+        assert await coordinator.receive() is None
+        await coordinator.close()
+
+    asyncio.run(work())
+
+
+def test_another_key_is_not_ours() -> None:
+    async def work() -> None:
+        coordinator, member = await pair(key_m=b"other")
+        member.send("hello", index=1)
+        with pytest.raises(NotOurs):
+            await coordinator.receive()
+        await asyncio.gather(member.close(), coordinator.close())
+
+    asyncio.run(work())
+
+
+def test_a_message_sent_back_or_repeated_is_not_ours() -> None:
+    async def work(repeat: bool) -> None:
+        coordinator, member = await pair()
+        member.send("beat")
+        reader, writer = coordinator._reader, member._writer
+        line = await reader.readline()
+        reader.feed_data(line * (2 if repeat else 1))
+        if repeat:
+            await coordinator.receive()
+            victim = coordinator
+        else:
+            coordinator._writer.write(line)
+            victim = member
+        with pytest.raises(NotOurs):
+            await victim.receive()
+        assert not writer.is_closing()
+        await asyncio.gather(member.close(), coordinator.close())
+
+    asyncio.run(work(repeat=True))
+    asyncio.run(work(repeat=False))
+
+
+# small helpers of the supervisor
+
+
+def test_names_are_found_in_the_hosts_file(tmp_path: Path) -> None:
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n\n127.1.2.3 a-0.a.ns.svc a-0.a # a comment\n")
+    assert look_up(hosts, "a-0.a") == "127.1.2.3"
+    with pytest.raises(socket.gaierror):
+        look_up(hosts, "comment")
+
+
+def test_free_ports_are_different_and_can_be_bound() -> None:
+    ports = free_ports(5)
+    assert len(set(ports)) == 5
+    with socket.socket() as sock:
+        sock.bind(("", ports[0]))
+
+
+def test_a_user_without_a_home_gets_one(tmp_path: Path) -> None:
+    env = {"JUPYTER_KUBE_SCRATCH": str(tmp_path), "HOME": "/"}
+    assert surroundings(env)["HOME"] == str(tmp_path)
+    assert surroundings({**env, "HOME": "/nowhere"})["HOME"] == str(tmp_path)
+    home = tmp_path / "home"
+    home.mkdir()
+    assert surroundings({**env, "HOME": str(home)})["HOME"] == str(home)
+
+
+@pytest.mark.parametrize("name", ["memory.events", "memory/memory.oom_control"])
+def test_kills_for_want_of_memory_are_counted(tmp_path: Path, name: str) -> None:
+    assert oom_kills(tmp_path) == 0
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("oom 3\noom_kill 2\n")
+    assert oom_kills(tmp_path) == 2
+
+
+# kube in the cell
+
+
+@given(st.integers(1, 6), st.integers(0, 60))
+def test_shards_are_equal_disjoint_and_leave_out_less_than_one_each(world: int, n: int) -> None:
+    kubes = [Kube(rank=rank, world_size=world) for rank in range(world)]
+    if n < world:
+        if world > 1:
+            with pytest.raises(ValueError, match="cannot be shared"):
+                kubes[0].shard(list(range(n)))
+        return
+    shards = [kube.shard(list(range(n))) for kube in kubes]
+    assert len({len(shard) for shard in shards}) == 1
+    joined = [value for shard in shards for value in shard]
+    assert len(set(joined)) == len(joined) > n - world
+    arrays = [kube.shard(np.arange(n)).tolist() for kube in kubes]
+    assert arrays == shards
+
+
+def test_tables_and_data_sets_are_shared_their_own_way() -> None:
+    class Table:
+        shape = (4, 2)
+        iloc = list("abcd")
+
+    class DataSet:
+        def shard(self, count: int, index: int) -> tuple[int, int]:
+            return count, index
+
+    kube = Kube(rank=1, world_size=2)
+    assert kube.shard(Table()) == ["b", "d"]
+    assert kube.shard(DataSet()) == (2, 1)
+
+
+def test_reports_take_plain_values_only() -> None:
+    told: list[tuple[Any, Any]] = []
+    kube = Kube(report=lambda step, metrics: told.append((step, dict(metrics))))
+    kube.report(np.int64(3), loss=np.float32(0.5), name="x", ok=True, bad=float("nan"))
+    assert told == [(3, {"loss": 0.5, "name": "x", "ok": True, "bad": "nan"})]
+    with pytest.raises(TypeError, match="loss is a list"):
+        kube.report(loss=[1])
+    with pytest.raises(ValueError, match="4096"):
+        kube.report(text="x" * 5000)
+    Kube().report(loss=1)
+
+
+def test_folders_are_on_storage_where_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("JUPYTER_KUBE_SCRATCH", str(tmp_path / "scratch"))
+    assert Kube().checkpoint_dir == str(tmp_path / "scratch" / "work" / "checkpoints")
+    monkeypatch.setenv("JUPYTER_KUBE_STORAGE", str(tmp_path / "disk"))
+    folder = Path(Kube(job="digits-1").output_dir)
+    assert folder == tmp_path / "disk" / ".jupyter-kube" / "digits-1" / "output"
+    assert folder.is_dir()
