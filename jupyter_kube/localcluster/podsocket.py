@@ -32,14 +32,34 @@ class PodSocketHandler(ApiHandler, WebSocketHandler):
             text = f"unable to negotiate protocol: client supports {offered}, server supports "
             raise ApiError(403, "Forbidden", text + str(list(self.protocols)))
 
+    @property
+    def pod_uid(self) -> str:
+        """The pod's uid."""
+        return str(self.pod["metadata"]["uid"])
+
+    def pod_ip(self) -> str:
+        """Give the address of the pod's ports.
+
+        Raises
+        ------
+        ApiError
+            404 if the pod does not run any more.
+
+        """
+        return self.api.kubelet.pod_ip(self.pod_uid)
+
     def select_subprotocol(self, subprotocols: list[str]) -> str | None:
         """Choose the protocol."""
         return self.protocol or None
 
     async def say(self, channel: int, data: bytes) -> bool:
         """Send bytes on a channel; False if the other side has gone."""
+        return await self.send_bytes(bytes((channel,)) + data)
+
+    async def send_bytes(self, data: bytes) -> bool:
+        """Send one message; False if the other side has gone."""
         try:
-            await self.write_message(bytes((channel,)) + data, binary=True)
+            await self.write_message(data, binary=True)
         except WebSocketClosedError:
             return False
         return True

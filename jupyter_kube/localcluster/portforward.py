@@ -1,104 +1,93 @@
-"""Connections to ports of pods, over the API's websocket protocol."""
+"""Port-forward: the API's channels over a websocket, and kubectl's tunnel."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 from .kinds import ApiError
+from .podports import connect, pump, write
 from .podsocket import PodSocketHandler
+from .tunnel import Tunnel
 
-_CHUNK = 64 * 1024
-
-Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+_CHANNELS, _TUNNEL = "v4.channel.k8s.io", "SPDY/3.1+portforward.k8s.io"
 
 
-async def connect(host: str, port: int, pod: str) -> Connection:
-    """Connect to a port of a pod.
+class _Carrier(Protocol):
+    async def run(self) -> None:
+        """Carry until there is nothing to carry any more."""
 
-    Raises
-    ------
-    ConnectionError
-        With the words that a real cluster uses.
-
-    """
-    try:
-        return await asyncio.open_connection(host, port)
-    except OSError as error:
-        reason = (error.strerror or str(error)).partition(":")[0].lower()
-        if "connect call failed" in reason or isinstance(error, ConnectionRefusedError):
-            reason = "connection refused"
-        text = (
-            f"error forwarding port {port} to pod {pod}, uid : failed to execute portforward in "
-            f'network namespace "{host}": failed to connect to localhost:{port} inside '
-            f'namespace "{host}", IPv4: dial tcp4 {host}:{port}: connect: {reason}'
-        )
-        raise ConnectionError(text) from error
+    async def take(self, message: bytes) -> None:
+        """Take what the client says; its next message waits until this returns."""
 
 
 class PortForwardHandler(PodSocketHandler):
-    """Serve ``pods/portforward``: two channels for each port, one for data, one for an error."""
+    """Serve ``pods/portforward``."""
 
-    protocols: ClassVar[tuple[str, ...]] = ("v4.channel.k8s.io",)
+    protocols: ClassVar[tuple[str, ...]] = (_CHANNELS, _TUNNEL)
 
     async def prepare(self) -> None:
-        """Read the ports."""
+        """Read the ports; in the tunnel each stream names its own."""
         await super().prepare()
-        listed = ",".join(self.get_query_arguments("ports")).split(",")
+        listed = ",".join(self.get_query_arguments("ports"))
         try:
-            self._ports = [int(port) for port in listed if port]
+            self._ports = [int(port) for port in listed.split(",") if port]
         except ValueError as error:
-            raise ApiError(400, "BadRequest", f"invalid ports: {listed}") from error
-        if not self._ports:
-            text = "you must specify at least 1 port"
-            raise ApiError(400, "BadRequest", f'query parameter "ports" is required: {text}')
+            raise ApiError(400, "BadRequest", f"unable to parse ports: {listed}") from error
+        if not self._ports and self.protocol != _TUNNEL:
+            raise ApiError(400, "BadRequest", 'query parameter "ports" is required')
 
     def open(self, *_args: str, **_kwargs: str) -> None:
-        """Connect to each port."""
-        loop = asyncio.get_running_loop()
-        self._writers: list[asyncio.Future[asyncio.StreamWriter | None]] = [
-            loop.create_future() for _ in self._ports
-        ]
+        """Begin to carry."""
+        self._carrier: _Carrier = (
+            Tunnel(self) if self.protocol == _TUNNEL else Channels(self, self._ports)
+        )
         self.api.spawn(self._run())
 
     async def _run(self) -> None:
-        await asyncio.gather(*(self._forward(i, port) for i, port in enumerate(self._ports)))
+        await self._carrier.run()
         self.close(1000)
 
+    async def on_message(self, message: str | bytes) -> None:
+        """Pass on what the client says."""
+        if isinstance(message, bytes):
+            await self._carrier.take(message)
+
+
+class Channels:
+    """Two channels for each port: an even one for data, the odd one after it for an error."""
+
+    def __init__(self, socket: PodSocketHandler, ports: list[int]) -> None:
+        self._socket, self._ports = socket, ports
+        loop = asyncio.get_running_loop()
+        self._writers: list[asyncio.Future[asyncio.StreamWriter | None]] = [
+            loop.create_future() for _ in ports
+        ]
+
+    async def run(self) -> None:
+        """Connect to all ports, and carry until all connections have ended."""
+        await asyncio.gather(*(self._forward(i, port) for i, port in enumerate(self._ports)))
+
     async def _forward(self, index: int, port: int) -> None:
-        data_channel, error_channel = 2 * index, 2 * index + 1
+        socket, data_channel, error_channel = self._socket, 2 * index, 2 * index + 1
         for channel in (data_channel, error_channel):
-            await self.say(channel, port.to_bytes(2, "little"))
-        uid = self.pod["metadata"]["uid"]
+            await socket.say(channel, port.to_bytes(2, "little"))
         try:
-            reader, writer = await connect(self.api.kubelet.pod_ip(uid), port, uid)
+            reader, writer = await connect(socket.pod_ip(), port, socket.pod_uid)
         except (ConnectionError, ApiError) as problem:
             self._writers[index].set_result(None)
-            await self.say(error_channel, str(problem).encode())
+            await socket.say(error_channel, str(problem).encode())
             return
         self._writers[index].set_result(writer)
-        if self.closed.is_set():
-            writer.close()
-        self.when_closed(writer.close)
-        try:
-            while data := await reader.read(_CHUNK):
-                if not await self.say(data_channel, data):
-                    break
-        except ConnectionError:
-            pass  # to the client that is the end, as any other
-        finally:
-            writer.close()
+        socket.when_closed(writer.close)
+        await pump(reader, lambda data: socket.say(data_channel, data))
+        writer.close()
 
-    async def on_message(self, message: str | bytes) -> None:
-        """Pass on what is meant for a port; the next message waits until it has been taken."""
-        if not isinstance(message, bytes) or not message or message[0] % 2:
+    async def take(self, message: bytes) -> None:
+        """Pass on what is meant for a port."""
+        index, is_error = divmod(message[0], 2) if message else (0, 1)
+        if is_error or index >= len(self._writers):
             return
-        index = message[0] // 2
-        writer = await self._writers[index] if index < len(self._writers) else None
-        if writer is None or writer.is_closing():
-            return
-        writer.write(message[1:])
-        try:
-            await writer.drain()
-        except ConnectionError:
-            return  # the pod's side is closed
+        writer = await self._writers[index]
+        if writer is not None:
+            await write(writer, message[1:])
