@@ -22,9 +22,9 @@ from collections.abc import Iterator, Mapping
 from types import ModuleType, TracebackType
 from typing import Any
 
-from .kube import Kube
 from .frames import LARGEST_RESULT
-from .strategy import make_strategy
+from .kube import Kube
+from .strategy import load_tensorflow, make_strategy
 
 
 def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
@@ -94,6 +94,8 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
     sys.modules["__main__"] = main_module
     names = vars(main_module)
     several = cell["framework"] == "tensorflow" and identity["world_size"] > 1
+    if cell["framework"] == "tensorflow":
+        load_tensorflow()
     kube = Kube(
         **identity,
         report=told.report,

@@ -52,7 +52,7 @@ def environment(framework: str, members: Sequence[Member], rank: int) -> dict[st
 
 
 def _tensorflow(members: Sequence[Member], rank: int) -> Mapping[str, str]:
-    quiet = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"}  # of its native code; what matters is raised in Python
     if len(members) == 1:
         return quiet
     cluster = {"worker": [member.endpoint for member in members]}

@@ -5,9 +5,24 @@ This module travels into pods: standard library only, and TensorFlow where it is
 
 from __future__ import annotations
 
+import contextlib
 import importlib
-from collections.abc import Callable
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
 from typing import Any
+
+_GREETING = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} .*(cudart_stub|cuda_)")
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without what its libraries say of missing GPU drivers.
+
+    Where it is not installed nothing happens: the cell's own import will tell.
+    """
+    with contextlib.suppress(ImportError), _without_greetings():
+        importlib.import_module("tensorflow")
 
 
 def make_strategy(shares: Callable[[], bool]) -> Any:
@@ -32,3 +47,22 @@ def make_strategy(shares: Callable[[], bool]) -> Any:
             return self.distribute_datasets_from_function(lambda _context: dataset)
 
     return Strategy()
+
+
+@contextlib.contextmanager
+def _without_greetings() -> Iterator[None]:
+    """Hold back what is written to standard error, native code included; pass on the rest."""
+    sys.stderr.flush()
+    real, held = os.dup(2), os.memfd_create("stderr")
+    os.dup2(held, 2)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(real, 2)
+        os.lseek(held, 0, os.SEEK_SET)
+        with open(held, "rb") as file:  # noqa: PTH123 - a descriptor
+            for line in file:
+                if not _GREETING.match(line):
+                    os.write(2, line)
+        os.close(real)

@@ -367,6 +367,7 @@ replicas = kube.strategy.num_replicas_in_sync
     ).start() as job:
         assert [pod.code(280) for pod in job.pods] == [0, 0], [pod.raw for pod in job.pods]
         said = [pod.wait_line("losses") for pod in job.pods]
+        assert [pod.lines for pod in job.pods] == [[line] for line in said]  # nothing of CUDA
         losses = [line.partition("losses ")[2] for line in said]
         assert losses[0] == losses[1]  # one model
         assert losses[0].endswith("batches 58")  # 898 images a rank, 29 batches of 32, twice
