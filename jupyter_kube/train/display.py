@@ -207,13 +207,13 @@ class PlainScreen:
 
     def __init__(self) -> None:
         self._printer = Printer()
-        self._said: list[str] = []
+        self._said: dict[str, str] = {}
 
     def show(self, batch: Batch) -> None:
         """Print what is new."""
         said = _milestones(batch.view)
-        for line in said:
-            if line not in self._said:
+        for what, line in said.items():
+            if what not in self._said:
                 print(line, flush=True)
         self._said = said
         self._printer.show(batch)
@@ -268,13 +268,14 @@ class Printer:
             sys.stdout.flush()
 
 
-def _milestones(view: JobView) -> list[str]:
-    """Write a job's state without what changes all the time."""
+def _milestones(view: JobView) -> dict[str, str]:
+    """Write a job's state and the reasons its ranks wait; by what makes each worth a new line."""
     reasons = dict.fromkeys(rank.reason for rank in view.ranks if rank.state.phase != "running")
-    said = [f"{title(view)}: {view.phase}" + (f" ({view.message})" if view.message else "")]
+    head = f"{title(view)}: {view.phase}" + (f" ({view.message})" if view.message else "")
+    said = {head: head}
     for reason in filter(None, reasons):
         ranks = [str(r.rank) for r in view.ranks if r.reason == reason][:8]
-        said.append(f"  rank {', '.join(ranks)}: {reason}")
+        said[reason] = f"  rank {', '.join(ranks)}: {reason}"
     return said
 
 

@@ -10,7 +10,8 @@ from ..errors import JobFailed, KubeError, RemoteError
 from .view import JobView, RankView
 
 _TROUBLE = 3
-"""Most ranks named in one message."""
+"""Most further ranks named in one message."""
+_OUT_OF_MEMORY = "OOMKilled"
 
 
 @dataclass(frozen=True)
@@ -105,39 +106,44 @@ def _last_words(rank: RankView) -> Raised:
 
 
 def _by_rank(view: JobView, cause: Cause | None) -> KubeError:
-    failed = [rank for rank in view.ranks if rank.state.phase == "failed"]
-    # A killed container tells more than those that ended because of it.
-    failed.sort(key=lambda rank: (rank.state.reason != "OOMKilled", rank.state.exit_code == 143))
-    if cause is not None and not any(rank.state.reason == "OOMKilled" for rank in failed):
-        return JobFailed(
-            f"{view.name} failed",
-            cause.text,
-            f"See what its ranks said: %kube logs {view.name}.",
-            obj=f"job/{view.name}",
-        )
+    """Say which rank failed, of what, from the best source there is."""
+    killed = [rank for rank in view.ranks if rank.state.reason == _OUT_OF_MEMORY]
+    text = cause.text if cause else _last_text(view)
+    if text and (not killed or "memory" in text):
+        rank = cause.rank if cause else None
+        return JobFailed(text, next=_advice(view, text, rank), obj=f"job/{view.name}")
+    failed = killed or [rank for rank in view.ranks if rank.state.phase == "failed"]
     if not failed:
         return JobFailed(
             f"{view.name} failed",
             view.message,
-            f"See what its ranks said: %kube logs {view.name}.",
+            _advice(view, ""),
             obj=f"job/{view.name}",
         )
-    first = failed[0]
-    others = [str(rank.rank) for rank in failed[1 : 1 + _TROUBLE]]
-    also = f" (so did rank {', '.join(others)})" if others else ""
+    first, *others = failed
+    also = (
+        f" (and rank {', '.join(str(rank.rank) for rank in others[:_TROUBLE])})" if others else ""
+    )
+    words = first.state.message or f"ended with exit code {first.state.exit_code}"
     return JobFailed(
-        f"rank {first.rank} failed{also}",
-        first.state.message or f"exit code {first.state.exit_code}",
-        _advice(view, first),
+        f"rank {first.rank}{also} {words}",
+        next=_advice(view, words, first.rank),
         obj=f"pod/{first.state.name}",
     )
 
 
-def _advice(view: JobView, rank: RankView) -> str:
-    if rank.state.reason == "OOMKilled":
-        limit = re.search(r"\b(\d+)([KMGTP]i?)\b", rank.state.message)
+def _last_text(view: JobView) -> str:
+    """Find the words of the rank that knew itself to be the cause."""
+    said = [rank.death for rank in view.ranks if rank.death]
+    return next((str(words["text"]) for words in said), "")
+
+
+def _advice(view: JobView, text: str, rank: int | None = None) -> str:
+    if "out of memory" in text:
+        limit = re.search(r"\b(\d+)([KMGTP]i?)\b", text)
         return f"Next: --memory {int(limit[1]) * 2}{limit[2]}." if limit else "Next: --memory."
-    return f"See what it said: %kube logs {view.name} -r {rank.rank}."
+    chosen = "" if rank is None else f" -r {rank}"
+    return f"See what it said: %kube logs {view.name}{chosen}."
 
 
 def reasons(view: JobView, error: KubeError | None = None) -> list[str]:

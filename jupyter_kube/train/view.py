@@ -188,11 +188,16 @@ def ended_or(state: PodState, pod: Mapping[str, Any]) -> PodState:
         return state
     for container in (pod.get("status") or {}).get("containerStatuses") or ():
         if last := (container.get("state") or {}).get("terminated"):
-            reason, words, code = death(last)
+            reason, words, code = death(last, _limits(pod, container["name"]))
             if code == 0:
                 return replace(state, phase="succeeded", reason=reason, message="", exit_code=0)
             return replace(state, phase="failed", reason=reason, message=words, exit_code=code)
     return state
+
+
+def _limits(pod: Mapping[str, Any], name: str) -> dict[str, Any]:
+    container = next(c for c in pod["spec"]["containers"] if c["name"] == name)
+    return (container.get("resources") or {}).get("limits") or {}
 
 
 def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
@@ -234,6 +239,8 @@ def _verdict(
     phases = [rank.state.phase for rank in ranks]
     if "Suspended" in true:
         return "waiting", "Suspended", true["Suspended"].get("message", ""), None
+    if phases and set(phases) == {"succeeded"}:  # the Job will be told of it in a moment
+        return "succeeded", "", "", None
     if not phases or any(phase in ("queued", "waiting") for phase in phases):
         return "waiting", "", "", None
     if any(phase in ("pulling", "starting") for phase in phases):

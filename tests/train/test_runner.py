@@ -114,9 +114,7 @@ def test_out_of_memory_names_rank_limit_and_what_next():
         await cluster.put("jobs", job(**ended("Failed", "FailedIndexes", "Job has failed indexes")))
 
     outcome, _feed = follow(scenario)
-    assert str(outcome.error) == (
-        "rank 1 failed (so did rank 0): ran out of memory (limit 2Gi). Next: --memory 4Gi."
-    )
+    assert str(outcome.error) == ("rank 1 ran out of memory (limit 2Gi). Next: --memory 4Gi.")
 
 
 def test_reason_of_a_waiting_rank_is_kubernetes_own():
