@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -84,7 +85,8 @@ def _jupyter_classes() -> Iterator[Finding]:
     from .kernels.manager import KubeMappingKernelManager
 
     ServerApp.clear_instance()
-    server = ServerApp(log_level=50)
+    server = ServerApp()
+    logging.disable(logging.WARNING)  # what it would say at a start is no finding
     try:
         server.initialize(argv=[], find_extensions=True, new_httpserver=False)
         if not server.extension_manager.extensions.get("jupyter_kube"):
@@ -109,6 +111,7 @@ def _jupyter_classes() -> Iterator[Finding]:
                     f"Remove that setting, or use a subclass of {ours.__name__}.",
                 )
     finally:
+        logging.disable(logging.NOTSET)
         _let_go(server)
         ServerApp.clear_instance()
 
@@ -128,8 +131,8 @@ async def _cluster(settings: config.KubeConfig, *, demanded: bool) -> list[Findi
         client = await KubeClient.connect(settings)
     except NotConfigured as error:
         if demanded:
-            return [Finding("failed", str(error))]
-        return [_no_cluster(str(error))]
+            return [Finding("failed", f"{error.what}: {error.why}", error.next)]
+        return [_no_cluster(f"{error.what}: {error.why}")]
     try:
         return await _reachable(client, settings)
     finally:
