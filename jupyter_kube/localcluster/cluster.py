@@ -134,6 +134,10 @@ class LocalCluster:
         """Build the kubeconfig of the cluster's owner; its context is named ``local``."""
         return self._kubeconfig("kubernetes-admin", self.token, "default")
 
+    def account_token(self, namespace: str, account: str) -> str:
+        """Give the bearer token of a service account, whether or not there is one."""
+        return self._tokens.of_account(namespace, account)
+
     def write_kubeconfig(self, path: Path) -> None:
         """Write the owner's kubeconfig to a file that nobody else can read."""
         path.touch(mode=0o600)
@@ -199,7 +203,7 @@ class LocalCluster:
     # -- inside
 
     def _account_kubeconfig(self, namespace: str, account: str) -> dict[str, Any]:
-        return self._kubeconfig(account, self._tokens.of_account(namespace, account), namespace)
+        return self._kubeconfig(account, self.account_token(namespace, account), namespace)
 
     def _kubeconfig(self, user: str, token: str, namespace: str) -> dict[str, Any]:
         context = {"cluster": CONTEXT, "user": user, "namespace": namespace}

@@ -59,7 +59,7 @@ class ResourceHandler(ApiHandler):
             raise _not_allowed()
         self.authorise("update", target)
         _check_identity(target, body)
-        body.setdefault("metadata", {})["name"] = target.name
+        body["metadata"]["name"] = target.name
         if target.kind.namespaced:
             body["metadata"]["namespace"] = target.namespace
         made = self.api.store.update(
@@ -247,9 +247,10 @@ def _check_identity(target: Target, body: Object) -> None:
                 f"the {field} in the data ({given}) does not match the expected {field} ({wanted})"
             )
             raise ApiError(400, "BadRequest", text)
-    meta = body.get("metadata") or {}
+    meta = {} if body.get("metadata") is None else body["metadata"]
     if not isinstance(meta, dict):
         raise invalid(kind, "", [("metadata", "Invalid value: must be an object")])
+    body["metadata"] = meta
     if target.namespace and meta.get("namespace") not in {None, "", target.namespace}:
         text = "the namespace of the provided object does not match the namespace sent on the"
         raise ApiError(400, "BadRequest", f"{text} request")

@@ -16,6 +16,12 @@ _META = {
     "finalizers": [str],
     "ownerReferences": [{"uid": str, "name": str, "kind": str, "apiVersion": str}],
 }
+_SECURITY = {
+    "runAsNonRoot": bool,
+    "runAsUser": int,
+    "seccompProfile": {"type": str},
+    "capabilities": {"drop": [str], "add": [str]},
+}
 _CONTAINER = {
     "name": str,
     "image": str,
@@ -27,7 +33,7 @@ _CONTAINER = {
     "ports": [{"containerPort": int}],
     "volumeMounts": [{"name": str, "mountPath": str, "readOnly": bool}],
     "resources": {"limits": {"*": (str, int, float)}, "requests": {"*": (str, int, float)}},
-    "securityContext": {},
+    "securityContext": _SECURITY,
     "imagePullPolicy": str,
 }
 _POD_SPEC = {
@@ -43,7 +49,7 @@ _POD_SPEC = {
     "automountServiceAccountToken": bool,
     "terminationGracePeriodSeconds": int,
     "activeDeadlineSeconds": int,
-    "securityContext": {},
+    "securityContext": _SECURITY,
 }
 _JOB_SPEC = {
     "template": {"metadata": _META, "spec": _POD_SPEC},

@@ -36,6 +36,7 @@ from .kinds import (
     ApiError,
     Kind,
     conflict,
+    invalid,
     not_found,
 )
 
@@ -184,6 +185,8 @@ class Store:
             return self.create(kind, body, namespace=namespace, dry_run=dry_run)
         old = self._stored(kind, namespace, name)
         changed = patches.patched(old, body, content_type)
+        if not isinstance(changed.get("metadata"), dict):
+            raise invalid(kind, name, [("metadata", "Required value")])
         return self._change(kind, old, changed, subresource, dry_run)
 
     def mutate(
