@@ -34,12 +34,18 @@ class Background:
             tasks.append(loop.create_task(work))
             tasks[0].add_done_callback(lambda _task: ended.set_result(None))
 
-        loop.call_soon_threadsafe(begin)
+        def stop() -> None:
+            if tasks:
+                tasks[0].cancel()
+            else:  # interrupted before it was begun
+                work.close()
+                ended.set_result(None)
+
         try:
+            loop.call_soon_threadsafe(begin)
             ended.result()
         except KeyboardInterrupt:
-            # Queued behind begin(), so the task is there when this runs.
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks])
+            loop.call_soon_threadsafe(stop)
             concurrent.futures.wait([ended], _PATIENCE)
             raise
         return tasks[0].result()

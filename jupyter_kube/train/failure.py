@@ -134,7 +134,7 @@ def _by_rank(view: JobView, cause: Cause | None) -> KubeError:
 
 def _last_text(view: JobView) -> str:
     """Find the words of the rank that knew itself to be the cause."""
-    said = [rank.death for rank in view.ranks if rank.death]
+    said = (rank.death for rank in view.ranks if rank.death)
     return next((str(words["text"]) for words in said), "")
 
 

@@ -64,4 +64,12 @@ def _scalar(value: Any) -> str:
         return value
     if isinstance(value, tuple):
         value = list(value)
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, str):
+        return f'"{"".join(map(_character, value))}"'
+    return json.dumps(value)
+
+
+def _character(one: str) -> str:
+    if one < "\x7f":
+        return json.dumps(one)[1:-1]
+    return one if one.isprintable() else f"\\U{ord(one):08x}"

@@ -186,6 +186,7 @@ class Follower:
                 heard.restarts.add(frame.generation)
                 self._feed.line(rank, str(data["text"]))
         elif frame.kind == "exception":
+            heard.told.fates[rank] = f"raised {data['type']}: {data['message']}"
             heard.raised.append(
                 failure.Raised(
                     str(data["type"]), str(data["message"]), rank, pod, str(data["traceback"])
@@ -195,6 +196,9 @@ class Follower:
             heard.result = frame
         elif frame.kind == "end" and not data["ok"]:
             heard.cause = failure.Cause(data.get("cause"), str(data.get("text") or ""))
+            if heard.cause.rank is not None:
+                text = heard.cause.text.removeprefix(f"rank {heard.cause.rank} ")
+                heard.told.fates.setdefault(heard.cause.rank, text)
 
     def _outcome(self) -> Outcome:
         heard = self._heard

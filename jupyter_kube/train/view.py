@@ -13,6 +13,7 @@ from .. import naming
 from ..kube.pods import death, exit_words, pod_state
 from ..models import PodState
 from .frames import MARK
+from .jobspec import FAIL_JOB
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Label and annotation by which Kubernetes tells a pod's index in its Job."""
@@ -77,6 +78,8 @@ class Told:
     metrics: dict[int, dict[str, Any]] = field(default_factory=dict)
     says: dict[int, str] = field(default_factory=dict)
     progress: dict[int, str] = field(default_factory=dict)
+    fates: dict[int, str] = field(default_factory=dict)
+    """Why a rank failed; said by itself or by the coordinator."""
 
 
 def job_view(
@@ -169,6 +172,8 @@ def _ranks(
         if found is not None:
             about = events.get(found["metadata"]["name"], ())
             state, death = readable(ended_or(pod_state(dict(found), about), found))
+        if over and rank in told.fates:  # by now its pod may be gone
+            state = replace(state, phase="failed", message=told.fates[rank])
         out.append(
             RankView(
                 rank,
@@ -208,10 +213,12 @@ def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
         except ValueError:
             last = None
         if isinstance(last, dict) and "text" in last:
-            return replace(state, message=str(last["text"])), last
+            text = str(last["text"]).removeprefix(f"rank {last.get('rank')} ")
+            return replace(state, message=text), last
+    if state.exit_code == FAIL_JOB:
+        return replace(state, message="ended with the others"), None
     if MARK in state.message:  # without last words Kubernetes takes the log's end
-        words = exit_words(state.exit_code)
-        return replace(state, message=words), None
+        return replace(state, message=exit_words(state.exit_code)), None
     return replace(state, message=_PREEMPTION.sub("", state.message)), None
 
 

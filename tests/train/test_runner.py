@@ -85,6 +85,10 @@ def test_exception_in_a_rank_becomes_a_remote_error():
         open_outcome(outcome)
     assert caught.value.rank == 1
     assert caught.value.traceback == "tb"
+    assert [rank.reason for rank in outcome.view.ranks] == [
+        "raised Network: bad",
+        "raised ValueError: bad",
+    ]
     assert caught.value.pod == "digits-ab12-1-x"
 
 

@@ -1,0 +1,113 @@
+"""From a wish to manifests, and where a job comes from."""
+
+import asyncio
+
+import pytest
+
+from jupyter_kube import naming
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.errors import InvalidInput
+from jupyter_kube.train import options, plan
+from jupyter_kube.train.origin import Origin, find_origin, local_origin
+
+from .fakecluster import FakeCluster
+
+SETTINGS = KubeConfig(profiles={"small": {"image": "s:1"}, "big": {"image": "b:1", "gpus": 2}})
+KERNEL = {
+    "metadata": {
+        "name": "kernel-1",
+        "labels": {naming.KERNEL_ID: "k-1", naming.PROFILE: "big"},
+        "annotations": {naming.USER: "ann", naming.NOTEBOOK: "work/My Digits.ipynb"},
+    },
+    "spec": {
+        "containers": [
+            {"name": "kernel", "image": "own:1", "resources": {"limits": {"memory": "3Gi"}}}
+        ]
+    },
+}
+
+
+def made(wish, origin):
+    return plan.make(wish, plan.pack(wish, "x = 1", {}, "<cell>"), SETTINGS, origin, "space")
+
+
+def test_workers_are_like_the_kernels_own_pod():
+    planned = made(plan.Wish(workers=3), Origin("ann", "work/My Digits.ipynb", KERNEL))
+    request, job = planned.request, planned.manifests.job
+    assert (request.template.image, request.template.memory) == ("own:1", "3Gi")
+    assert request.name.startswith("my-digits-")
+    assert (request.user, request.namespace, request.workers) == ("ann", "space", 3)
+    for labelled in (job, job["spec"]["template"]):
+        assert labelled["metadata"]["labels"][naming.KERNEL_ID] == "k-1"
+
+
+def test_a_named_profile_or_no_kernel_pod_takes_the_profile():
+    kernel = Origin("ann", "", KERNEL)
+    assert made(plan.Wish(profile="big"), kernel).request.template.image == "b:1"
+    alone = made(plan.Wish(name="mine", gpus=1), Origin("ann"))
+    assert (alone.request.template.image, alone.request.template.gpus) == ("s:1", 1)
+    assert alone.request.name.startswith("mine-")
+    assert naming.KERNEL_ID not in alone.manifests.job["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (plan.Wish(workers=0), "at least one worker"),
+        (plan.Wish(workers=True), "whole number"),
+        (plan.Wish(framework="paddle"), "unknown framework"),
+        (plan.Wish(name="-x"), "is not allowed"),
+        (plan.Wish(name="a" * 31), "at most 30"),
+        (plan.Wish(gpus=-1), "whole number"),
+        (plan.Wish(cpu="much"), "not a Kubernetes quantity"),
+        (plan.Wish(retries=-1), "whole number"),
+        (plan.Wish(profile="none"), "there is no profile"),
+    ],
+)
+def test_wishes_that_cannot_be(wish, words):
+    with pytest.raises(InvalidInput, match=words):
+        plan.check(wish, SETTINGS)
+
+
+def test_the_origin_is_the_kernels_pod_where_there_is_one():
+    async def find(environ):
+        cluster = FakeCluster()
+        await cluster.put("pods", KERNEL)
+        return await find_origin(cluster, environ)
+
+    settings = {"JUPYTER_KUBE_SETTINGS": "{}", "JUPYTER_KUBE_USER": "bob"}
+    inside = asyncio.run(find({**settings, "HOSTNAME": "kernel-1"}))
+    assert (inside.user, inside.title, inside.kernel_id, inside.profile) == (
+        "ann",
+        "My Digits",
+        "k-1",
+        "big",
+    )
+    renamed = asyncio.run(find({**settings, "HOSTNAME": "other"}))
+    assert (renamed.user, renamed.pod) == ("bob", None)
+    outside = asyncio.run(find({"JUPYTER_KUBE_USER": "bob", "HOSTNAME": "kernel-1"}))
+    assert outside.pod is None
+
+
+def test_outside_pods_the_user_and_notebook_come_from_the_environment():
+    found = local_origin({"JUPYTERHUB_USER": "cy", "JPY_SESSION_NAME": "/home/cy/a b.ipynb"})
+    assert (found.user, found.title, found.kernel_id) == ("cy", "a b", "")
+    assert local_origin({}).user
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("5s", 5), ("5m", 300), ("1.5h", 5400), ("30d", 2592000), (7, 7)]
+)
+def test_durations(text, seconds):
+    assert options.duration(text, "--timeout") == seconds
+
+
+@pytest.mark.parametrize("text", ["5", "-1s", "0s", "31d", "1e99h", "", float("nan"), float("inf")])
+def test_durations_that_are_none(text):
+    with pytest.raises(InvalidInput, match="write a unit"):
+        options.duration(text, "--timeout")
+
+
+def test_what_a_user_wrote_is_clipped_and_escaped():
+    assert options.clip("a\x1b[31m\n\u202eb") == "a\\x1b[31m\\n\\u202eb"
+    assert len(options.clip("x" * 1000)) == 80

@@ -1,0 +1,94 @@
+"""A job's objects made into words."""
+
+import json
+
+from jupyter_kube.train.failure import blocked, explain, reasons
+from jupyter_kube.train.view import Told, job_view
+
+from .fakecluster import ended, job, pod, terminated
+
+
+def states(view):
+    return [(rank.state.phase, rank.reason) for rank in view.ranks]
+
+
+def test_a_job_without_pods_waits():
+    view = job_view(job())
+    assert (view.phase, view.profile, view.framework) == ("waiting", "small", "python")
+    assert [rank.state.phase for rank in view.ranks] == ["queued", "queued"]
+
+
+def test_a_jobs_end_shows_before_the_job_knows():
+    done = [pod(rank, container=terminated(0)) for rank in (0, 1)]
+    view = job_view(job(), done)
+    assert view.phase == "succeeded"
+    assert states(view) == [("succeeded", "")] * 2
+
+
+def test_of_a_ranks_pods_the_newest_counts_and_one_on_its_way_out_never():
+    old, new = pod(0, container=terminated(137)), pod(0)
+    old["metadata"] |= {"name": "old", "creationTimestamp": "2026-01-01T00:00:01Z"}
+    new["metadata"] |= {"name": "new", "creationTimestamp": "2026-01-01T00:00:02Z"}
+    for pods in ([old, new], [new, old]):
+        assert job_view(job(workers=1), pods).ranks[0].state.name == "new"
+    new["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:03Z"
+    assert job_view(job(workers=1), [old, new]).ranks[0].state.name == "old"
+
+
+def test_last_words_of_a_supervisor_are_read_from_its_pod():
+    words = {
+        "rank": 1,
+        "text": "rank 1 raised ValueError: bad",
+        "type": "ValueError",
+        "message": "bad",
+        "traceback": "Traceback: bad",
+        "pod": "digits-ab12-1-x",
+    }
+    pods = [
+        pod(0, phase="Failed", container=terminated(42, message="\x1ekube1 00 {}")),
+        pod(1, phase="Failed", container=terminated(42, message=json.dumps(words))),
+    ]
+    view = job_view(job(**ended("Failed", "PodFailurePolicy", "matching FailJob rule")), pods)
+    assert states(view) == [
+        ("failed", "ended with the others"),
+        ("failed", "raised ValueError: bad"),
+    ]
+    assert view.message == ""
+    assert reasons(view) == ["rank 1 raised ValueError: bad", "Traceback: bad"]
+
+
+def test_what_a_rank_was_told_to_have_done_outlives_its_pod():
+    told = Told(fates={1: "raised ValueError: bad"})
+    view = job_view(job(**ended("Failed", "PodFailurePolicy")), [], told=told)
+    assert states(view) == [("gone", ""), ("failed", "raised ValueError: bad")]
+
+
+def test_reasons_to_wait_come_without_what_the_scheduler_tried():
+    message = (
+        "0/1 nodes are available: 1 Insufficient nvidia.com/gpu. no new claims to deallocate,"
+        " preemption: 0/1 nodes are available: 1 No preemption victims found."
+    )
+    view = job_view(job(), [pod(0), pod(1, message=message)])
+    assert reasons(view) == [
+        "rank 1 is waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu"
+    ]
+
+
+def test_other_ends():
+    late = job_view(job(**ended("Failed", "DeadlineExceeded", "was active longer")))
+    assert "--timeout" in str(explain(late))
+    lost = job_view(job(**ended("Failed", "FailedIndexes", "Job has failed indexes")))
+    assert str(explain(lost)).startswith("digits-ab12 failed: Job has failed indexes")
+    gone = job()
+    gone["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert str(explain(job_view(gone))) == "digits-ab12 was stopped"
+    assert explain(job_view(job())) is None
+    assert blocked(job_view(job(), [pod(0, phase="Failed", container=terminated(1))])) is None
+    running = job_view(job(workers=1), [pod(0)])
+    assert reasons(running) == ["digits-ab12 is running; nothing is wrong."]
+
+
+def test_a_broken_annotation_is_no_trouble():
+    broken = job()
+    broken["metadata"]["annotations"]["jupyter-kube/request"] = "[1"
+    assert job_view(broken).outputs == ()
