@@ -69,6 +69,7 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         """Counts the kernel processes there were."""
         self._callbacks = adapter.add_callbacks(self)
         self._starting: asyncio.Task[None] | None = None
+        self._leaving: asyncio.Task[None] | None = None
         self._ending: asyncio.Task[None] | None = None
         self._word: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settling: asyncio.TimerHandle | None = None
@@ -210,7 +211,7 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         self._answer(why, final=True)
         self._callbacks.fire("dead")
         self.parent.ended(self.kernel_id)
-        self._starting = asyncio.create_task(self._let_go())
+        self._leaving = asyncio.create_task(self._let_go())
 
     def _emit_start(self, phase: str, reason: str = "", message: str = "") -> None:
         pod = naming.kernel_name(self.kernel_id)
@@ -245,14 +246,14 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         self._up()
 
     async def _start_again(self) -> None:
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving])
         self.begin(self.kernel_id, None)
         await self.first_word(self.parent.start_patience)
 
     def abandon(self) -> None:
         """Stop ending: there is no time left."""
-        for task in (self._starting, self._ending):
+        for task in (self._starting, self._leaving, self._ending):
             if task is not None:
                 task.cancel()
 
@@ -271,6 +272,8 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
             self._starting.cancel()
             await asyncio.wait([self._starting])
             adapter.resolve_ready(self)
+        if self._leaving is not None:
+            await asyncio.wait([self._leaving])
         for listener in list(self.listeners):
             listener.kernel_down()
         if was_up:

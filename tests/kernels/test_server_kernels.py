@@ -1,0 +1,328 @@
+"""Kernels that are pods, through a plain Jupyter Server's REST and websocket."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPClientError
+
+from jupyter_kube import naming
+from jupyter_kube.localcluster import LocalCluster
+from jupyter_kube.session import KernelSocket
+
+from .serving import NAMESPACE_NAME, POD, QUOTA, SECRET, Server, ending, ours
+
+KILL = "import os; os.kill(os.getpid(), 9)"
+
+
+async def value(socket: KernelSocket, expression: str) -> str:
+    reply = await socket.run(f"print({expression})", 60)
+    assert reply.status == "ok", reply.content
+    return reply.text.strip()
+
+
+async def output(socket: KernelSocket) -> dict[str, Any]:
+    """Read until a cell has written something; what is written at start-up has no parent."""
+    while True:
+        message = await socket.receive()
+        if message["msg_type"] == "stream" and message["parent_header"]:
+            return message
+
+
+async def status(socket: KernelSocket, wanted: str) -> dict[str, Any]:
+    """Read until a status message says what is wanted."""
+    while True:
+        message = await socket.receive()
+        if message["msg_type"] == "status":
+            content: dict[str, Any] = message["content"]
+            if content["execution_state"] == wanted:
+                return content
+
+
+def message_of(error: HTTPClientError) -> str:
+    assert error.response is not None
+    return str(json.loads(error.response.body)["message"])
+
+
+async def test_a_kernel_runs_in_a_pod_and_its_deletion_leaves_nothing(
+    server: Server, cluster: LocalCluster
+) -> None:
+    model = await server.start()
+    assert model["execution_state"] == "idle"
+    socket = await server.connect(model["id"])
+    assert await value(socket, "6 * 7") == "42"
+    (pod,) = ours(cluster, POD)
+    assert pod["metadata"]["name"] == naming.kernel_name(model["id"])
+    (secret,) = ours(cluster, SECRET)
+    assert secret["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
+    await server.delete(model["id"])
+    assert all(map(ending, ours(cluster, POD)))
+    assert await server.call("GET", "api", "kernels") == []
+
+
+async def test_results_and_errors_come_as_from_any_kernel(server: Server) -> None:
+    socket = await server.connect((await server.start())["id"])
+    good = await socket.run("1 + 1", 60)
+    assert [m["content"]["data"]["text/plain"] for m in good.outputs if "data" in m["content"]] == [
+        "2"
+    ]
+    bad = await socket.run("1 / 0", 60)
+    assert (bad.status, bad.content["ename"]) == ("error", "ZeroDivisionError")
+
+
+async def test_a_restart_keeps_the_pod_and_the_websocket(
+    server: Server, cluster: LocalCluster
+) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    await socket.run("x = 1", 60)
+    (before,) = ours(cluster, POD)
+    model = await server.call("POST", "api", "kernels", model["id"], "restart")
+    assert model["execution_state"] == "idle"
+    assert await value(socket, "'x' in globals()") == "False"
+    (after,) = ours(cluster, POD)
+    assert after["metadata"]["uid"] == before["metadata"]["uid"]
+
+
+async def test_a_restart_answers_the_cells_it_ends(server: Server) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    ids = [socket.send_code("print(1, flush=True); import time; time.sleep(600)")]
+    await output(socket)
+    ids.append(socket.send_code("2"))
+    await server.call("POST", "api", "kernels", model["id"], "restart")
+    for msg_id in ids:
+        reply = await socket.collect(msg_id, 60)
+        assert reply.status == "aborted"
+    assert await value(socket, "3") == "3"
+
+
+async def test_the_same_websocket_answers_after_each_kill(server: Server) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    seen = []
+    for _ in range(3):
+        killed = socket.send_code(KILL)
+        behind = socket.send_code("print('never')")
+        first = await socket.collect(killed, 60)
+        assert first.status == "aborted"
+        assert "signal 9" in first.text
+        second = await socket.collect(behind, 60)
+        assert (second.status, second.text) == ("aborted", "")
+        assert await status(socket, "restarting")
+        seen.append(await value(socket, "__import__('os').getpid()"))
+        models = await server.call("GET", "api", "kernels")
+        assert [m["execution_state"] for m in models] != ["dead"]
+    assert len(set(seen)) == 3
+
+
+async def test_a_death_while_nothing_runs_loses_no_request(
+    server: Server, cluster: LocalCluster
+) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    pid = int(await value(socket, "__import__('os').getpid()"))
+    os.kill(pid, 9)  # the local cluster's pods are processes of this machine
+    assert await value(socket, "'answered'") == "answered"
+
+
+async def test_every_front_end_is_told_and_goes_on(server: Server) -> None:
+    model = await server.start()
+    one, other = await server.connect(model["id"]), await server.connect(model["id"])
+    await value(one, "1")
+    await value(other, "1")
+    await one.run(KILL, 60)
+    assert await status(one, "restarting")
+    assert await status(other, "restarting")
+    assert await value(one, "1") == "1"
+    assert await value(other, "2") == "2"
+
+
+async def test_an_interrupt_reaches_the_cell(server: Server) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    msg_id = socket.send_code("print(1, flush=True); import time; time.sleep(600)")
+    await output(socket)
+    await server.call("POST", "api", "kernels", model["id"], "interrupt")
+    reply = await socket.collect(msg_id, 60)
+    assert reply.content["ename"] == "KeyboardInterrupt"
+
+
+async def test_a_front_end_that_comes_back_finds_its_output(server: Server, tmp_path: Path) -> None:
+    model = await server.start()
+    first = await server.connect(model["id"], "one-session")
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)  # the local cluster's pods see this machine's files
+    msg_id = first.send_code(f"print('begun', flush=True)\nprint(open({str(gate)!r}).read())")
+    await output(first)
+    first.close()
+    while (await server.call("GET", "api", "kernels"))[0]["connections"]:
+        await asyncio.sleep(0.01)
+    await asyncio.to_thread(gate.write_text, "written while nobody looked")
+    again = await server.connect(model["id"], "one-session")
+    reply = await again.collect(msg_id, 60)
+    assert (reply.status, reply.text) == ("ok", "written while nobody looked\n")
+
+
+async def test_a_front_end_that_comes_back_after_a_death_gets_an_answer(server: Server) -> None:
+    model = await server.start()
+    first = await server.connect(model["id"], "one-session")
+    pid = int(await value(first, "__import__('os').getpid()"))
+    msg_id = first.send_code("print('begun', flush=True); import time; time.sleep(600)")
+    await output(first)
+    first.close()
+    while (await server.call("GET", "api", "kernels"))[0]["connections"]:
+        await asyncio.sleep(0.01)
+    process = server.manager(model["id"]).process
+    os.kill(pid, 9)
+    while server.manager(model["id"]).process == process:
+        await asyncio.sleep(0.01)
+    again = await server.connect(model["id"], "one-session")
+    assert (await again.collect(msg_id, 60)).status == "aborted"
+    assert await value(again, "1") == "1"
+
+
+@pytest.mark.parametrize(
+    ("profile", "code", "words"),
+    [("bad", 503, "localhost/missing:1"), ("forbidden", 403, "restricted")],
+)
+async def test_a_start_that_fails_says_why_on_both_routes(
+    profile: str, code: int, words: str, server: Server, cluster: LocalCluster
+) -> None:
+    name = f"kube-{profile}"
+    with pytest.raises(HTTPClientError) as caught:
+        await server.start(name)
+    assert caught.value.code == code
+    assert words in message_of(caught.value)
+    body = json.dumps({"path": "a", "type": "notebook", "kernel": {"name": name}})
+    with pytest.raises(HTTPClientError) as caught:
+        await server.call("POST", "api", "sessions", body=body)
+    assert words in message_of(caught.value)
+    assert await server.call("GET", "api", "kernels") == []
+    assert all(map(ending, ours(cluster, POD)))
+
+
+async def test_a_waiting_kernel_says_why_and_its_cell_too_and_can_be_cancelled(
+    server: Server, cluster: LocalCluster
+) -> None:
+    model = await server.start("kube-impossible")
+    assert model["execution_state"] == "starting"
+    assert "Insufficient nvidia.com/gpu" in model["reason"]
+    socket = await server.connect(model["id"])
+    content = await status(socket, "starting")
+    msg_id = socket.send_code("1")
+    message = await output(socket)
+    assert message["parent_header"]["msg_id"] == msg_id
+    assert "Insufficient nvidia.com/gpu" in message["content"]["text"]
+    assert content
+    await server.delete(model["id"])
+    assert await server.call("GET", "api", "kernels") == []
+    assert ours(cluster, POD) == []
+
+
+async def test_a_kernel_that_waited_runs_the_cells_it_was_sent_meanwhile(
+    server: Server, cluster: LocalCluster
+) -> None:
+    holders = [await server.start("kube-four-gpus")]
+    waiting = await server.start("kube-gpu")
+    assert "Insufficient nvidia.com/gpu" in waiting["reason"]
+    socket = await server.connect(waiting["id"])
+    ids = [socket.send_code("x = 20"), socket.send_code("print(x + 1)")]
+    await output(socket)
+    await server.delete(holders[0]["id"])
+    assert (await socket.collect(ids[0], 60)).status == "ok"
+    assert (await socket.collect(ids[1], 60)).text == "21\n"
+
+
+async def test_a_start_that_took_too_long_is_dead_with_its_reason_and_can_be_tried_again(
+    server: Server, cluster: LocalCluster
+) -> None:
+    model = await server.start("kube-hasty")
+    assert model["execution_state"] == "starting"
+    socket = await server.connect(model["id"])
+    reply = await socket.collect(socket.send_code("1"), 60)
+    assert reply.status == "aborted"
+    assert "did not start within" in reply.text
+    (model,) = await server.call("GET", "api", "kernels")
+    assert model["execution_state"] == "dead"
+    assert "did not start within" in model["reason"]
+    assert all(map(ending, ours(cluster, POD)))
+    model = await server.call("POST", "api", "kernels", model["id"], "restart")
+    assert model["execution_state"] == "starting"
+    await server.delete(model["id"])
+
+
+async def test_a_full_quota_is_waited_for(server: Server, cluster: LocalCluster) -> None:
+    quota = {
+        "metadata": {"name": "gpus", "namespace": NAMESPACE_NAME},
+        "spec": {"hard": {"requests.nvidia.com/gpu": "0"}},
+    }
+    cluster.call(cluster.store.create, QUOTA, quota)
+    try:
+        model = await server.start("kube-gpu")
+        assert model["execution_state"] == "starting"
+        assert "exceeded quota: gpus" in model["reason"]
+    finally:
+        cluster.call(cluster.store.delete, QUOTA, NAMESPACE_NAME, "gpus")
+    socket = await server.connect(model["id"])
+    assert (await value(socket, "'got it'")).endswith("got it")
+
+
+async def test_a_deleted_pod_is_a_dead_kernel(server: Server, cluster: LocalCluster) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    await value(socket, "1")
+    name = naming.kernel_name(model["id"])
+    cluster.call(cluster.store.delete, POD, NAMESPACE_NAME, name)
+    assert await status(socket, "dead")
+    model = await server.call("GET", "api", "kernels", model["id"])
+    assert model["execution_state"] == "dead"
+    assert "deleted" in model["reason"]
+
+
+async def test_local_kernels_beside_ours_are_jupyters_own(server: Server) -> None:
+    ours_, local = await server.start(), await server.start("python3")
+    assert type(server.manager(local["id"])).__module__.startswith("jupyter_server.")
+    socket, beside = await server.connect(ours_["id"]), await server.connect(local["id"])
+    assert await value(beside, "1") == "1"
+    assert await value(socket, "2") == "2"
+    await server.call("POST", "api", "kernels", local["id"], "restart")
+    assert await value(beside, "3") == "3"
+    await server.delete(local["id"])
+    assert await value(socket, "4") == "4"
+
+
+async def test_shutting_down_all_is_not_stopped_by_failed_starts(
+    server: Server, cluster: LocalCluster
+) -> None:
+    await server.start()
+    await server.start("kube-impossible")
+    await server.start("python3")
+    with pytest.raises(HTTPClientError):
+        await server.start("kube-bad")
+    with pytest.raises(HTTPClientError):
+        await server.start("no-such-kernel")
+    await server.app.kernel_manager.shutdown_all()
+    assert await server.call("GET", "api", "kernels") == []
+    assert all(map(ending, ours(cluster, POD)))
+
+
+async def test_each_change_of_a_start_is_an_event(server: Server) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def listener(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        seen.append(data)
+
+    schema = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
+    model = await server.start()
+    server.app.event_logger.add_listener(schema_id=schema, listener=listener)
+    waiting = await server.start("kube-impossible")
+    await server.delete(waiting["id"])
+    assert {event["kernel_id"] for event in seen} == {waiting["id"]}
+    assert any("Insufficient" in event.get("message", "") for event in seen)
+    assert model["id"] != waiting["id"]
