@@ -159,6 +159,26 @@ async def test_a_kernel_that_cannot_start_is_given_up(tmp_path: Path) -> None:
         assert rig.container.log.read_text().count("no such module") == 5
 
 
+STUBBORN = """
+import json, signal, socket, sys
+prefix = json.load(open(sys.argv[1]))["ip"]
+sockets = [socket.socket(socket.AF_UNIX) for _ in range(5)]
+for number, one in enumerate(sockets, 1):
+    one.bind(f"{prefix}-{number}")
+    one.listen()
+signal.pause()
+"""
+
+
+async def test_the_next_kernel_is_told_of_only_when_the_old_one_is_gone(tmp_path: Path) -> None:
+    options = {"port": 8888, "argv": ["-c", STUBBORN, "{connection_file}"]}  # quick to be ready
+    async with kernel(tmp_path, options=options) as rig:
+        old = (await rig.relay.ready())["pid"]
+        await rig.relay.command("restart", grace=1.0)
+        assert (await rig.relay.ready())["pid"] != old
+        assert not Path(f"/proc/{old}").exists()
+
+
 async def test_the_images_own_path_works_for_the_kernel(tmp_path: Path) -> None:
     (tmp_path / "onlyhere.py").write_text("word = 'found'")
     (tmp_path / "signal.py").write_text("raise SystemExit('shadowed')")

@@ -93,6 +93,34 @@ def test_a_cut_at_every_byte_loses_and_doubles_nothing(end: str) -> None:
         check_exchange(wire)
 
 
+@pytest.mark.parametrize("cut_after", range(1, 8))
+@pytest.mark.parametrize("acknowledged", [True, False])
+def test_cuts_while_it_is_still_sending_again_change_nothing(
+    cut_after: int, acknowledged: bool
+) -> None:
+    wire = Wire(**SMALL)
+    stream = wire.server.link.open("shell")
+    pieces = [pattern(5, n) for n in range(30)]
+    wire.connect()
+    for piece in pieces:
+        wire.server.link.send(stream, piece)
+    wire.emit(wire.server)  # all of it under way, none of it arrives
+    for _ in range(40):
+        wire.cut()
+        wire.connect()
+        for _ in range(cut_after):
+            wire.emit(wire.server, 1)  # one frame
+            wire.deliver(wire.server)
+            if acknowledged:
+                wire.pod.link.tick()
+                wire.emit(wire.pod)
+                wire.deliver(wire.pod)
+        wire.emit(wire.server, 100)  # some more is lost
+    wire.settle()
+    assert wire.pod.got[stream] == b"".join(pieces)
+    assert wire.server.link._held == 0
+
+
 ENDS = st.sampled_from(["server", "pod"])
 STEPS = st.lists(
     st.one_of(

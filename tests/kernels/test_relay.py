@@ -158,12 +158,17 @@ async def test_hurry_ends_a_long_pause(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setattr(relays, "_QUICK", 3600.0)
     monkeypatch.setattr(relays, "_SLOW", 3600.0)
     async with pod(monkeypatch, tmp_path) as one:
-        one.failures = [ConnectionRefusedError("not yet")]
+        one.failures = [ConnectionRefusedError("not yet")] * 2
         await one.relay.start()
         await one.until(lambda: one.dials == 1)
         one.relay.hurry()
-        await one.relay.ready()
+        await one.until(lambda: one.dials == 2)
+        for _ in range(50):  # one hurry is one try: now it pauses again
+            await asyncio.sleep(0)
         assert one.dials == 2
+        one.relay.hurry()
+        await one.relay.ready()
+        assert one.dials == 3
 
 
 async def test_a_launcher_with_another_key_is_never_believed(
@@ -284,6 +289,38 @@ async def test_bytes_of_a_local_connection_arrive_whole_through_cuts(
         while len(got) < len(sent):
             await one.relay.command("anything")
         assert bytes(got) == sent
+
+
+async def test_more_than_fits_while_the_link_is_down_arrives_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(relays, "_QUICK", 3600.0)
+    monkeypatch.setattr(relays, "_SLOW", 3600.0)
+    async with pod(monkeypatch, tmp_path) as one:
+        one.failures = [ConnectionRefusedError("not yet")]
+        info = await one.relay.start()
+        got = bytearray()
+        monkeypatch.setattr(Pipe, "deliver", lambda pipe, data: _collect(pipe, data, got))
+        _, writer = await asyncio.open_unix_connection(f"{info['ip']}-1")
+        sent = os.urandom(1_000_000) * 40
+
+        async def write() -> None:
+            writer.write(sent)
+            await writer.drain()
+
+        writing = asyncio.create_task(write())
+        splice = one.relay._splice
+        while not splice._stopped:  # what one stream may hold is full
+            await asyncio.sleep(0)
+        assert splice.link._held < 34 * 2**20
+        one.relay.hurry()
+        await one.relay.ready()
+        await writing
+        while len(got) < len(sent):
+            await one.relay.command("anything")
+        assert bytes(got) == sent
+        writer.close()
+        await writer.wait_closed()
 
 
 def _collect(pipe: Pipe, data: bytes, got: bytearray) -> None:

@@ -73,6 +73,24 @@ async def test_a_killed_kernel_answers_again_on_the_same_sockets(tmp_path: Path)
         assert printed == "alive\n"
 
 
+async def test_what_a_dead_kernel_had_started_ends_with_it(tmp_path: Path) -> None:
+    async with kernel(tmp_path) as rig, rig.client() as client:
+        await client.alive()
+        _, printed = await client.run(
+            "import subprocess; child = subprocess.Popen(['sleep', '600']); print(child.pid)"
+        )
+        handle = os.pidfd_open(int(printed))
+        try:
+            client.execute("import os; os._exit(1)")
+            await rig.event("ready", 2)
+            ended = asyncio.Event()
+            asyncio.get_running_loop().add_reader(handle, ended.set)
+            await ended.wait()
+            asyncio.get_running_loop().remove_reader(handle)
+        finally:
+            os.close(handle)
+
+
 async def test_a_cell_sent_to_a_kernel_that_just_died_runs_in_the_next(tmp_path: Path) -> None:
     async with kernel(tmp_path) as rig, rig.client() as client:
         await client.alive()
@@ -103,9 +121,11 @@ async def test_a_restart_in_place_keeps_the_pod(tmp_path: Path) -> None:
 async def test_a_busy_kernel_is_restarted_after_its_grace(tmp_path: Path) -> None:
     async with kernel(tmp_path) as rig, rig.client() as client:
         await client.alive()
+        old = (await rig.relay.ready())["pid"]
         client.execute("while True: pass")
-        await rig.relay.command("restart", grace=0.0)
-        await rig.relay.ready()
+        await rig.relay.command("restart")
+        assert (await rig.relay.ready())["pid"] != old
+        assert not Path(f"/proc/{old}").exists()  # gone before the new one is told of
         _, printed = await client.run("print('new')")
         assert printed == "new\n"
 
