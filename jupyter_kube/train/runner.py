@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Follow = Callable[..., AsyncIterator[Any]]
+_PAUSE, _PAUSE_PER_RANK = 0.02, 0.0002
+"""Seconds in which changes gather before the view is made anew: it costs some 50 µs a rank."""
+
+Follow = Callable[..., AsyncGenerator[Any, None]]
 
 
 @dataclass
@@ -41,6 +45,8 @@ class _Heard:
     raised: list[failure.Raised] = field(default_factory=list)
     cause: failure.Cause | None = None
     restarts: set[int] = field(default_factory=set)
+    verified: bool = False
+    """Whether all ranks are known to have ended well."""
     result: frames.Frame | None = None
 
 
@@ -103,6 +109,7 @@ class Follower:
                 if self._nothing_more():
                     break
                 await self._changed.wait()
+                await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * self._view.workers)
             return self._outcome()
         finally:
             await self._stop_reading()
@@ -128,7 +135,8 @@ class Follower:
                 self._reading[name] = asyncio.create_task(self._read(name, rank))
         job = self._jobs.items.get(self._view.name)
         if job is None:
-            self._view = replace(self._view, phase="stopped", reason="Deleted")
+            if not self._view.finished:  # a finished one goes when its time to be kept is over
+                self._view = replace(self._view, phase="stopped", reason="Deleted")
         else:
             self._view = job_view(
                 job, self._pods.items.values(), self._events.items.values(), self._heard.told
@@ -139,21 +147,27 @@ class Follower:
         if failure.blocked(self._view):
             return True
         all_read = all(task.done() for task in self._reading.values())
-        complete = self._view.finished or self._heard.result is not None
-        return complete and all_read
+        return all_read and (self._view.finished or self._heard.verified)
 
     async def _read(self, pod: str, rank: int) -> None:
         """Follow one pod's log to its end."""
         parser = frames.Parser(self._key)
         try:
-            async for line in self._follow(self._client, pod):
-                if line.gap:
-                    self._feed.line(rank, "(lines are missing here: the node had dropped them)")
-                self._hear(rank, pod, parser.feed(line.text))
+            async with aclosing(self._follow(self._client, pod)) as lines:
+                async for line in lines:
+                    if line.gap:
+                        self._feed.line(rank, "(lines are missing here: the node dropped them)")
+                    said = parser.feed(line.text)
+                    self._hear(rank, pod, said)
+                    if isinstance(said, frames.Frame) and said.kind == "end":
+                        return  # a supervisor's last line; its pod takes a second more to end
         except NotFound:
             pass
         except ClusterError as error:
             self._feed.line(rank, f"(its lines cannot be read: {error})")
+        except Exception:
+            log.exception("reading the log of %s", pod)
+            self._feed.line(rank, "(its lines cannot be read: see this kernel's own log)")
         finally:
             self._changed.set()
 
@@ -194,7 +208,9 @@ class Follower:
             )
         elif frame.kind == "result":
             heard.result = frame
-        elif frame.kind == "end" and not data["ok"]:
+        elif frame.kind == "end" and data["ok"]:
+            heard.verified = True
+        elif frame.kind == "end":
             heard.cause = failure.Cause(data.get("cause"), str(data.get("text") or ""))
             if heard.cause.rank is not None:
                 text = heard.cause.text.removeprefix(f"rank {heard.cause.rank} ")
@@ -202,8 +218,8 @@ class Follower:
 
     def _outcome(self) -> Outcome:
         heard = self._heard
-        if heard.result is not None and not self._view.finished:
-            self._view = replace(self._view, phase="succeeded")
+        if heard.verified and not self._view.finished:
+            self._view = self._view.succeeded()
             self._feed.show(self._view)
         error = failure.explain(self._view, heard.raised, heard.cause)
         return Outcome(self._view, heard.result, error)

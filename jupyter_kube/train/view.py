@@ -70,6 +70,14 @@ class JobView:
         """Whether nothing of it will run any more."""
         return self.phase in ("succeeded", "failed", "stopped")
 
+    def succeeded(self) -> JobView:
+        """Return what the view will be once Kubernetes has been told that all ranks are done."""
+        ranks = tuple(
+            replace(rank, says="", state=replace(rank.state, phase="succeeded", message=""))
+            for rank in self.ranks
+        )
+        return replace(self, phase="succeeded", message="", ranks=ranks)
+
 
 @dataclass
 class Told:

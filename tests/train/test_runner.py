@@ -48,15 +48,15 @@ def test_result_lines_and_reports_of_all_ranks():
         await shown(feed, lambda view: view.phase == "running" and view.ranks[1].metrics)
         blob = zlib.compress(pickle.dumps({"x": 42}))
         await cluster.result("digits-ab12-0-x", blob, {"missing": {}, "sizes": {"x": 5}})
-        for rank in (0, 1):
-            await cluster.put("pods", pod(rank, phase="Succeeded", container=terminated(0)))
-            await cluster.end_log(f"digits-ab12-{rank}-x")
+        for rank in (0, 1):  # the pods still run, and nothing ends their logs but this
+            await cluster.frame(f"digits-ab12-{rank}-x", "end", {"ok": True}, rank=rank)
 
     outcome, feed = follow(scenario, outputs=("x",))
     results = open_outcome(outcome)
     assert results.values == {"x": 42}
     assert results.sizes == {"x": 5}
     assert outcome.view.phase == "succeeded"
+    assert [rank.state.phase for rank in outcome.view.ranks] == ["succeeded"] * 2
     assert outcome.view.ranks[1].metrics == {"step": 3, "loss": 0.5}
     batch = feed.take()
     assert {(line.rank, line.text) for line in batch.lines} == {
