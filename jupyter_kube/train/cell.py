@@ -193,4 +193,4 @@ def _did_you_mean(name: str, known: Iterable[str]) -> str:
 
 @cache
 def _cloudpickle_source() -> str:
-    return resources.files("cloudpickle").joinpath("cloudpickle.py").read_text()
+    return resources.files("cloudpickle").joinpath("cloudpickle.py").read_text("utf-8")

@@ -33,7 +33,7 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
     cell = json.loads(zlib.decompress(bundle))
     try:
         values = run(cell, identity, told)
-        told.done(*pack_outputs(cell["outputs"] if identity["rank"] == 0 else [], values))
+        told.done(*_outcome(cell, identity["rank"], values))
     except SystemExit as error:
         if error.code:
             told.exception(error, cell["filename"])
@@ -114,6 +114,17 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
 
             asyncio.run(result)
     return names
+
+
+def _outcome(
+    cell: Mapping[str, Any], rank: int, names: Mapping[str, Any]
+) -> tuple[bytes, dict[str, Any]]:
+    """Pack rank 0's outputs; to read TensorFlow's distributed values takes all ranks at once."""
+    if rank == 0:
+        return pack_outputs(cell["outputs"], names)
+    if cell["framework"] == "tensorflow":
+        pack_outputs(cell["outputs"], names)
+    return b"", {}
 
 
 def pack_outputs(outputs: list[str], names: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:

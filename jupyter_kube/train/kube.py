@@ -96,7 +96,8 @@ class Kube:
 
         All shares are equally long, because workers that train together must take the same number
         of steps: what does not divide is left out, fewer than ``world_size`` elements. Lists,
-        arrays, tensors and tables of the same length are shared out alike.
+        arrays, tensors and tables of the same length are shared out alike. A ``tf.data.Dataset``
+        is shared element by element; if it does not know its length, shares may differ by one.
 
         Raises
         ------
@@ -108,13 +109,22 @@ class Kube:
         if self.world_size == 1:
             return data
         if hasattr(data, "shard"):  # a data set that knows how
-            return data.shard(self.world_size, self.rank)
+            return self._even(data).shard(self.world_size, self.rank)
         length = data.shape[0] if hasattr(data, "shape") else len(data)
+        share = slice(self.rank, self._shared(length), self.world_size)
+        return data.iloc[share] if hasattr(data, "iloc") else data[share]
+
+    def _shared(self, length: int) -> int:
+        """Return how many of ``length`` elements all workers together get."""
         if length < self.world_size:
             msg = f"{length} elements cannot be shared among {self.world_size} workers"
             raise ValueError(msg)
-        share = slice(self.rank, length - length % self.world_size, self.world_size)
-        return data.iloc[share] if hasattr(data, "iloc") else data[share]
+        return length - length % self.world_size
+
+    def _even(self, data: Any) -> Any:
+        """Leave out what does not divide from a data set that knows its length."""
+        length = int(data.cardinality()) if hasattr(data, "cardinality") else -1
+        return data.take(self._shared(length)) if length >= 0 else data
 
     @property
     def strategy(self) -> Any:

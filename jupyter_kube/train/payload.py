@@ -108,7 +108,7 @@ def worker_payload(key: bytes, options: dict[str, Any]) -> str:
     """
     folder = resources.files(__package__)
     launch = {
-        "source": {name: folder.joinpath(f"{name}.py").read_text() for name in _TRAVELLERS},
+        "source": {name: folder.joinpath(f"{name}.py").read_text("utf-8") for name in _TRAVELLERS},
         "child": CHILD_BOOT,
         "key": key.hex(),
         "options": options,

@@ -48,7 +48,7 @@ class CellProcess:
     start
         What it reads first: everything about the cell.
     env
-        Its environment.
+        Its environment. It runs in the container's folder, or at home where that is read-only.
     on_output
         Called with each piece of its output.
     on_report
@@ -92,6 +92,7 @@ class CellProcess:
             stderr=into,
             pass_fds=(told, theirs.fileno()),
             env=dict(self._env),
+            cwd=None if os.access(".", os.W_OK) else self._env.get("HOME"),
             start_new_session=True,
         )
         os.close(told)

@@ -350,7 +350,7 @@ history = model.fit(
     mine, kube.shard(y), epochs=2, batch_size=32, verbose=0, callbacks=[seen]
 ).history
 print("rank", kube.rank, "first", mine[0].sum(), "losses", history["loss"], "batches", seen.batches)
-replicas = kube.strategy.num_replicas_in_sync
+print("replicas", kube.strategy.num_replicas_in_sync)
 """
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec(
@@ -363,15 +363,16 @@ replicas = kube.strategy.num_replicas_in_sync
         namespace,
     )
     with Workers(
-        source, namespace, outputs=("history", "replicas"), framework=framework
+        source, namespace, outputs=("history", "model"), framework=framework
     ).start() as job:
         assert [pod.code(280) for pod in job.pods] == [0, 0], [pod.raw for pod in job.pods]
         said = [pod.wait_line("losses") for pod in job.pods]
-        assert [pod.lines for pod in job.pods] == [[line] for line in said]  # nothing of CUDA
+        for pod, line in zip(job.pods, said, strict=True):
+            assert pod.lines == [line, "replicas 2"]  # and nothing about CUDA
         losses = [line.partition("losses ")[2] for line in said]
         assert losses[0] == losses[1]  # one model
         assert losses[0].endswith("batches 58")  # 898 images a rank, 29 batches of 32, twice
         assert said[0].partition("losses")[0][7:] != said[1].partition("losses")[0][7:]
-        values = job.values()
-        assert values["replicas"] == 2
-        assert len(values["history"]["loss"]) == 2
+        (result,) = job.all_frames("result")
+        assert result.data["missing"] == {}
+        assert set(result.data["sizes"]) == {"history", "model"}

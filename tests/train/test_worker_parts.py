@@ -287,9 +287,21 @@ def test_tables_and_data_sets_are_shared_their_own_way() -> None:
         def shard(self, count: int, index: int) -> tuple[int, int]:
             return count, index
 
+    class Counted(DataSet):
+        taken = 0
+
+        def cardinality(self) -> int:
+            return 29
+
+        def take(self, count: int) -> DataSet:
+            Counted.taken = count
+            return self
+
     kube = Kube(rank=1, world_size=2)
     assert kube.shard(Table()) == ["b", "d"]
     assert kube.shard(DataSet()) == (2, 1)
+    assert kube.shard(Counted()) == (2, 1)
+    assert Counted.taken == 28
 
 
 def test_reports_take_plain_values_only() -> None:
