@@ -142,14 +142,16 @@ class ApiHandler(tornado.web.RequestHandler):
         try:
             return int(text) if text else None
         except ValueError as error:
-            raise ApiError(400, "BadRequest", f"invalid {name}: {text!r}") from error
+            why = f'strconv.ParseInt: parsing "{text}": invalid syntax'
+            raise ApiError(400, "BadRequest", why) from error
 
     def dry_run(self) -> bool:
         """Tell whether nothing is to be stored."""
         values = self.get_query_arguments("dryRun")
         if any(value != "All" for value in values):
-            text = f'dryRun: Unsupported value: "{values[0]}": supported values: "All"'
-            raise ApiError(400, "BadRequest", text)
+            options = f"{_OPTIONS.get(self.request.method or '', '')}Options.meta.k8s.io"
+            why = f'dryRun: Unsupported value: {json.dumps(values)}: supported values: "All"'
+            raise ApiError(422, "Invalid", f'{options} "" is invalid: {why}')
         return bool(values)
 
     def body(self) -> Any:
@@ -260,6 +262,7 @@ class ApiHandler(tornado.web.RequestHandler):
         """Give no ETag: the API has resourceVersions."""
 
 
+_OPTIONS = {"POST": "Create", "PUT": "Update", "PATCH": "Patch", "DELETE": "Delete"}
 _REASONS = {
     400: "BadRequest",
     401: "Unauthorized",

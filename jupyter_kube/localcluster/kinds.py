@@ -96,32 +96,53 @@ class ApiError(Exception):
         }
 
 
+def _details(kind: Kind, name: str, word: str) -> dict[str, Any]:
+    found = {"name": name, "group": kind.group, "kind": word}
+    return {key: value for key, value in found.items() if value}
+
+
 def not_found(kind: Kind, name: str) -> ApiError:
     """Say that there is no such object."""
-    details = {"name": name, "group": kind.group, "kind": kind.plural}
+    details = _details(kind, name, kind.plural)
     return ApiError(404, "NotFound", f'{kind.qualified} "{name}" not found', details)
 
 
-def conflict(kind: Kind, name: str, why: str, reason: str = "Conflict") -> ApiError:
-    """Say that the object changed, or is there already."""
-    details = {"name": name, "group": kind.group, "kind": kind.plural}
-    if reason == "AlreadyExists":
-        return ApiError(409, reason, f'{kind.qualified} "{name}" already exists', details)
-    text = f'Operation cannot be fulfilled on {kind.qualified} "{name}": {why}'
-    return ApiError(409, reason, text, details)
+def already_exists(kind: Kind, name: str) -> ApiError:
+    """Say that there is such an object."""
+    details = _details(kind, name, kind.plural)
+    return ApiError(409, "AlreadyExists", f'{kind.qualified} "{name}" already exists', details)
+
+
+def conflict(kind: Kind, name: str, why: str, *, of: str = "") -> ApiError:
+    """Say that the object is not what the client takes it for; ``of`` replaces the plural."""
+    word = of or kind.plural
+    what = f"{word}.{kind.group}" if kind.group else word
+    text = f'Operation cannot be fulfilled on {what} "{name}": {why}'
+    return ApiError(409, "Conflict", text, _details(kind, name, word))
+
+
+_CAUSES = {
+    "Required value": "FieldValueRequired",
+    "Not found": "FieldValueNotFound",
+    "Duplicate value": "FieldValueDuplicate",
+    "Unsupported value": "FieldValueNotSupported",
+    "Forbidden": "FieldValueForbidden",
+    "Too long": "FieldValueTooLong",
+}
 
 
 def invalid(kind: Kind, name: str, causes: list[tuple[str, str]]) -> ApiError:
     """Say which fields are wrong, in the API server's style."""
     texts = [f"{field}: {why}" for field, why in causes]
     joined = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    details = {
-        "name": name,
-        "group": kind.group,
-        "kind": kind.kind,
-        "causes": [
-            {"reason": "FieldValueInvalid", "message": why, "field": field} for field, why in causes
-        ],
-    }
+    listed = [
+        {
+            "reason": _CAUSES.get(why.partition(":")[0], "FieldValueInvalid"),
+            "message": why,
+            "field": field,
+        }
+        for field, why in causes
+    ]
+    details = {**_details(kind, name, kind.kind), "causes": listed}
     what = f"{kind.kind}.{kind.group}" if kind.group else kind.kind
     return ApiError(422, "Invalid", f'{what} "{name}" is invalid: {joined}', details)

@@ -38,16 +38,13 @@ def patched(obj: dict[str, Any], patch: Any, content_type: str) -> dict[str, Any
     if content_type == JSON:
         return dict(_json(copy.deepcopy(obj), patch))
     if not isinstance(patch, dict):
-        raise ApiError(400, "BadRequest", "a patch must be an object")
+        text = "error decoding patch: json: cannot unmarshal array into Go value of type"
+        raise ApiError(400, "BadRequest", f"{text} map[string]interface {{}}")
     if content_type == MERGE:
         return dict(merge(obj, patch))
     if content_type in {STRATEGIC, APPLY}:
         return dict(_strategic(obj, patch))
-    text = (
-        f"the body of the request was in an unknown format - accepted media types include: "
-        f"{', '.join((JSON, MERGE, STRATEGIC, APPLY))}"
-    )
-    raise ApiError(415, "UnsupportedMediaType", text)
+    raise ApiError(415, "UnsupportedMediaType", "415: Unsupported Media Type")
 
 
 def merge(base: Any, patch: Any) -> Any:
@@ -112,7 +109,8 @@ def _merge_list(base: list[Any], patch: list[Any], by: str) -> list[Any]:
 def _json(obj: Any, operations: Any) -> Any:
     """Apply a JSON patch (RFC 6902): add, replace, remove, test."""
     if not isinstance(operations, list):
-        raise ApiError(400, "BadRequest", "a JSON patch must be a list")
+        text = "error decoding patch: json: cannot unmarshal object into Go value of type"
+        raise ApiError(400, "BadRequest", f"{text} jsonpatch.Patch")
     for operation in operations:
         keys = [
             key.replace("~1", "/").replace("~0", "~")
@@ -121,7 +119,7 @@ def _json(obj: Any, operations: Any) -> Any:
         try:
             _operate(obj, operation, keys)
         except (KeyError, IndexError, ValueError, TypeError) as error:
-            text = f"the server rejected our request due to an error in our request: {error}"
+            text = "the server rejected our request due to an error in our request"
             raise ApiError(422, "Invalid", text) from error
     return obj
 

@@ -12,8 +12,9 @@ from tornado.iostream import StreamClosedError
 from . import patches, selectors, tables
 from .conditions import set_condition
 from .handler import ApiHandler, encode
-from .kinds import POD, ApiError, Kind, invalid
+from .kinds import POD, ApiError, Kind
 from .paths import Target
+from .shapes import undecodable
 from .watching import Watch, seeing
 
 Object = dict[str, Any]
@@ -120,6 +121,10 @@ class ResourceHandler(ApiHandler):
 
     async def _list(self, target: Target) -> None:
         found, version, meta = self._select(target), str(self.api.store.version), {}
+        exactly = self.get_query_argument("resourceVersionMatch", "") == "Exact"
+        if exactly and self.get_query_argument("resourceVersion", "") != version:
+            text = "The resourceVersion for the provided list is too old."
+            raise ApiError(410, "Expired", text)
         if token := self.get_query_argument("continue", ""):
             version, after = _read_token(token)
             found = [obj for obj in found if _place(obj) > after]
@@ -240,16 +245,13 @@ def _not_allowed() -> ApiError:
 def _check_identity(target: Target, body: Object) -> None:
     """Refuse a body that says it is something else than the URL does."""
     kind = target.kind
-    for field, wanted in (("kind", kind.kind), ("apiVersion", kind.api_version)):
-        given = body.get(field)
-        if given and given != wanted:
-            text = (
-                f"the {field} in the data ({given}) does not match the expected {field} ({wanted})"
-            )
-            raise ApiError(400, "BadRequest", text)
+    given, version = body.get("kind") or kind.kind, body.get("apiVersion") or kind.api_version
+    if (given, version) != (kind.kind, kind.api_version):
+        text = f'{given} in version "{version}" cannot be handled as a {kind.kind}'
+        raise ApiError(400, "BadRequest", text)
     meta = {} if body.get("metadata") is None else body["metadata"]
     if not isinstance(meta, dict):
-        raise invalid(kind, "", [("metadata", "Invalid value: must be an object")])
+        raise undecodable(kind, "metadata must be an object")
     body["metadata"] = meta
     if target.namespace and meta.get("namespace") not in {None, "", target.namespace}:
         text = "the namespace of the provided object does not match the namespace sent on the"

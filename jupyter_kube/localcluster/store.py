@@ -35,6 +35,7 @@ from .kinds import (
     SERVICEACCOUNT,
     ApiError,
     Kind,
+    already_exists,
     conflict,
     invalid,
     not_found,
@@ -138,7 +139,7 @@ class Store:
             meta["generation"] = 1
         self._admit(kind, new, None)
         if (meta.get("namespace", ""), meta["name"]) in self._objects[kind]:
-            raise conflict(kind, meta["name"], "", "AlreadyExists")
+            raise already_exists(kind, meta["name"])
         if dry_run:
             return new
         stored = self._put(kind, new, None)
@@ -477,7 +478,7 @@ def _check_preconditions(kind: Kind, old: Object, wanted: Mapping[str, Any]) -> 
     for field, word in (("uid", "UID"), ("resourceVersion", "ResourceVersion")):
         if wanted.get(field) and wanted[field] != meta[field]:
             why = (
-                f"Precondition failed: {word} in precondition: {wanted[field]}, "
-                f"{word} in object meta: {meta[field]}"
+                f"the {word} in the precondition ({wanted[field]}) does not match the {word} in "
+                f"record ({meta[field]}). The object might have been deleted and then recreated"
             )
-            raise conflict(kind, meta["name"], why)
+            raise conflict(kind, meta["name"], why, of=kind.kind)

@@ -108,7 +108,7 @@ async def test_a_dry_run_of_each_verb_changes_nothing(api: ApiClient) -> None:
     await api.request("DELETE", f"{SECRETS}/a", dryRun="All")
     await api.request("DELETE", f"{SECRETS}/a", {"dryRun": ["All"]})
     assert (await api.get(f"{SECRETS}/a")).json == before
-    assert (await api.post(SECRETS, secret("b"), dryRun="Some")).code == 400
+    assert (await api.post(SECRETS, secret("b"), dryRun="Some")).code == 422
 
 
 async def test_a_delete_means_one_object(api: ApiClient) -> None:
@@ -224,8 +224,8 @@ async def test_what_is_no_object_is_refused(api: ApiClient, body: bytes) -> None
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ({"kind": "Pod"}, "the kind in the data (Pod) does not match"),
-        ({"apiVersion": "v2"}, "the apiVersion in the data (v2) does not match"),
+        ({"kind": "Pod"}, 'Pod in version "v1" cannot be handled as a Secret'),
+        ({"apiVersion": "v2"}, 'Secret in version "v2" cannot be handled as a Secret'),
         ({"metadata": {"namespace": "x"}}, "the namespace of the provided object does not match"),
     ],
 )
