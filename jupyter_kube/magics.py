@@ -10,12 +10,12 @@ import re
 import shlex
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from .errors import InvalidInput, KubeError, RemoteError
+from .errors import InvalidInput, KubeError
 
 if TYPE_CHECKING:
     from .train.display import Screen
@@ -166,7 +166,13 @@ class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
         except InvalidInput as error:
             raise UsageError(str(error)) from None
         except KubeError as error:
-            raise _readable(error) from None
+            from .train.presenting import presentable
+
+            raise presentable(error) from None
+        except KeyboardInterrupt as error:
+            from .train.presenting import shown_as
+
+            raise shown_as(error, ["Interrupted."]) from None
 
     def _kubetrain(self, line: str, cell: str) -> Any:
         options = train_parser().read(line)
@@ -277,7 +283,7 @@ class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
         except KeyboardInterrupt:
             job.cancel()
             print(f"Stopped: {job.name} and all that belongs to it are being removed.")
-        return _quiet(KeyboardInterrupt(), "Interrupted.")
+        return KeyboardInterrupt()
 
     def _until_interrupted(self, job: Job, screen: Screen) -> None:
         """Show a job's lines until its end or an interrupt, which leaves the job alone."""
@@ -306,19 +312,3 @@ class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
         from .train.inprocess import run_cell
 
         return run_cell(self.shell, cell)
-
-
-def _readable(error: KubeError) -> KubeError:
-    """Make IPython show an error in words; a worker's exception with its own traceback."""
-    if isinstance(error, RemoteError):
-        return _quiet(error, f"{error.traceback.rstrip()}\n\n{error} (pod {error.pod})")
-    return _quiet(error, f"{type(error).__name__}: {error}")
-
-
-_E = TypeVar("_E", bound=BaseException)
-
-
-def _quiet(error: _E, text: str) -> _E:
-    """Give an exception the text that IPython shows in place of a traceback."""
-    error._render_traceback_ = text.splitlines  # type: ignore[attr-defined]  # IPython's hook
-    return error

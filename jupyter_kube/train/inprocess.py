@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
 from .kube import Kube
+from .presenting import shown_as
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -69,5 +70,4 @@ def _shown(shell: InteractiveShell, error: Exception) -> Exception:
     lines = shell.InteractiveTB.structured_traceback(
         type(error), error, trace and trace.tb_next, tb_offset=0
     )
-    error._render_traceback_ = lambda: lines  # type: ignore[attr-defined]  # IPython's hook
-    return error
+    return shown_as(error, lines)

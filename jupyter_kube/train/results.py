@@ -8,6 +8,7 @@ from typing import Any
 
 from ..errors import JobFailed
 from .cell import unpack_result
+from .presenting import presentable
 from .runner import Outcome
 
 
@@ -31,7 +32,7 @@ def open_outcome(outcome: Outcome) -> Results:
 
     """
     if outcome.error is not None:
-        raise outcome.error
+        raise presentable(outcome.error)
     view, frame = outcome.view, outcome.result
     if not view.outputs:
         return Results({}, {})
