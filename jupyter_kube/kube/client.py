@@ -11,7 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..config import KubeConfig
-from ..errors import AccessDenied, ClusterError, ClusterUnavailable, NotConfigured, from_status
+from ..errors import (
+    AccessDenied,
+    ClusterError,
+    ClusterUnavailable,
+    NotConfigured,
+    NotFound,
+    from_status,
+)
 from . import credentials
 from .answers import NOT_DONE, ahead, decoded, refusal, unreachable
 from .transport import open_session
@@ -265,10 +272,10 @@ class KubeClient:
 
     async def _no_stream(self, call: _Call, status: int, seconds: float) -> ClusterError:
         """Make our error of a refused handshake, which comes without its words."""
-        if status == 403:  # asked for without an upgrade, the API says who may not do what
+        if status in {403, 404}:  # asked for without an upgrade, the API has words for it
             try:
                 await self._once(call, seconds)
-            except AccessDenied as told:
+            except (AccessDenied, NotFound) as told:
                 return told
             except ClusterError:
                 pass

@@ -51,9 +51,7 @@ class PortForward:
                 self._greeted[channel] = True  # each channel's first message repeats the port
                 data = data[2:]
             if channel == _ERROR and data:
-                raise ClusterUnavailable(
-                    f"cannot reach {self._what}", data.decode(errors="replace").strip()[:256]
-                )
+                raise ClusterUnavailable(f"cannot reach {self._what}", _why(data))
             if channel == _DATA and data:
                 return bytes(data)
 
@@ -79,6 +77,12 @@ class PortForward:
         if not self._closed:
             self._closed = True
             self._client.closing(self._socket.close())
+
+
+def _why(words: bytes) -> str:
+    """Say why a port cannot be reached; the node's words begin with paths of its own."""
+    text = words.decode(errors="replace").strip()
+    return "nothing listens there" if "connection refused" in text else text[-256:]
 
 
 async def port_forward(

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import WSMsgType, web
 
-from jupyter_kube.errors import AccessDenied, ClusterUnavailable, InvalidManifest
+from jupyter_kube.errors import AccessDenied, ClusterUnavailable, InvalidManifest, NotFound
 from jupyter_kube.kube import streams
 from jupyter_kube.kube.client import KubeClient
 
@@ -75,15 +75,26 @@ async def test_the_first_bytes_may_share_a_message_with_the_port(
     connection.close()
 
 
-async def test_nobody_listening_in_the_pod_is_said(api: FakeApi, client: KubeClient) -> None:
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (b"error forwarding: dial tcp4 127.0.0.1:8123: connect: connection refused\n", "nothing"),
+        (b"x" * 300 + b" network namespace is closed", "network namespace is closed"),
+    ],
+)
+async def test_why_a_port_cannot_be_reached_is_said(
+    api: FakeApi, client: KubeClient, words: bytes, why: str
+) -> None:
     async def talk(socket: web.WebSocketResponse, _request: web.Request) -> None:
         await greet(socket)
-        await socket.send_bytes(b"\1dial tcp4 127.0.0.1:8123: connect: connection refused\n")
+        await socket.send_bytes(b"\1" + words)
 
     api.on("GET", FORWARD, websocket(talk))
     connection = await streams.port_forward(client, "p", 8123)
-    with pytest.raises(ClusterUnavailable, match=r"port 8123 of pod p: dial .* refused"):
+    with pytest.raises(ClusterUnavailable, match="cannot reach port 8123 of pod p") as caught:
         await connection.read()
+    assert why in caught.value.why
+    assert len(caught.value.why) <= 256
     connection.close()
 
 
@@ -133,6 +144,9 @@ async def test_a_refusal_has_the_apis_words(api: FakeApi, client: KubeClient) ->
     with pytest.raises(AccessDenied) as caught:
         await streams.port_forward(client, "p", 8123)
     assert caught.value.why == words
+    api.on("GET", FORWARD, status(404, "NotFound", 'pods "p" not found'))
+    with pytest.raises(NotFound, match='pods "p" not found'):
+        await streams.port_forward(client, "p", 8123)
     api.on("GET", FORWARD, status(400, "BadRequest", "pod p does not have a host assigned"))
     with pytest.raises(InvalidManifest, match="reach port 8123 of pod p"):
         await streams.port_forward(client, "p", 8123)
