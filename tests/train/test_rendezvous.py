@@ -159,6 +159,18 @@ def test_a_killed_rank_is_the_cause_whatever_the_others_raise(first: int) -> Non
     assert job.notes[-1]["cause"] == "rank 1 was killed (SIGKILL)"
 
 
+def test_a_death_told_a_moment_after_all_have_answered_still_counts() -> None:
+    job = Job().running()
+    job.ended(0, "exception", "ConnectionError: reset")
+    job.collect()
+    job.pong(1, 2)
+    job.wait(0.1)
+    job.ended(1, "died", "was killed (SIGKILL)", killed=True)
+    job.wait(0.5)
+    assert job.it.failure == ""
+    assert job.it.generation == 2
+
+
 def test_the_earliest_of_several_exceptions_is_the_cause() -> None:
     job = Job().running()
     job.ended(2, "exception", "ValueError: first")
