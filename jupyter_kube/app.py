@@ -38,12 +38,12 @@ class KubeExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server has n
         """Have the server use our classes where the user's configuration names none."""
         super()._link_jupyter_server_extension(serverapp)
         if GatewayClient.instance(parent=serverapp).gateway_enabled:
-            self.log.info("Kernels come from a gateway: jupyter-kube's are not offered.")
+            serverapp.log.info("Kernels come from a gateway: jupyter-kube's are not offered.")
             return
         for trait, ours in _CLASSES.items():
             if not adapter.set_by_user(serverapp, trait):
                 setattr(serverapp, trait, ours)
-            self.log.info("ServerApp.%s = %s", trait, getattr(serverapp, trait).__qualname__)
+            serverapp.log.info("ServerApp.%s = %s", trait, getattr(serverapp, trait).__qualname__)
 
     def initialize_settings(self) -> None:
         """Offer one kernelspec per profile."""
@@ -53,7 +53,7 @@ class KubeExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server has n
         try:
             profiles = KubeConfig(parent=self).parsed_profiles()
         except KubeError as error:
-            self.log.error("No kernels on Kubernetes are offered: %s", error)
+            serverapp.log.error("No kernels on Kubernetes are offered: %s", error)
             return
         from .kernels import specs
 
@@ -66,9 +66,9 @@ class KubeExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server has n
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Prepare in the background what the first start of a kernel would wait for."""
         if self._specs is not None:
-            self._preparing = asyncio.create_task(self._prepare())
+            self._preparing = asyncio.create_task(self._prepare(serverapp))
 
-    async def _prepare(self) -> None:
+    async def _prepare(self, serverapp: Any) -> None:
         """Read credentials, without any request; a failure is told when a kernel is asked for."""
         from .kernels.cluster import shared
 
@@ -77,7 +77,7 @@ class KubeExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server has n
         try:
             await self._cluster.client()
         except KubeError as error:
-            self.log.info("No kernels on Kubernetes can be started yet: %s", error)
+            serverapp.log.info("No kernels on Kubernetes can be started yet: %s", error)
 
     async def stop_extension(self) -> None:
         """Let go of the cluster and remove the kernelspecs; kernels are ended by their manager."""

@@ -25,7 +25,8 @@ if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would 
 SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
 _SCHEMA_PATH = Path(__file__).parents[1] / "event_schemas" / "kernel_start" / "v1.yaml"
 
-_WAITING = {"waiting", "pulling"}  # phases in which nobody should be kept waiting for an answer
+_WAITING = {"waiting", "pulling"}  # phases that a cell is told of
+_OPEN_END = "waiting"  # the phase in which nobody should be kept waiting for an answer
 _GRACE = 1.0  # seconds an old kernel process gets to leave
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
 
@@ -152,7 +153,8 @@ class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_s
         self._emit_start(state.phase, state.reason, state.message)
         if state.phase in _WAITING and not state.terminal:
             self.waits_for = state.message
-            self._say_first()
+            if state.phase == _OPEN_END:
+                self._say_first()
         for listener in list(self.listeners):
             listener.kernel_waits()
 
