@@ -21,7 +21,7 @@ _CLASSES = {
 }
 
 
-class KubeExtension(ExtensionApp):  # type: ignore[misc]  # jupyter_server has no types here
+class KubeExtension(ExtensionApp):
     """Kernels as pods, in any Jupyter Server."""
 
     name = "jupyter_kube"

@@ -141,7 +141,7 @@ def kube_parser() -> _Parser:
 
 
 @magics_class
-class KubeMagics(Magics):  # type: ignore[misc]  # IPython has no types for us
+class KubeMagics(Magics):
     """The magics of one shell."""
 
     second_thought = 1.0

@@ -17,7 +17,7 @@ from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelMana
 # --- one kernel's manager ------------------------------------------------------------------------
 
 
-class Callbacks(AsyncIOLoopKernelRestarter):  # type: ignore[misc]  # jupyter_client has no types here
+class Callbacks(AsyncIOLoopKernelRestarter):
     """A restarter that restarts nothing: it keeps the callbacks that Jupyter registers with it."""
 
     def start(self) -> None:
@@ -73,7 +73,7 @@ def take_start_error(manager: Any) -> None:
 # --- the manager of all kernels ------------------------------------------------------------------
 
 
-class ChoosingKernelManager(AsyncMappingKernelManager):  # type: ignore[misc]  # untyped as well
+class ChoosingKernelManager(AsyncMappingKernelManager):
     """A manager of kernels that can use another class for some kernels than for the others."""
 
     def class_for(self, kernel_name: str) -> type[Any] | None:

@@ -28,7 +28,7 @@ _STATUS = b'"status"'
 _REPLY = "_reply"
 
 
-class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):  # type: ignore[misc]  # untyped
+class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
     """Jupyter Server's connection without Nagle's delay; for kernels of ours, one that survives.
 
     It opens while the kernel starts, keeps what is sent too early, and goes on with the next

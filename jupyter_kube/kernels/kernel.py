@@ -49,7 +49,7 @@ class Listener(Protocol):
         """Connect to the kernel process that is ready now."""
 
 
-class KubeKernelManager(ServerKernelManager):  # type: ignore[misc]  # jupyter_server has no types here
+class KubeKernelManager(ServerKernelManager):
     """Manages one kernel that is a pod.
 
     ``execution_state`` is ``starting``, ``restarting`` or ``dead`` besides what kernels say, and

@@ -41,7 +41,7 @@ class Owner(Protocol):
         """
 
 
-class KubeProvisioner(KernelProvisionerBase):  # type: ignore[misc]  # jupyter_client has no types here
+class KubeProvisioner(KernelProvisionerBase):
     """Runs a kernel in a pod of its own."""
 
     profile = Unicode("", help="Name of the profile. Empty: the default one.").tag(config=True)
