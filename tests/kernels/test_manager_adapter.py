@@ -108,7 +108,10 @@ async def test_a_failed_start_among_the_pending_ones_does_not_stop_a_shutdown() 
 
 
 def test_a_value_of_the_users_configuration_is_seen() -> None:
-    app = ServerApp(config=Config({"ServerApp": {"kernel_manager_class": "x.Y"}}), log_level=50)
+    app = ServerApp(
+        config=Config({"ServerApp": {"kernel_manager_class": AsyncMappingKernelManager}}),
+        log_level=50,
+    )
     assert adapter.set_by_user(app, "kernel_manager_class")
     assert not adapter.set_by_user(app, "kernel_websocket_connection_class")
 
