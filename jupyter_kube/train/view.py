@@ -21,6 +21,9 @@ INDEX = "batch.kubernetes.io/job-completion-index"
 _BY_RANKS = "PodFailurePolicy"
 """Reason of a failed Job about which its ranks know more than its message."""
 
+_REFUSED = re.compile(r'Error creating: (pods "[^"]*" is forbidden: )?')
+"""How the Job controller begins to say why it could not make a pod, each time of another name."""
+
 _PREEMPTION = re.compile(r"\.?\s*(no new claims to deallocate,?)?\s*preemption: .*", re.DOTALL)
 """What the scheduler says about evicting other pods: of no use to who waits."""
 
@@ -225,7 +228,7 @@ def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
             return replace(state, message=text), last
     if state.exit_code == FAIL_JOB:
         return replace(state, message="ended with the others"), None
-    if MARK in state.message:  # without last words Kubernetes takes the log's end
+    if MARK.strip() in state.message:  # without last words Kubernetes takes the log's end
         return replace(state, message=exit_words(state.exit_code)), None
     return replace(state, message=_PREEMPTION.sub("", state.message)), None
 
@@ -277,4 +280,4 @@ def _not_created(ranks: tuple[RankView, ...], events: Iterable[Mapping[str, Any]
     latest = max(
         failed, key=lambda e: e.get("lastTimestamp") or e.get("eventTime") or "", default={}
     )
-    return str(latest.get("message", ""))
+    return _REFUSED.sub("", str(latest.get("message", "")))

@@ -144,7 +144,7 @@ def test_pods_that_quota_forbids_are_explained_by_the_jobs_events():
             "metadata": {"name": "e1"},
             "involvedObject": {"kind": "Job", "name": "digits-ab12"},
             "reason": "FailedCreate",
-            "message": "exceeded quota: compute",
+            "message": 'Error creating: pods "x-1" is forbidden: exceeded quota: compute',
         }
         await cluster.put("events", event)
         await shown(feed, lambda view: view.message == "exceeded quota: compute")

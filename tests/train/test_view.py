@@ -57,6 +57,12 @@ def test_last_words_of_a_supervisor_are_read_from_its_pod():
     assert reasons(view) == ["rank 1 raised ValueError: bad", "Traceback: bad"]
 
 
+def test_frames_are_never_shown_as_reasons():
+    cut = "kube1 0123 {}\nlast line"  # as Kubernetes gives the end of a log
+    view = job_view(job(workers=1), [pod(0, container=terminated(143, message=cut))])
+    assert states(view) == [("failed", "ended by SIGTERM (exit code 143)")]
+
+
 def test_what_a_rank_was_told_to_have_done_outlives_its_pod():
     told = Told(fates={1: "raised ValueError: bad"})
     view = job_view(job(**ended("Failed", "PodFailurePolicy")), [], told=told)
