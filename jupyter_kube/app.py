@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,7 @@ class KubeExtension(ExtensionApp):
 
     async def _prepare(self, serverapp: Any) -> None:
         """Read credentials, without any request; a failure is told when a kernel is asked for."""
+        await asyncio.to_thread(import_module, "jupyter_kube.kernels.provisioner")
         from .kernels.cluster import shared
 
         self._cluster = shared(KubeConfig(parent=self))
