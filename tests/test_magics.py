@@ -331,3 +331,30 @@ def test_loading_the_extension_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+def test_tensorflow_trains_one_model_on_two_workers(shell, capsys):
+    pytest.importorskip("tf_keras")
+    shell.run_cell(
+        "import numpy as np\n"
+        "xs = np.linspace(-1, 1, 64, dtype='float32').reshape(-1, 1)\n"
+        "def build():\n"
+        "    import tf_keras as keras\n"
+        "    model = keras.Sequential([keras.layers.Dense(1, kernel_initializer='zeros')])\n"
+        "    model.compile(keras.optimizers.SGD(0.1), 'mse')\n"
+        "    return model"
+    )
+    result = shell.run_cell(
+        "%%kubetrain -w 2 --name fit -o losses,weights,replicas\n"
+        "model = build()\n"
+        "mine = kube.shard(xs)\n"
+        "losses = model.fit(mine, 3 * mine, epochs=3, batch_size=8, verbose=0).history['loss']\n"
+        "weights = model.get_weights()\n"
+        "replicas = kube.strategy.num_replicas_in_sync"
+    )
+    assert result.success
+    assert re.search(r"fit-\w{4} · tensorflow · 2 workers", capsys.readouterr().out)
+    assert shell.user_ns["replicas"] == 2
+    losses = shell.user_ns["losses"]
+    assert losses[0] > losses[1] > losses[2]
+    assert 0 < shell.user_ns["weights"][0][0][0] < 3
