@@ -66,6 +66,11 @@ class Output:
         """Take some of the cell's output."""
         data = self._line + data
         self._line = b""
+        if b"\r" not in data:  # all whole lines at once: cells may print a lot
+            lines, newline, data = data.rpartition(b"\n")
+            if newline:
+                self._write(lines + newline)
+                self._shown = b""
         while data:
             line, end, data = _first_line(data)
             if end == b"\n":
