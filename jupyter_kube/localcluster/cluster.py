@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypeVar
 
 from . import defaults, shapes, validation
 from .access import Tokens, address
+from .conditions import now
 from .discovery import VERSION
 from .faults import Faults
 from .handler import Api
@@ -24,7 +25,7 @@ from .podsecurity import PodSecurity
 from .quota import Quota
 from .scheduler import Scheduler
 from .server import ApiServer
-from .store import NAMESPACE, NODE, SERVICEACCOUNT, Store, now
+from .store import NAMESPACE, NODE, SERVICEACCOUNT, Store
 
 T = TypeVar("T")
 

@@ -94,15 +94,15 @@ async def test_a_forgotten_version_is_an_error_event(api: ApiClient) -> None:
 
 
 async def test_a_reader_that_goes_is_forgotten(api: ApiClient, cluster: LocalCluster) -> None:
-    before = len(cluster.store._callbacks[SECRET])
+    before = len(cluster.store._state._callbacks[SECRET])
     async with aclosing(api.watch(SECRETS)) as events:
         await api.post(SECRETS, secret("a"))
         await anext(events)
-        assert len(cluster.store._callbacks[SECRET]) == before + 1
+        assert len(cluster.store._state._callbacks[SECRET]) == before + 1
         (watch,) = cluster.api.live
     await watch.closed.wait()
     await api.get(SECRETS)
-    assert len(cluster.store._callbacks[SECRET]) == before
+    assert len(cluster.store._state._callbacks[SECRET]) == before
 
 
 async def test_rows_of_a_table_can_be_watched(api: ApiClient, cluster: LocalCluster) -> None:
