@@ -10,6 +10,7 @@ import ast
 import base64
 import difflib
 import json
+import linecache
 import re
 import sys
 import zlib
@@ -24,6 +25,7 @@ from .frameworks import (
     LEGACY_KERAS,
     check_keras,
     detect_framework,
+    helper_files,
     makes_strategy,
     uses_legacy_keras,
 )
@@ -43,6 +45,8 @@ __all__ = [
 
 LIMIT = 4 * 1024 * 1024
 """Bytes of values that may travel with one cell."""
+
+_LONGEST_FILE = 100_000  # characters of an earlier cell that travels for tracebacks only
 
 _IPYTHON = re.compile(r"^\s*(?:\w[\w, ]*=\s*)?([%!]{1,2}\s*[\w.$]+|\?{1,2}[\w.]+|[\w.]+\?{1,2})")
 
@@ -111,6 +115,7 @@ def pack(
         "python": f"{sys.version_info.major}.{sys.version_info.minor}",
         "source": source,
         "filename": filename,
+        "files": _texts(helper_files(source, namespace)),
         "outputs": list(wanted),
         "framework": framework,
         "own_strategy": makes_strategy(source, namespace),
@@ -189,6 +194,12 @@ def _check_defined(names: Iterable[str], namespace: Mapping[str, Any]) -> None:
 def _did_you_mean(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), 1)
     return f"; did you mean {close[0]}?" if close else ""
+
+
+def _texts(files: Iterable[str]) -> dict[str, str]:
+    """Read the sources of earlier cells, as far as they are known, for readable tracebacks."""
+    texts = {name: "".join(linecache.getlines(name)) for name in sorted(files)}
+    return {name: text for name, text in texts.items() if 0 < len(text) <= _LONGEST_FILE}
 
 
 @cache

@@ -88,7 +88,7 @@ class Supervisor:
 def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) -> dict[str, Any]:
     """Run a cell's source in a fresh ``__main__``; return its names and values."""
     os.environ.update(cell["env"])
-    _check_python(cell)
+    check_python(cell)
     _provide_cloudpickle(cell["cloudpickle"])
     main_module = ModuleType("__main__")
     sys.modules["__main__"] = main_module
@@ -104,7 +104,8 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
     names.update(kube=kube, display=_display)
     names.update(_Unpickler(base64.b64decode(cell["values"]), names).load())
     source, filename = cell["source"], cell["filename"]
-    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    for name, text in {**cell["files"], filename: source}.items():
+        linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(source, filename, "exec", flags=flags, dont_inherit=True)
     with _distributed(kube, wanted=several and not cell["own_strategy"]):
@@ -162,7 +163,15 @@ class _Unpickler(pickle.Unpickler):
         return self._names
 
 
-def _check_python(cell: Mapping[str, Any]) -> None:
+def check_python(cell: Mapping[str, Any]) -> None:
+    """Refuse functions of another version of Python: their bytecode would crash this one.
+
+    Raises
+    ------
+    RuntimeError
+        If the versions differ and code travels.
+
+    """
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
     if cell["python"] != here and b"CodeType" in base64.b64decode(cell["values"]):
         msg = (

@@ -1,4 +1,4 @@
-"""What a cell does with frameworks, as far as its code tells (pure: nothing is imported)."""
+"""What a cell and its helpers use, as far as their code tells (pure: nothing is imported)."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ def uses_legacy_keras(source: str, namespace: Mapping[str, Any]) -> bool:
 def makes_strategy(source: str, namespace: Mapping[str, Any]) -> bool:
     """Say whether the cell or its helpers make a strategy of TensorFlow's themselves."""
     return any(name.endswith("Strategy") for name in _Use.of(source, namespace).names)
+
+
+def helper_files(source: str, namespace: Mapping[str, Any]) -> set[str]:
+    """Name the files, cells mostly, in which helpers from the notebook were written."""
+    return _Use.of(source, namespace).files
 
 
 def check_keras(
@@ -91,6 +96,7 @@ class _Use:
         self.names: set[str] = set()
         self.constants: set[str] = set()
         self.packages: set[str] = set()
+        self.files: set[str] = set()
         self._seen: set[int] = set()
 
     @classmethod
@@ -142,6 +148,7 @@ class _Use:
             self._values([*value.__bases__, *vars(value).values()])
             return
         function = value.__func__ if isinstance(value, MethodType) else value
+        self.files.add(function.__code__.co_filename)
         mentioned: set[str] = set()
         _names_in(function.__code__, mentioned)
         self._code(function.__code__)

@@ -80,6 +80,21 @@ time.sleep(600)
         assert list(job.all_frames("result")) == []
 
 
+def test_a_traceback_shows_the_lines_of_earlier_cells_too() -> None:
+    import linecache
+
+    earlier = "def check(x):\n    assert x > 0, 'too small'\n"
+    linecache.cache["<cell 3>"] = (len(earlier), None, earlier.splitlines(True), "<cell 3>")
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    exec(compile(earlier, "<cell 3>", "exec"), namespace)
+    with Workers("check(-1)", namespace, workers=1).start() as job:
+        assert job.codes() == [42]
+        (raised,) = job.all_frames("exception")
+        assert 'File "<cell 3>", line 2, in check' in raised.data["traceback"]
+        assert "assert x > 0, 'too small'" in raised.data["traceback"]
+    del linecache.cache["<cell 3>"]
+
+
 def test_what_other_ranks_raise_because_of_a_killed_one_is_not_the_cause() -> None:
     source = """
 import os, socket, time

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import socket
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_kube.train.cell import pack
+from jupyter_kube.train.child import check_python
 from jupyter_kube.train.environment import Member, environment
 from jupyter_kube.train.frames import Frame, Parser
 from jupyter_kube.train.kube import Kube
@@ -257,6 +260,16 @@ def test_kills_for_want_of_memory_are_counted(tmp_path: Path, name: str) -> None
     file.parent.mkdir(exist_ok=True)
     file.write_text("oom 3\noom_kill 2\n")
     assert oom_kills(tmp_path) == 2
+
+
+def test_functions_do_not_travel_between_versions_of_python() -> None:
+    def elsewhere(source: str, **values: Any) -> dict[str, Any]:
+        payload = zlib.decompress(pack(source, values).payload)
+        return {**json.loads(payload), "python": "3.9"}
+
+    with pytest.raises(RuntimeError, match=r"the notebook runs Python 3\.9, this image 3\."):
+        check_python(elsewhere("f()", f=lambda: 1))
+    check_python(elsewhere("x", x=1))
 
 
 # kube in the cell
