@@ -38,14 +38,24 @@ class _Message:
         for number, raw in _wire(data):
             name, decode = self._fields.get(number, ("", None))
             if isinstance(decode, _Repeated):
-                out.setdefault(name, []).append(decode.each(raw))
+                out.setdefault(name, []).append(_decoded(decode.each, raw))
             elif isinstance(decode, _Map):
-                pair = dict(_wire(raw))
-                value = decode.value(pair.get(2, b""))
-                out.setdefault(name, {})[_text(pair.get(1, b""))] = value
+                pair = dict(_wire(_bytes_of(raw)))
+                key = _decoded(_text, pair.get(1, b""))
+                out.setdefault(name, {})[key] = _decoded(decode.value, pair.get(2, b""))
             elif decode is not None and raw != b"":
-                out[name] = decode(raw)
+                out[name] = _decoded(decode, raw)
         return out
+
+
+def _decoded(decode: Decode, raw: int | bytes) -> Any:
+    return decode(raw if decode is _int else _bytes_of(raw))
+
+
+def _bytes_of(raw: int | bytes) -> bytes:
+    if isinstance(raw, int):
+        raise ValueError("a field has a number where text or a message belongs")
+    return raw
 
 
 def _wire(data: bytes) -> Iterator[tuple[int, Any]]:
@@ -88,17 +98,19 @@ def _bytes(raw: bytes) -> str:
     return base64.b64encode(raw).decode()
 
 
-def _int(raw: int) -> int:
+def _int(raw: int | bytes) -> int:
+    if isinstance(raw, bytes):
+        raise ValueError("a field has text or a message where a number belongs")
     return raw - 2**64 if raw >= 2**63 else raw
 
 
 def _quantity(raw: bytes) -> str:
-    return _text(dict(_wire(raw)).get(1, b""))
+    return str(_decoded(_text, dict(_wire(raw)).get(1, b"")))
 
 
 def _int_or_text(raw: bytes) -> int | str:
     found = dict(_wire(raw))
-    return _text(found.get(3, b"")) if found.get(1) else _int(found.get(2, 0))
+    return str(_decoded(_text, found.get(3, b""))) if found.get(1) else _int(found.get(2, 0))
 
 
 _TEXTS = _Repeated(_text)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import tornado.web
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from . import access, discovery
 from .handler import Api, ApiHandler, nothing_there
@@ -94,9 +94,10 @@ class ApiServer:
             websocket_max_message_size=64 * 1024 * 1024,
         )
         self._server = HTTPServer(application)
-        sockets = bind_sockets(port, _HOST)
-        self._server.add_sockets(sockets)
-        return int(sockets[0].getsockname()[1])
+        listening = socket.create_server((_HOST, port))
+        listening.setblocking(False)
+        self._server.add_socket(listening)
+        return int(listening.getsockname()[1])
 
     async def stop(self) -> None:
         """Listen no more, and close all connections."""
