@@ -46,6 +46,8 @@ __all__ = [
 LIMIT = 4 * 1024 * 1024
 """Bytes of values that may travel with one cell."""
 
+_MOST_OUTPUTS = 40
+_LONGEST_OUTPUTS = 2000  # characters of their names: a frame tells of each
 _LONGEST_FILE = 100_000  # characters of an earlier cell that travels for tracebacks only
 
 _IPYTHON = re.compile(r"^\s*(?:\w[\w, ]*=\s*)?([%!]{1,2}\s*[\w.$]+|\?{1,2}[\w.]+|[\w.]+\?{1,2})")
@@ -171,7 +173,12 @@ def _refuse_syntax(source: str, error: SyntaxError) -> NoReturn:
     ) from error
 
 
-def _check_outputs(outputs: Iterable[str], names: Names) -> None:
+def _check_outputs(outputs: tuple[str, ...], names: Names) -> None:
+    if len(outputs) > _MOST_OUTPUTS or len(json.dumps(outputs)) > _LONGEST_OUTPUTS:
+        raise InvalidInput(
+            f"{len(outputs)} outputs are too many, up to {_MOST_OUTPUTS} can come back",
+            next="Put them into one dictionary.",
+        )
     for name in outputs:
         if name not in names.bound:
             raise InvalidInput(

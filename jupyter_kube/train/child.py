@@ -143,13 +143,21 @@ def pack_outputs(outputs: list[str], names: Mapping[str, Any]) -> tuple[bytes, d
         try:
             sizes[name] = len(zlib.compress(cloudpickle.dumps(names[name]), 1))
         except Exception as error:  # a value's own pickling code may raise anything
-            missing[name] = f"a {type(names[name]).__name__} cannot be sent: {_text(error)[:200]}"
+            kind = type(names[name]).__name__
+            missing[name] = _clipped(f"a {kind} cannot be sent: {_text(error)}")
     while sum(sizes.values()) > LARGEST_RESULT * 0.95:
         largest = max(sizes, key=lambda name: sizes[name])
         size = sizes.pop(largest) / 2**20
         missing[largest] = f"it is {size:.1f} MiB, compressed; up to 4 MiB can come back"
     blob = zlib.compress(cloudpickle.dumps({name: names[name] for name in sizes}), 6)
     return blob, {"sizes": sizes, "missing": missing}
+
+
+def _clipped(text: str, longest: int = 100) -> str:
+    """Shorten a text so that its JSON is short: all of them share one frame."""
+    while len(json.dumps(text)) > longest:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 class _Unpickler(pickle.Unpickler):

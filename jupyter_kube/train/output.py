@@ -8,6 +8,7 @@ This module travels into pods: standard library only.
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ LONGEST_LINE = 64 * 1024
 _PROGRESS = 0.2  # seconds between two states of a progress bar
 _IDLE = 0.5  # seconds after which an unfinished line is shown
 _REPORTS = 0.1  # seconds between two reports
+_LONGEST_REPORT = 6000  # bytes of joined metrics: one frame holds them
 
 Later = Callable[[float, Callable[[], None]], object]
 """``later(seconds, function)``: an event loop's ``call_later``."""
@@ -110,8 +112,11 @@ class Output:
 
     def report(self, step: int | float | None, metrics: Mapping[str, Any]) -> None:
         """Write a report; when they come too fast the last value of each metric wins."""
-        waiting = self._report.get("metrics", {})
-        self._report = {"step": step, "metrics": {**waiting, **metrics}}
+        joined = {**self._report.get("metrics", {}), **metrics}
+        if len(json.dumps(joined)) > _LONGEST_REPORT:
+            self._flush_report()
+            joined = dict(metrics)
+        self._report = {"step": step, "metrics": joined}
         wait = self._reported_at + _REPORTS - self._clock()
         if wait <= 0:
             self._flush_report()

@@ -231,7 +231,11 @@ class Supervisor:
         self._watching = asyncio.ensure_future(self._watch(self._process))
 
     async def _watch(self, process: CellProcess) -> None:
-        self._outcome = await process.outcome()
+        try:
+            self._outcome = await process.outcome()
+        except Exception:
+            log.exception("the cell's process cannot be understood")
+            self._outcome = Outcome("died", "said what nobody understands")
         if self._outcome.kind == "done":
             self._note("done", "waiting for the other ranks")
         self._tell_outcome()

@@ -175,6 +175,12 @@ def test_outputs_must_be_assigned_in_the_cell() -> None:
     )
 
 
+def test_too_many_outputs_are_refused() -> None:
+    names = [f"x{number}" for number in range(41)]
+    assert "too many" in refused("; ".join(f"{n} = 1" for n in names), outputs=names)
+    assert "too many" in refused(f"{'é' * 400} = 1", outputs=["é" * 400])
+
+
 def test_nothing_of_the_notebook_is_changed_by_packing() -> None:
     space = notebook("def f(): return a", a=[1])
     before = dict(space)

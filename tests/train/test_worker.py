@@ -252,6 +252,25 @@ if False: absent = 2
         assert "4 MiB" in missing["huge"]
 
 
+def test_everything_that_can_be_said_of_many_outputs_fits_into_a_frame() -> None:
+    names = tuple(f"a_rather_long_name_{number}" for number in range(40))
+    source = "\n".join(
+        ["class No:", "  def __reduce__(self): raise ValueError('é' * 1000)", "no = No()"]
+        + [f"{name} = no" for name in names]
+    )
+    with Workers(source, workers=1, outputs=names).start() as job:
+        assert job.codes() == [0]
+        (result,) = job.pods[0].of("result")
+        assert set(result.data["missing"]) == set(names)
+
+
+def test_a_process_that_says_nonsense_counts_as_dead() -> None:
+    source = "kube._report.__self__._sock.sendall(b'nonsense\\n')\nimport time\ntime.sleep(600)"
+    with Workers(source, workers=1, retries=0).start() as job:
+        assert job.codes() == [42]
+        assert "nobody understands" in cause(job.pods[0])
+
+
 def test_notebook_functions_share_their_globals_with_the_cell() -> None:
     namespace: dict[str, Any] = {"__name__": "__main__", "rate": 1}
     exec("def show(): return rate, kube.rank\ndef bump():\n  global rate; rate += 1", namespace)

@@ -165,6 +165,13 @@ def test_reports_that_come_too_fast_are_joined_and_the_last_one_is_kept(log: Log
     assert [report["step"] for report in reports(log.text())][-1] == 52
 
 
+def test_reports_too_large_to_be_joined_go_out_one_by_one(log: Log) -> None:
+    for number in range(3):
+        log.out.report(number, {f"{number}": "x" * 4000})
+    log.out.finish()
+    assert [report["step"] for report in reports(log.text())] == [0, 1, 2]
+
+
 # messages
 
 
