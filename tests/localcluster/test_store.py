@@ -215,7 +215,9 @@ def test_finalizers_hold_an_object_until_they_are_gone() -> None:
 def test_only_the_object_that_is_meant_is_deleted() -> None:
     store = Store()
     store.create(SECRET, secret("s"))
-    with pytest.raises(ApiError, match=r"the UID in the precondition \(1\) does not match") as caught:
+    with pytest.raises(
+        ApiError, match=r"the UID in the precondition \(1\) does not match"
+    ) as caught:
         store.delete(SECRET, "default", "s", preconditions={"uid": "1"})
     assert caught.value.code == 409
 
