@@ -223,12 +223,13 @@ async def running_server(
     """
     port, token = _free_port(), secrets.token_urlsafe(16)
     config = folder / "jupyter_server_config.json"
-    config.write_text(json.dumps(settings))
+    quiet = {"log_level": "WARN", **settings.get("ServerApp", {})}
+    config.write_text(json.dumps({**settings, "ServerApp": quiet}))
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     argv = [
         *(sys.executable, "-m", app, f"--config={config}", "--allow-root"),
         *("--ServerApp.ip=127.0.0.1", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-        *(f"--ServerApp.root_dir={folder / 'notebooks'}", "--ServerApp.log_level=WARN"),
+        f"--ServerApp.root_dir={folder / 'notebooks'}",
         *arguments,
     ]
     env = {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}

@@ -26,6 +26,8 @@ _V1 = "v1.kernel.websocket.jupyter.org"
 _WELCOME = b'"iopub_welcome"'
 _STATUS = b'"status"'
 _REPLY = "_reply"
+_AGAIN = 0.1  # seconds for a kernel to welcome a subscription
+_TRIES = 30  # after which a kernel is taken for one that welcomes nobody
 
 
 class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
@@ -39,7 +41,8 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         super().__init__(**kwargs)
         self.ledger = Ledger()
         self._subscribed = False  # output cannot be missed any more
-        self._topic = b""
+        self._topics: list[bytes] = []
+        self._asking: asyncio.TimerHandle | None = None
         self._told = ""  # why the start takes time, as last said
         self._told_cell: dict[str, Any] | None = None
 
@@ -100,6 +103,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         kernel = self._kernel
         if kernel is not None and self in kernel.listeners:
             kernel.listeners.remove(self)
+        self._stop_asking()
         return super().disconnect()
 
     # --- what the kernel manager tells -----------------------------------------------------------
@@ -114,6 +118,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
     def kernel_down(self) -> None:
         """Keep what is sent from now on."""
         self._subscribed = False
+        self._stop_asking()
 
     def kernel_settled(self, why: str, *, executing: bool, final: bool = False) -> None:
         """Answer what the process that ended has taken along."""
@@ -140,11 +145,27 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self.ledger.process = kernel.process
         self.create_stream()
         self._listen()
-        # Kernels welcome each new topic, but not a second subscriber to an old one: with a topic
-        # of our own, behind the one for everything, we know when that is in place.
-        self._topic = os.urandom(8).hex().encode()
-        self.channels["iopub"].socket.subscribe(self._topic)
+        self._topics.clear()
+        self._ask_for_welcome()
         self._pass_control()
+
+    def _ask_for_welcome(self) -> None:
+        """Subscribe to a topic of our own, to know when the one for everything is in place.
+
+        Kernels welcome each new topic, but not a second subscriber to an old one. ipykernel
+        overlooks a subscription that arrives while it sends, until the next one: so ask again.
+        """
+        if len(self._topics) == _TRIES:
+            self._open_gate()
+            return
+        self._topics.append(os.urandom(8).hex().encode())
+        self.channels["iopub"].socket.subscribe(self._topics[-1])
+        self._asking = asyncio.get_running_loop().call_later(_AGAIN, self._ask_for_welcome)
+
+    def _stop_asking(self) -> None:
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
 
     # --- messages --------------------------------------------------------------------------------
 
@@ -169,7 +190,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             channel = getattr(stream, "channel", None)
             if channel == "iopub":
                 if _WELCOME in parts[0]:
-                    if outgoing_msg[:start] == [self._topic]:
+                    if start and outgoing_msg[0] in self._topics:
                         self._open_gate()
                     return
                 if _STATUS in parts[0]:
@@ -210,6 +231,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._subscribed or self._kernel is None or not self._kernel.up:
             return
         self._subscribed = True
+        self._stop_asking()
         if self._told_cell is not None:
             self._send("clear_output", {"wait": False}, self._told_cell)
         self._told, self._told_cell = "", None
