@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
 import tempfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -34,7 +35,7 @@ class Plugin:
     def __init__(self, spec: Mapping[str, Any], folder: Path) -> None:
         command = str(spec["command"])
         self._argv = [command, *map(str, spec.get("args") or ())]
-        if os.sep in command:
+        if Path(command).name != command:
             self._argv[0] = str(folder / command)
         version = str(spec["apiVersion"])
         info = {"apiVersion": version, "kind": "ExecCredential", "spec": {"interactive": False}}
@@ -67,17 +68,13 @@ class Plugin:
 
         """
         try:
-            output = await self._output()
-            status = json.loads(output)["status"]
+            status = json.loads(await asyncio.to_thread(self._output))["status"]
             if not (status.get("token") or status.get("clientCertificateData")):
                 raise ValueError("its answer has neither token nor certificate")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            why = f"it did not answer within {_TIME:.0f} seconds"
-            if not isinstance(error, TimeoutError):
-                why = str(error)[:256] or type(error).__name__
             raise NotConfigured(
                 f"the kubeconfig's credential plugin {self._argv[0]} gave no credentials",
-                why,
+                str(error)[:256] or type(error).__name__,
                 self._hint or "Run `kubectl get pods` to see it.",
             ) from error
         self._status = status
@@ -87,26 +84,25 @@ class Plugin:
         certificate = self._status.get("clientCertificateData")
         if not certificate:
             return
-        with tempfile.NamedTemporaryFile("w", suffix=".pem") as file:  # OpenSSL reads files only
-            file.write(f"{certificate}\n{self._status.get('clientKeyData', '')}\n")
-            file.flush()
-            context.load_cert_chain(file.name)
+        with tempfile.TemporaryDirectory() as folder:  # OpenSSL reads files only
+            file = Path(folder) / "client.pem"
+            file.write_text(f"{certificate}\n{self._status.get('clientKeyData', '')}\n")
+            context.load_cert_chain(file)
 
-    async def _output(self) -> bytes:
-        process = await asyncio.create_subprocess_exec(
-            *self._argv,
-            env=self._env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+    def _output(self) -> bytes:
+        """Run it here and now: an event loop on Windows may have no processes."""
         try:
-            async with asyncio.timeout(_TIME):
-                output, words = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
-        if process.returncode:
-            raise OSError(words.decode(errors="replace").strip() or f"exit {process.returncode}")
-        return output
+            done = subprocess.run(
+                self._argv,
+                env=self._env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=_TIME,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise OSError(f"it did not answer within {_TIME:.0f} seconds") from error
+        if done.returncode:
+            words = done.stderr.decode(errors="replace").strip()
+            raise OSError(words or f"it ended with exit code {done.returncode}")
+        return done.stdout
