@@ -13,6 +13,7 @@ import json
 import linecache
 import os
 import pickle
+import re
 import socket
 import sys
 import threading
@@ -34,11 +35,6 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
     try:
         values = run(cell, identity, told)
         told.done(*_outcome(cell, identity["rank"], values))
-    except SystemExit as error:
-        if error.code:
-            told.exception(error, cell["filename"])
-        else:
-            told.done(b"", {})
     except BaseException as error:  # the cell's own, whatever it is
         told.exception(error, cell["filename"])
     for stream in (sys.stdout, sys.stderr):
@@ -63,7 +59,7 @@ class Supervisor:
 
     def exception(self, error: BaseException, filename: str) -> None:
         """Say that the cell has raised."""
-        name, message = type(error).__name__, _text(error)
+        name, message = type(error).__name__[:100], _text(error)
         shown = traceback.format_exception(type(error), error, _from_cell(error, filename))
         self._say(
             {
@@ -82,7 +78,13 @@ class Supervisor:
 
     def _say(self, about: Mapping[str, Any], blob: bytes = b"") -> None:
         with self._lock:
-            self._sock.sendall(json.dumps(about).encode() + b"\n" + blob)
+            self._sock.sendall(_line(about) + blob)
+
+
+def _line(about: Mapping[str, Any]) -> bytes:
+    """Write a line of JSON; half a character, which no reader could show, as its number."""
+    text = json.dumps(about, ensure_ascii=False)
+    return re.sub(r"[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):x}", text).encode() + b"\n"
 
 
 def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) -> dict[str, Any]:
@@ -108,7 +110,7 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(source, filename, "exec", flags=flags, dont_inherit=True)
-    with _distributed(kube, wanted=several and not cell["own_strategy"]):
+    with _distributed(kube, wanted=several and not cell["own_strategy"]), _free_to_leave():
         result = eval(code, names)  # noqa: S307 - running the user's cell is what this is for
         if result is not None:  # the cell awaits at top level
             import asyncio
@@ -208,6 +210,16 @@ def _distributed(kube: Kube, *, wanted: bool) -> Iterator[None]:
         return
     with kube.strategy.scope():
         yield
+
+
+@contextlib.contextmanager
+def _free_to_leave() -> Iterator[None]:
+    """Take ``sys.exit()`` for the cell's end, as long as it tells of no failure."""
+    try:
+        yield
+    except SystemExit as error:
+        if error.code:
+            raise
 
 
 def _display(*values: Any) -> None:

@@ -150,8 +150,8 @@ class CellProcess:
     async def _hear(self) -> Outcome | None:
         """Read what the process says, up to its outcome; None if it says no more."""
         try:
-            while line := await self._reader.readline():
-                said = json.loads(line)
+            while True:
+                said = json.loads(await self._reader.readuntil())
                 if said["kind"] == "report":
                     self._on_report(said["step"], said["metrics"])
                 else:
@@ -160,7 +160,9 @@ class CellProcess:
                     return Outcome(kind, text, details=said, blob=blob)
         except (ConnectionError, asyncio.IncompleteReadError):
             return None
-        return None
+        except asyncio.LimitOverrunError:  # only what a cell raises can be that long
+            about = {"type": "Exception", "message": "(too long to be shown)", "traceback": ""}
+            return Outcome("exception", f"{about['type']}: {about['message']}", details=about)
 
     def _death(self, code: int) -> Outcome:
         if code >= 0:

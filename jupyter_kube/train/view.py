@@ -224,6 +224,7 @@ def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
         except ValueError:
             last = None
         if isinstance(last, dict) and "text" in last:
+            last = {key: _showable(value) for key, value in last.items()}
             text = str(last["text"]).removeprefix(f"rank {last.get('rank')} ")
             return replace(state, message=text), last
     if state.exit_code == FAIL_JOB:
@@ -231,6 +232,13 @@ def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
     if MARK.strip() in state.message:  # without last words Kubernetes takes the log's end
         return replace(state, message=exit_words(state.exit_code)), None
     return replace(state, message=_PREEMPTION.sub("", state.message)), None
+
+
+def _showable(value: Any) -> Any:
+    """Write half a character, which no front end could show, as its number."""
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "backslashreplace").decode()
 
 
 def _age_key(pod: Mapping[str, Any]) -> tuple[bool, str, str]:

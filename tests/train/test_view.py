@@ -57,6 +57,14 @@ def test_last_words_of_a_supervisor_are_read_from_its_pod():
     assert reasons(view) == ["rank 1 raised ValueError: bad", "Traceback: bad"]
 
 
+def test_half_a_character_in_last_words_is_shown_as_its_number():
+    words = {"rank": 0, "text": "rank 0 raised E: \ud800", "type": "E", "message": "\ud800"}
+    failed = pod(0, phase="Failed", container=terminated(42, message=json.dumps(words)))
+    (rank,) = job_view(job(workers=1), [failed]).ranks
+    assert rank.reason == "raised E: \\ud800"
+    assert rank.death["message"] == "\\ud800"
+
+
 def test_frames_are_never_shown_as_reasons():
     cut = "kube1 0123 {}\nlast line"  # as Kubernetes gives the end of a log
     view = job_view(job(workers=1), [pod(0, container=terminated(143, message=cut))])

@@ -80,6 +80,33 @@ time.sleep(600)
         assert list(job.all_frames("result")) == []
 
 
+@pytest.mark.parametrize("text", [r'"\ud800"', '"😀" * 300_000', r'"\ud800" * 300_000'])
+def test_an_exceptions_text_never_hides_the_exception(text: str) -> None:
+    with Workers(f"raise ValueError({text})", workers=1).start() as job:
+        assert job.codes() == [42]
+        (raised,) = job.all_frames("exception")
+        assert raised.data["type"] == "ValueError"
+        for said in (raised.data, json.loads(job.pods[0].message)):
+            assert said["message"][:1] in {"\\", "😀"}
+            "".join(map(str, said.values())).encode()
+        assert raised.generation == 1
+
+
+def test_half_a_character_in_a_report_arrives_as_its_number() -> None:
+    with Workers(r'kube.report(name="\ud800")', workers=1).start() as job:
+        assert job.codes() == [0]
+        (report,) = job.all_frames("report")
+        assert report.data["metrics"] == {"name": r"\ud800"}
+
+
+def test_more_than_a_supervisor_reads_is_an_exception_and_not_tried_again() -> None:
+    source = "kube._report.__self__._say({'kind': 'exception', 'text': 'x' * 2**21})"
+    with Workers(f"{source}\nimport time\ntime.sleep(600)", workers=1).start() as job:
+        assert job.codes() == [42]
+        assert "rank 0 raised" in cause(job.pods[0])
+        assert len(list(job.all_frames("exception"))) == 1
+
+
 def test_a_traceback_shows_the_lines_of_earlier_cells_too() -> None:
     import linecache
 
@@ -293,11 +320,17 @@ def test_a_class_of_the_notebook_comes_back_as_itself() -> None:
 
 
 def test_a_cell_may_await_and_leave_early() -> None:
-    source = (
-        "import asyncio, sys\nawait asyncio.sleep(0)\nprint('awaited')\nsys.exit()\nprint('no')"
-    )
-    with Workers(source, workers=1).start() as job:
+    source = """
+import asyncio, sys
+await asyncio.sleep(0)
+print('awaited')
+x = 1
+sys.exit()
+print('no')
+"""
+    with Workers(source, workers=1, outputs=("x",)).start() as job:
         assert job.codes() == [0]
+        assert job.values() == {"x": 1}
         assert job.pods[0].lines == ["awaited"]
 
 
