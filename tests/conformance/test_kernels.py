@@ -36,6 +36,7 @@ def server(
     settings = target.settings(
         python=base,
         gpu={**base, "gpus": 1},
+        four={**base, "gpus": 4},
         impossible={**base, "gpus": 99},
         bad={**base, "image": missing, "image_pull_policy": "Never"},
         forbidden={**base, "run_as_user": 0},
@@ -158,6 +159,18 @@ async def test_a_kernel_that_waits_for_a_gpu_says_so_and_can_be_cancelled(
     await server.request("DELETE", f"api/kernels/{model['id']}")
     assert await server.request("GET", "api/kernels") == []
     await pods.wait_for(naming.kernel_name(model["id"]), lambda pod: pod is None or None, 30)
+
+
+async def test_a_fifth_gpu_waits_for_the_other_four_and_its_wait_can_be_ended(
+    server: JupyterServer, pods: Reflector
+) -> None:
+    holder, socket = await start(server, "kube-four")
+    assert await value(socket, "1") == "1"
+    model = await server.start_kernel("kube-gpu")
+    assert model["execution_state"] == "starting"
+    assert "Insufficient nvidia.com/gpu" in str(model)
+    await server.request("DELETE", f"api/kernels/{model['id']}")
+    await end(server, holder, socket)
 
 
 async def test_a_kernel_with_a_gpu_sees_its_device(
