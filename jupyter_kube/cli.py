@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import __version__, config, naming
+from . import __version__, config, naming, needs
 from .errors import KubeError
 
 
@@ -48,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
 
     local = command("local", _local, "Run the local cluster until Ctrl-C.")
     local.add_argument("--kubeconfig", default="", help="file to write its credentials to")
-    local.add_argument("--port", type=int, default=0, help="port to listen on (default: any)")
+    local.add_argument("--port", type=_port, default=0, help="port to listen on (default: any)")
     local.add_argument("--gpus", type=int, default=4, help="GPUs its node pretends to have")
 
     install = command("install", _install, "Install a kernelspec for each profile.", cluster)
@@ -83,26 +84,48 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _local(options: argparse.Namespace) -> int:
+    needs.local_cluster()
+    from .localcluster import LocalCluster
+    from .localcluster.cluster import may_write_kubeconfig
+
     path = Path(options.kubeconfig or "kubeconfig-local").absolute()
+    if not may_write_kubeconfig(path):
+        raise KubeError(
+            f"{path} is not overwritten",
+            "it exists, and no local cluster wrote it",
+            "Name another file with --kubeconfig.",
+        )
 
     async def serve() -> None:
-        from .localcluster import LocalCluster
-
         cluster = LocalCluster(port=options.port, gpus=options.gpus)
-        await cluster.start()
-        cluster.write_kubeconfig(path)
-        print(f"The local cluster listens at {cluster.url}. Use it with:", flush=True)
-        print(f"  export KUBECONFIG={path}", flush=True)
         try:
+            await cluster.start()
+            cluster.write_kubeconfig(path)
+            print(f"The local cluster listens at {cluster.url}. Use it with:", flush=True)
+            print(f"  export KUBECONFIG={path}", flush=True)
             await _until_signal()
         finally:
             await cluster.stop()
+            cluster.remove_kubeconfig(path)
 
     try:
         asyncio.run(serve())
-    finally:
-        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise KubeError(
+            "the local cluster cannot start",
+            f"{error.strerror}" + (f": {error.filename}" if error.filename else ""),
+            "Choose another --port, or leave it out."
+            if error.errno == errno.EADDRINUSE
+            else "Check --kubeconfig and --port.",
+        ) from error
     return 0
+
+
+def _port(text: str) -> int:
+    """Read a port of this machine; 0 means any."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port (0 to 65535)")
+    return int(text)
 
 
 async def _until_signal() -> None:

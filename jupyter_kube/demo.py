@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import config, naming
+from . import config, naming, needs
 from .errors import AccessDenied, KubeError
 from .kube import objects, rbac
 from .kube.client import KubeClient
@@ -58,6 +58,7 @@ def _cluster(options: Options) -> Iterator[config.KubeConfig]:
     if options.context:
         yield config.load(context=options.context, namespace=options.namespace)
         return
+    needs.local_cluster()
     from .localcluster import LocalCluster
 
     with tempfile.TemporaryDirectory(prefix="jk-demo-") as folder:

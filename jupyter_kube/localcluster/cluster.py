@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import json
 import secrets
 import shutil
@@ -24,7 +26,7 @@ from .kubelet import Kubelet
 from .podsecurity import PodSecurity
 from .quota import Quota
 from .scheduler import Scheduler
-from .server import ApiServer
+from .server import HOST, ApiServer
 from .store import NAMESPACE, NODE, SERVICEACCOUNT, Store
 
 T = TypeVar("T")
@@ -117,7 +119,7 @@ class LocalCluster:
         self.store.create(NODE, _node(self._capacity))
         self.api = Api(self.store, self.kubelet, self._tokens, self.faults)
         self._server = ApiServer(self.api)
-        self.url = f"http://127.0.0.1:{self._server.start(self._port)}"
+        self.url = f"http://{HOST}:{self._server.start(self._port)}"
 
     async def stop(self) -> None:
         """Stop everything: no process and no file of a pod is left."""
@@ -140,10 +142,25 @@ class LocalCluster:
         return self._tokens.of_account(namespace, account)
 
     def write_kubeconfig(self, path: Path) -> None:
-        """Write the owner's kubeconfig to a file that nobody else can read."""
+        """Write the owner's kubeconfig to a file that nobody else can read.
+
+        Raises
+        ------
+        FileExistsError
+            If the file holds anything but a local cluster's kubeconfig.
+
+        """
+        if not may_write_kubeconfig(path):
+            raise FileExistsError(errno.EEXIST, "not a local cluster's kubeconfig", str(path))
         path.touch(mode=0o600)
         path.chmod(0o600)
-        path.write_text(json.dumps(self.kubeconfig(), indent=2))
+        path.write_text(self._kubeconfig_text())
+
+    def remove_kubeconfig(self, path: Path) -> None:
+        """Remove the file that :meth:`write_kubeconfig` wrote, unless it was changed since."""
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            if path.read_text() == self._kubeconfig_text():
+                path.unlink()
 
     @contextmanager
     def run_in_thread(self) -> Iterator[LocalCluster]:
@@ -172,11 +189,12 @@ class LocalCluster:
 
         thread = threading.Thread(target=run, name="local cluster")
         thread.start()
-        started.wait()
         try:
+            started.wait()
             if not problems:
                 yield self
         finally:
+            started.wait()  # Ctrl-C may have come while it started
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(ending[0])
             thread.join()
@@ -203,6 +221,9 @@ class LocalCluster:
 
     # -- inside
 
+    def _kubeconfig_text(self) -> str:
+        return json.dumps(self.kubeconfig(), indent=2)
+
     def _account_kubeconfig(self, namespace: str, account: str) -> dict[str, Any]:
         return self._kubeconfig(account, self.account_token(namespace, account), namespace)
 
@@ -222,6 +243,19 @@ class LocalCluster:
         if change == "ADDED" and self._loop is not None:
             account = {"metadata": {"name": "default", "namespace": space["metadata"]["name"]}}
             self.store.create(SERVICEACCOUNT, account)
+
+
+def may_write_kubeconfig(path: Path) -> bool:
+    """Tell whether a file may be overwritten: there is none, or a local cluster wrote it."""
+    if not path.exists():
+        return True
+    try:
+        config = json.loads(path.read_text())
+        names = [each["name"] for each in config["contexts"]]
+        servers = [each["cluster"]["server"] for each in config["clusters"]]
+    except (OSError, ValueError, TypeError, KeyError):
+        return False
+    return names == [CONTEXT] and all(str(each).startswith(f"http://{HOST}:") for each in servers)
 
 
 def _node(capacity: dict[str, str]) -> dict[str, Any]:

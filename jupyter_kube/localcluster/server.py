@@ -16,7 +16,7 @@ from .podlogs import LogHandler
 from .portforward import PortForwardHandler
 from .resources import ResourceHandler
 
-_HOST = "127.0.0.1"
+HOST = "127.0.0.1"
 
 Route = tuple[str, type[tornado.web.RequestHandler], dict[str, Api]]
 
@@ -94,7 +94,7 @@ class ApiServer:
             websocket_max_message_size=64 * 1024 * 1024,
         )
         self._server = HTTPServer(application)
-        listening = socket.create_server((_HOST, port))
+        listening = socket.create_server((HOST, port))
         listening.setblocking(False)
         self._server.add_socket(listening)
         return int(listening.getsockname()[1])

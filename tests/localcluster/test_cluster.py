@@ -31,9 +31,9 @@ def test_a_cluster_in_a_thread_answers_and_ends(tmp_path: Path) -> None:
 
 def test_the_kubeconfig_is_for_its_owners_eyes(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
-    path.write_text("old")
-    path.chmod(0o644)
     with LocalCluster(token="secret").run_in_thread() as cluster:
+        cluster.write_kubeconfig(path)
+        path.chmod(0o644)
         cluster.write_kubeconfig(path)
         url = cluster.url
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
@@ -42,6 +42,16 @@ def test_the_kubeconfig_is_for_its_owners_eyes(tmp_path: Path) -> None:
     assert content["clusters"][0]["cluster"]["server"] == f"{url}/as/secret"
     assert content["users"][0]["user"] == {"token": "secret"}
     assert content["contexts"][0]["context"]["namespace"] == "default"
+
+
+def test_a_file_of_somebody_else_is_never_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_text("precious")
+    with LocalCluster().run_in_thread() as cluster:
+        with pytest.raises(FileExistsError):
+            cluster.write_kubeconfig(path)
+        cluster.remove_kubeconfig(path)
+    assert path.read_text() == "precious"
 
 
 def test_a_port_that_is_taken_is_an_error_here() -> None:
