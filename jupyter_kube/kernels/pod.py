@@ -18,7 +18,7 @@ from . import podspec
 _AGAIN = 3.0  # seconds between tries while a quota is full
 _FORMER = 0.3  # seconds between tries while a former pod of this name is ending
 _GRACE = 1  # seconds for the kernel's last words; it was asked to leave before
-_PATIENCE = 10.0  # seconds a request under way may take before its object is deleted anyway
+_PATIENCE = 10.0  # seconds a request under way may take to tell which object is ours
 
 
 class KernelPod:
@@ -48,10 +48,14 @@ class KernelPod:
         self._client, self._manifest = client, manifest
         self._on_wait, self._log = on_wait, log
         self._requests: set[asyncio.Task[dict[str, Any]]] = set()
+        self._uids: dict[objects.Resource, str] = {}  # of what was created here
         self._deleted = False
         self.name: str = manifest["metadata"]["name"]
-        self.uid = ""
+
+    @property
+    def uid(self) -> str:
         """The pod's uid, once it was created."""
+        return self._uids.get(objects.PODS, "")
 
     async def create(self) -> dict[str, Any]:
         """Create the pod, waiting for room in the namespace's quota as long as it takes.
@@ -66,16 +70,13 @@ class KernelPod:
         """
         while True:
             try:
-                pod = await self._request(objects.PODS, self._manifest)
+                return await self._request(objects.PODS, self._manifest)
             except QuotaExceeded as error:
                 words = f"Waiting for room in the quota: {error.why}"
                 self._on_wait(PodState(self.name, "waiting", "QuotaExceeded", words))
                 await asyncio.sleep(_AGAIN * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load
             except Conflict as error:
                 await self._await_former(error)
-            else:
-                self.uid = pod["metadata"]["uid"]
-                return pod
 
     async def create_secret(self, pod: dict[str, Any], launch: str, user: str) -> None:
         """Create the Secret the pod waits for, owned by the pod.
@@ -97,22 +98,31 @@ class KernelPod:
         await self._request(objects.SECRETS, body)
 
     async def delete(self) -> None:
-        """Delete both, whatever was created, once; log what could not be."""
+        """Delete what was created here, once; log what could not be.
+
+        Somebody else's objects of the same name stay.
+        """
         if self._deleted:
             return
         self._deleted = True
         if self._requests:
-            # What is under way could otherwise arrive after its deletion.
-            await asyncio.wait(self._requests, timeout=_PATIENCE)
+            _, late = await asyncio.wait(self._requests, timeout=_PATIENCE)
+            if late:
+                self._log.warning("pod/%s may be left: its creation was not answered", self.name)
         await asyncio.gather(self._remove(objects.PODS, _GRACE), self._remove(objects.SECRETS))
 
     async def _request(self, resource: objects.Resource, body: dict[str, Any]) -> dict[str, Any]:
         """Create an object; cancelling the caller does not cancel a request under way."""
-        task = asyncio.create_task(objects.create(self._client, resource, body))
+        task = asyncio.create_task(self._create(resource, body))
         self._requests.add(task)
         task.add_done_callback(self._requests.discard)
         task.add_done_callback(lambda done: done.cancelled() or done.exception())
         return await asyncio.shield(task)
+
+    async def _create(self, resource: objects.Resource, body: dict[str, Any]) -> dict[str, Any]:
+        made = await objects.create(self._client, resource, body)
+        self._uids[resource] = made["metadata"]["uid"]
+        return made
 
     async def _await_former(self, error: Conflict) -> None:
         """Give a pod of the same name that is being deleted time to go."""
@@ -132,8 +142,11 @@ class KernelPod:
         await asyncio.sleep(_FORMER)
 
     async def _remove(self, resource: objects.Resource, grace: int | None = None) -> None:
+        uid = self._uids.get(resource)
+        if uid is None:
+            return
         try:
-            await objects.delete(self._client, resource, self.name, grace=grace)
+            await objects.delete(self._client, resource, self.name, grace=grace, uid=uid)
         except ClusterError as error:
             self._log.warning(
                 "%s %s could not be deleted: %s. Do it by hand: kubectl delete %s %s",
