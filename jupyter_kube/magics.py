@@ -268,8 +268,7 @@ class KubeMagics(Magics):
             if only is None or name in only:
                 self.shell.user_ns[name] = value
                 print(f"{name} ← rank 0, {size(results.sizes.get(name, 0))}")
-        for name in set(only or ()) - set(results.values):
-            raise InvalidInput(f'{job.name} has no output "{name}"')
+        results.require(outcome.view.outputs if only is None else only)
 
     def _detach(self, job: Job) -> KeyboardInterrupt:
         """Leave a job running, or stop it at a second interrupt; returns what ends the cell."""

@@ -12,7 +12,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from jupyter_kube import config, magics, naming, train
-from jupyter_kube.errors import RemoteError
+from jupyter_kube.errors import JobFailed, RemoteError
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.watch import Reflector
 from jupyter_kube.localcluster import LocalCluster
@@ -96,6 +96,23 @@ def test_a_cell_runs_on_two_workers_and_its_output_comes_back(shell, capsys):
     assert re.search(r"^answer ← rank 0, \d+ B$", out, re.MULTILINE)
     shell.run_line_magic("kube", "status")
     assert re.search(r"happy-\w{4} +python +2 +succeeded", capsys.readouterr().out)
+
+
+def test_what_cannot_come_back_is_named_after_the_rest_came(shell, capsys):
+    cell = "%%kubetrain --name part -o lock,a\nimport threading\nlock = threading.Lock()\na = 1"
+    result = shell.run_cell(cell)
+    assert isinstance(result.error_in_exec, JobFailed)
+    assert '"lock" could not come back: a lock cannot be sent' in str(result.error_in_exec)
+    assert shell.user_ns.pop("a") == 1
+    out = capsys.readouterr().out
+    assert "a ← rank 0" in out
+    name = name_in(out)
+    assert shell.run_cell(f"%kube attach {name} -o a").success
+    assert shell.user_ns["a"] == 1
+    with pytest.raises(JobFailed, match='"lock" could not come back'):
+        train.attach(name).result(60)
+    wrong = shell.run_cell(f"%kube attach {name} -o b")
+    assert 'has no output "b"' in str(wrong.error_in_exec)
 
 
 def test_logs_and_why_after_the_end(shell, capsys):

@@ -303,7 +303,9 @@ def jobs(*, settings: config.KubeConfig | None = None) -> list[JobView]:
 
 def _single(outcome: Outcome) -> Any:
     """Return one output as it is, several by name, none as None."""
-    values = open_outcome(outcome).values
+    results = open_outcome(outcome)
+    results.require(outcome.view.outputs)
+    values = results.values
     if len(outcome.view.outputs) == 1:
         return values[outcome.view.outputs[0]]
     return values or None

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import JobFailed
+from ..errors import InvalidInput, JobFailed
 from .cell import unpack_result
 from .presenting import presentable
 from .runner import Outcome
@@ -14,14 +14,41 @@ from .runner import Outcome
 
 @dataclass(frozen=True)
 class Results:
-    """Values by name and their sizes in bytes."""
+    """What came back from a job."""
 
-    values: Mapping[str, Any]
-    sizes: Mapping[str, int]
+    job: str
+    """The job's name."""
+    values: Mapping[str, Any] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
+    """Bytes by name."""
+    missing: Mapping[str, str] = field(default_factory=dict)
+    """Names of outputs that could not come back, with the reason."""
+
+    def require(self, names: Iterable[str]) -> None:
+        """Check that there are values of these names.
+
+        Raises
+        ------
+        JobFailed
+            If outputs among them could not come back.
+        InvalidInput
+            If the job has no such output.
+
+        """
+        absent = [name for name in names if name not in self.values]
+        for name in absent:
+            if name not in self.missing:
+                raise InvalidInput(f'{self.job} has no output "{name}"')
+        if absent:
+            quoted = " and ".join(f'"{name}"' for name in absent)
+            whys = [self.missing[name] for name in absent]
+            if len(absent) > 1:
+                whys = [f"{name}: {why}" for name, why in zip(absent, whys, strict=True)]
+            raise JobFailed(f"{quoted} could not come back", "; ".join(whys), obj=f"job/{self.job}")
 
 
 def open_outcome(outcome: Outcome) -> Results:
-    """Return a job's outputs, or raise what went wrong.
+    """Return those of a job's outputs that came back, or raise what went wrong.
 
     Raises
     ------
@@ -35,7 +62,7 @@ def open_outcome(outcome: Outcome) -> Results:
         raise presentable(outcome.error)
     view, frame = outcome.view, outcome.result
     if not view.outputs:
-        return Results({}, {})
+        return Results(view.name)
     if frame is None:
         raise JobFailed(
             f"the result of {view.name} is not in its log any more",
@@ -43,8 +70,6 @@ def open_outcome(outcome: Outcome) -> Results:
             "Save large runs' results below kube.output_dir.",
             obj=f"job/{view.name}",
         )
-    for name, why in frame.data.get("missing", {}).items():
-        raise JobFailed(f'"{name}" could not come back', str(why), obj=f"job/{view.name}")
     try:
         # Only after its authentication code held: whoever knows the job's key runs code here.
         values = unpack_result(frame.blob)
@@ -59,4 +84,4 @@ def open_outcome(outcome: Outcome) -> Results:
         raise JobFailed(
             f"the result of {view.name} cannot be loaded here", f"{type(error).__name__}: {error}"
         ) from error
-    return Results(values, frame.data.get("sizes", {}))
+    return Results(view.name, values, frame.data.get("sizes", {}), frame.data.get("missing", {}))
