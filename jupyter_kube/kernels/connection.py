@@ -90,7 +90,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         else:
             self.ledger.forget_open()
         if not kernel.up:
-            self._send_status_message(kernel.execution_state)
+            self._send_status_message(kernel.stage)
             self.kernel_waits()
         elif self.channels and self.ledger.process == kernel.process:
             self._listen()
@@ -111,7 +111,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
     def kernel_waits(self) -> None:
         """Tell the front end how the start stands, and the first cell what it waits for."""
         kernel = self._kernel
-        if kernel is not None and kernel.execution_state == "starting":
+        if kernel is not None and kernel.stage == "starting":
             self._send("status", {"execution_state": "starting", "reason": kernel.reason})
             self._explain()
 
@@ -221,7 +221,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self.ledger.held.append(message)
         if kernel is None:
             return
-        if kernel.execution_state == "dead":
+        if kernel.stage == "dead":
             self.kernel_settled(kernel.reason, executing=True, final=True)
         else:
             self._explain()

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import (
     ServerKernelManager,
     emit_kernel_action_event,
 )
-from traitlets import default
+from traitlets import default, validate
 
 from .. import naming
 from ..models import PodState
@@ -29,6 +29,9 @@ _WAITING = {"waiting", "pulling"}  # phases that a cell is told of
 _OPEN_END = "waiting"  # the phase in which nobody should be kept waiting for an answer
 _GRACE = 1.0  # seconds an old kernel process gets to leave
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
+
+
+Stage = Literal["starting", "up", "restarting", "dead", "ending"]
 
 
 class Listener(Protocol):
@@ -52,14 +55,15 @@ class Listener(Protocol):
 class KubeKernelManager(ServerKernelManager):
     """Manages one kernel that is a pod.
 
-    ``execution_state`` is ``starting``, ``restarting`` or ``dead`` besides what kernels say, and
-    ``reason`` tells why.
+    ``execution_state`` is what the kernel says while it is up, else the :attr:`stage`; ``reason``
+    tells why.
     """
+
+    stage: Stage = "starting"
+    """Where the kernel stands in its life."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.up = False
-        """Whether the kernel can be talked to."""
         self.listeners: list[Listener] = []
         """Open connections of front ends."""
         self.ledgers: dict[str, Ledger] = {}
@@ -80,12 +84,28 @@ class KubeKernelManager(ServerKernelManager):
     def _default_extra_event_schema_paths(self) -> list[Path]:
         return [_SCHEMA_PATH]
 
+    @property
+    def up(self) -> bool:
+        """Whether the kernel can be talked to."""
+        return self.stage == "up"
+
+    @validate("execution_state")
+    def _check_execution_state(self, proposal: Any) -> Any:
+        """Let no message of the kernel, however late or early, say what only the stage can."""
+        if self.stage != "up":
+            return self.stage
+        return "idle" if proposal["value"] == "starting" else proposal["value"]
+
+    def _enter(self, stage: Stage, reason: str = "") -> None:
+        self.stage = stage
+        self.execution_state, self.reason = "idle", reason
+
     # --- starting --------------------------------------------------------------------------------
 
     def begin(self, kernel_id: str, env: dict[str, str] | None) -> None:
         """Start in the background."""
         self.kernel_id = kernel_id
-        self.execution_state, self.reason = "starting", ""
+        self._enter("starting")
         self.last_activity = utcnow()
         self._word = asyncio.get_running_loop().create_future()
         self._starting = asyncio.create_task(self._start(kernel_id, env))
@@ -139,7 +159,7 @@ class KubeKernelManager(ServerKernelManager):
                 self._died(event["reason"])
             case "launcher-restarted":
                 self._died(event["reason"] or "its container was restarted")
-            case "ready" if self.execution_state == "restarting":
+            case "ready" if self.stage == "restarting":
                 self._up()
             case "died" | "gave-up" | "error" | "gone":
                 self._dead(event["reason"])
@@ -169,9 +189,9 @@ class KubeKernelManager(ServerKernelManager):
         self._settle()
         if self.up:
             return
-        self.up = True
+        self._enter("up")
         self.process += 1
-        self.execution_state, self.reason, self.waits_for = "idle", "", ""
+        self.waits_for = ""
         for listener in list(self.listeners):
             listener.kernel_up()
 
@@ -181,10 +201,10 @@ class KubeKernelManager(ServerKernelManager):
         loop = asyncio.get_running_loop()
         self._settling = loop.call_later(_LAST_WORDS, self._settle)
 
-    def _down(self, state: str, why: str) -> None:
+    def _down(self, stage: Stage, why: str) -> None:
         self._settle()
-        self.up = False
-        self.execution_state, self.reason, self._why = state, why, why
+        self._enter(stage, why)
+        self._why = why
         self.last_activity = utcnow()
         for listener in list(self.listeners):
             listener.kernel_down()
@@ -206,7 +226,7 @@ class KubeKernelManager(ServerKernelManager):
 
     def _dead(self, why: str) -> None:
         """Act on an end that nobody repairs: answer all, and let the pod go."""
-        if self.execution_state == "dead" or self._ending is not None:
+        if self.stage == "dead" or self._ending is not None:
             return
         self._down("dead", why)
         self._emit_start("failed", message=why)
@@ -234,7 +254,7 @@ class KubeKernelManager(ServerKernelManager):
             If the pod's launcher cannot.
 
         """
-        if self.execution_state == "dead":
+        if self.stage == "dead":
             await self._start_again()
             return
         if not self.up:
@@ -266,7 +286,7 @@ class KubeKernelManager(ServerKernelManager):
         await asyncio.shield(self._ending)
 
     async def _end(self, *, now: bool) -> None:
-        was_up, self.up = self.up, False
+        was_up, self.stage = self.up, "ending"
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None

@@ -86,7 +86,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         except Exception as error:
             self._forget(kernel_id)
             raise StartRefused(error) from error
-        self.log.info("Kernel started: %s (%s)", kernel_id, kernel.execution_state)
+        self.log.info("Kernel started: %s (%s)", kernel_id, kernel.stage)
         return kernel_id
 
     def launched(self, kernel_id: str) -> None:
@@ -124,7 +124,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """Interrupt a kernel."""
         kernel = self.ours(kernel_id)
         if kernel is not None and not kernel.up:
-            raise HTTPError(409, f"The kernel is {kernel.execution_state}. {kernel.reason}".strip())
+            raise HTTPError(409, f"The kernel is {kernel.stage}. {kernel.reason}".strip())
         return super().interrupt_kernel(kernel_id)
 
     async def shutdown_all(self, now: bool = False) -> None:
