@@ -14,6 +14,7 @@ import linecache
 import os
 import pickle
 import re
+import signal
 import socket
 import sys
 import threading
@@ -43,11 +44,17 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
 
 
 class Supervisor:
-    """The way to the supervisor: lines of JSON, a result's bytes behind its line."""
+    """The way to the supervisor: lines of JSON, a result's bytes behind its line.
+
+    Back comes one byte when all ranks are done. Should the supervisor be gone before, this process
+    ends at once, with all that the cell has started: nobody else would end it.
+    """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._lock = threading.Lock()
+        self._dismissed = threading.Event()
+        threading.Thread(target=self._listen, name="jupyter-kube", daemon=True).start()
 
     def report(self, step: Any, metrics: Mapping[str, Any]) -> None:
         """Pass on a report."""
@@ -72,9 +79,15 @@ class Supervisor:
         )
 
     def wait(self) -> None:
-        """Wait for the supervisor to close its end."""
+        """Wait until all ranks are done."""
+        self._dismissed.wait()
+
+    def _listen(self) -> None:
         with contextlib.suppress(OSError):
-            self._sock.recv(1)
+            if self._sock.recv(1):
+                self._dismissed.set()
+                return
+        os.killpg(0, signal.SIGKILL)  # the group is this process's own
 
     def _say(self, about: Mapping[str, Any], blob: bytes = b"") -> None:
         with self._lock:

@@ -120,7 +120,7 @@ class CellProcess:
 
     async def leave(self) -> None:
         """Let a process that is done leave by itself."""
-        self._writer.close()
+        self._writer.write(b"\n")
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LEAVE):
                 await self._process.wait()

@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import select
 import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .workers import KEY, Pod, Workers
-
-
-def ends(pid: int) -> bool:
-    """Wait for a process's end, also when nobody collects it."""
-    try:
-        fd = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    try:
-        return bool(select.select([fd], [], [], 30)[0])
-    finally:
-        os.close(fd)
+from .workers import KEY, Pod, Workers, ends
 
 
 def cause(pod: Pod) -> str:
@@ -181,6 +168,23 @@ time.sleep(600)
         assert ends(child)
 
 
+@pytest.mark.parametrize("end", ["time.sleep(600)", "x = 1"])
+def test_a_killed_supervisor_takes_the_cell_and_what_it_started_along(end: str) -> None:
+    source = f"""
+import os, subprocess, time
+other = subprocess.Popen(["sleep", "600"])
+print("pids", os.getpid(), other.pid, flush=True)
+if kube.rank == 0: {end}
+else: time.sleep(600)
+"""
+    with Workers(source).start() as job:
+        pids = [int(pid) for pid in job.pods[0].wait_line("pids").split()[1:]]
+        if end == "x = 1":
+            job.pods[0].wait_state("done")
+        job.pods[0].process.kill()
+        assert all(map(ends, pids))
+
+
 def test_what_the_cell_started_ends_with_it() -> None:
     source = """
 import subprocess, sys
@@ -227,7 +231,7 @@ g = kube.generation
 """
     with Workers(source, outputs=("g",)).start() as job:
         job.pods[1].wait_line("begun 1")
-        job.pods[1].process.kill()
+        job.pods[1].lose()
         job.start(1)
         assert [job.pods[0].code(), job.pods[2].code()] == [0, 0]
         assert job.values() == {"g": 2}
@@ -243,7 +247,7 @@ g = kube.generation
     with Workers(source, outputs=("g",)).start() as job:
         for pod in job.pods:
             pod.wait_line("begun 1")
-        job.pods[0].process.kill()
+        job.pods[0].lose()
         job.pods[0].code()
         replaced = job.move(0)
         assert [job.pods[1].code(), replaced.code()] == [0, 0]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import random
+import select
 import signal
 import subprocess
 import sys
@@ -22,6 +24,18 @@ from jupyter_kube.train.jobspec import manifests
 from jupyter_kube.train.request import JobRequest, PodTemplate
 
 KEY = bytes(range(32))
+
+
+def ends(pid: int, seconds: float = 30) -> bool:
+    """Wait for a process's end, also when nobody collects it."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([fd], [], [], seconds)[0])
+    finally:
+        os.close(fd)
 
 
 class Pod:
@@ -82,6 +96,14 @@ class Pod:
     @property
     def message(self) -> str:
         return self._message.read_text()
+
+    def lose(self) -> None:
+        """End supervisor and child at once, as when a container is lost."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        self.process.kill()
+        for child in children:
+            os.killpg(int(child), signal.SIGKILL)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -207,7 +229,19 @@ class Workers:
     def __exit__(self, *_error: object) -> None:
         for pod in self.pods:
             pod.close()
+        left = [pid for pid in self._processes() if not ends(pid)]
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
         self._folder.cleanup()
+        assert not left, "what a cell has started must end with its supervisor"
+
+    def _processes(self) -> Iterator[int]:
+        """Find what still runs with a home in this job's folder."""
+        home = f"HOME={self.folder}/".encode()
+        for process in Path("/proc").iterdir():
+            with contextlib.suppress(OSError):  # ended, or not ours
+                if process.name.isdigit() and home in (process / "environ").read_bytes():
+                    yield int(process.name)
 
     def codes(self) -> list[int]:
         return [pod.code() for pod in self.pods]
