@@ -14,7 +14,8 @@ exception   ``type``, ``message``, ``traceback`` (text), ``pod``
 result      ``missing``: name to the reason why its value cannot come back; ``sizes``: bytes by
             name; the values are in ``Frame.blob``
 part        ``part`` and ``of``: a result is arriving
-end         ``ok``; ``text``: why not; ``cause``: the rank that was the first to fail
+end         ``ok``; the last of a rank that has done its part. Rank 0 speaks for all, and after
+            the result; it also says of a failure ``text``, why, and ``cause``, whose it was
 ==========  =====================================================================================
 
 A line that ends with a carriage return is progress: the rank's next line takes its place.

@@ -209,7 +209,7 @@ class Follower:
         elif frame.kind == "result":
             heard.result = frame
         elif frame.kind == "end" and data["ok"]:
-            heard.verified = True
+            heard.verified = heard.verified or rank == 0
         elif frame.kind == "end":
             heard.cause = failure.Cause(data.get("cause"), str(data.get("text") or ""))
             if heard.cause.rank is not None:

@@ -277,7 +277,7 @@ class Supervisor:
             await self._gathering.over.wait()
             if outcome is not None and outcome.details:
                 self._output.result(outcome.blob, **outcome.details)
-            self._output.frame("end", ok=True)
+        self._output.frame("end", ok=True)
         return 0
 
     async def _abort(self, channel: Channel, rank: int, text: str) -> int:

@@ -66,6 +66,19 @@ def test_result_lines_and_reports_of_all_ranks():
     assert batch.ended
 
 
+def test_only_rank_0s_end_is_the_jobs():
+    async def scenario(cluster, _feed, following):
+        await cluster.put("pods", pod(0, phase="Failed", container=terminated(137, "OOMKilled")))
+        await cluster.put("pods", pod(1, phase="Succeeded", container=terminated(0)))
+        await cluster.frame("digits-ab12-1-x", "end", {"ok": True}, rank=1)
+        await cluster.end_log("digits-ab12-0-x")
+        await asyncio.wait({following}, timeout=0.2)
+        await cluster.put("jobs", job(**ended("Failed", "FailedIndexes")))
+
+    outcome, _feed = follow(scenario)
+    assert outcome.view.phase == "failed"
+
+
 def test_exception_in_a_rank_becomes_a_remote_error():
     async def scenario(cluster, _feed, _following):
         raised = {"type": "ValueError", "message": "bad", "traceback": "tb", "pod": "p"}

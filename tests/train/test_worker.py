@@ -36,7 +36,8 @@ y = helper(5)
             (report,) = pod.of("report")
             assert report.data == {"step": pod.index, "metrics": {"loss": 0.5}}
         assert [frame.rank for frame in job.all_frames("result")] == [0]
-        assert job.pods[0].frames[-1].data == {"ok": True}
+        for pod in job.pods:
+            assert pod.frames[-1].data == {"ok": True}
         values = job.values()
         assert values["y"] == 15
         assert values["seen"]["WORLD_SIZE"] == "3"
