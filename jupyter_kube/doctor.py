@@ -153,9 +153,9 @@ async def _reachable(client: Any, settings: config.KubeConfig) -> list[Finding]:
     try:
         version = await client.request("GET", "/version")
     except KubeError as error:
-        return [Finding("failed", f"No answer from {client.server}. {error}")]
+        return [Finding("failed", f"No answer from {client.address}. {error}")]
     where = f"context {client.context}, namespace {client.namespace}"
-    found.append(Finding("ok", f"Kubernetes {version['gitVersion']} at {client.server} ({where})"))
+    found.append(Finding("ok", f"Kubernetes {version['gitVersion']} at {client.address} ({where})"))
     found += await _rights(client)
     found += await _accounts(client, settings)
     found += await _gpus(client, settings)

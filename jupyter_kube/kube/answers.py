@@ -21,7 +21,7 @@ _BIG = 200_000  # bytes of an answer from which decoding it would be felt on the
 _WORDS_TIME = 5.0  # seconds for the body of a refusal
 
 
-async def decoded(raw: bytes, server: str) -> dict[str, Any]:
+async def decoded(raw: bytes, address: str) -> dict[str, Any]:
     """Decode a success; a big one beside the event loop.
 
     Raises
@@ -34,7 +34,7 @@ async def decoded(raw: bytes, server: str) -> dict[str, Any]:
         return await asyncio.to_thread(_decode, raw) if len(raw) > _BIG else _decode(raw)
     except ValueError as error:
         raise ClusterUnavailable(
-            f"{server} did not answer as Kubernetes does", str(error)[:256], reason=_BROKEN
+            f"{address} did not answer as Kubernetes does", str(error)[:256], reason=_BROKEN
         ) from error
 
 
@@ -58,20 +58,24 @@ async def refusal(response: aiohttp.ClientResponse, what: str) -> ClusterError:
     return error
 
 
-def unreachable(server: str, error: Exception) -> ClusterError:
-    """Make our error of a connection that failed."""
+def unreachable(address: str, error: Exception) -> ClusterError:
+    """Make our error of a connection that failed; ``address`` is what people may see of it."""
     import aiohttp
 
     why = (str(error) or type(error).__name__)[:256]
+    if isinstance(error, aiohttp.ClientResponseError):  # as text it holds the whole URL
+        why = f"it answered what is not HTTP ({type(error).__name__})"
+    if isinstance(error, aiohttp.InvalidURL):
+        why = "this is no address of an API server"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return ClusterError(
-            f"cannot trust {server}", why, "Check certificate-authority in the kubeconfig."
+            f"cannot trust {address}", why, "Check certificate-authority in the kubeconfig."
         )
     if isinstance(error, TimeoutError):
         why = "it did not answer in time"
     sent = not isinstance(error, aiohttp.ClientConnectorError)
     return ClusterUnavailable(
-        f"cannot reach {server}", why, reason=_BROKEN if sent else _UNREACHABLE
+        f"cannot reach {address}", why, reason=_BROKEN if sent else _UNREACHABLE
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, S
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
 
 from ..config import KubeConfig
 from ..errors import (
@@ -73,6 +74,12 @@ class KubeClient:
         except OSError as error:  # ssl.SSLError is one
             raise NotConfigured("the cluster's certificates cannot be read", str(error)) from error
         return cls(found, open_session(context), config.request_timeout)
+
+    @property
+    def address(self) -> str:
+        """The API's scheme, host and port, for people: a server's path may hold a token."""
+        parts = urlsplit(self.server)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
     def now(self) -> datetime:
         """Return the cluster's time, within about a second, as its last answer told it."""
@@ -191,7 +198,7 @@ class KubeClient:
                     continue
                 raise await self._no_stream(call, error.status, seconds) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise unreachable(self.server, error) from error
+                raise unreachable(self.address, error) from error
 
     def closing(self, work: Coroutine[Any, Any, object]) -> None:
         """Finish a connection's end in the background; :meth:`close` waits for it."""
@@ -220,8 +227,8 @@ class KubeClient:
             try:
                 raw = await response.read()
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
-                raise unreachable(self.server, error) from error
-        return await decoded(raw, self.server)
+                raise unreachable(self.address, error) from error
+        return await decoded(raw, self.address)
 
     async def _send(self, call: _Call, limits: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """Send a request and return a success; credentials that were refused are renewed once."""
@@ -259,7 +266,7 @@ class KubeClient:
                 server_hostname=self._hostname,
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise unreachable(self.server, error) from error
+            raise unreachable(self.address, error) from error
 
     async def _chunks(self, response: aiohttp.ClientResponse) -> AsyncGenerator[bytes]:
         import aiohttp
@@ -268,7 +275,7 @@ class KubeClient:
             async for chunk in response.content.iter_any():
                 yield chunk
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise unreachable(self.server, error) from error
+            raise unreachable(self.address, error) from error
 
     async def _no_stream(self, call: _Call, status: int, seconds: float) -> ClusterError:
         """Make our error of a refused handshake, which comes without its words."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import subprocess
 import sys
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -258,3 +259,50 @@ def test_importing_costs_nothing_heavy() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("answer", [raw(b"<html>"), vanish])
+async def test_an_error_shows_nothing_of_a_server_but_its_address(
+    answer: object, api: FakeApi, tmp_path: Path
+) -> None:
+    api.on("GET", "/as/hidden/version", answer)  # type: ignore[arg-type]
+    written = kubeconfig(tmp_path, f"{api.url}/as/hidden")
+    client = await KubeClient.connect(KubeConfig(kubeconfig=str(written), request_timeout=0.1))
+    try:
+        assert client.address == api.url
+        with pytest.raises(ClusterUnavailable) as caught:
+            await client.request("GET", "/version")
+    finally:
+        await client.close()
+    assert api.url in str(caught.value)
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_not_http_shows_nothing_of_a_server_but_its_address(
+    stream: bool, tmp_path: Path
+) -> None:
+    async def nonsense(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"SSH-2.0-server\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(nonsense, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    written = kubeconfig(tmp_path, f"{url}/as/hidden")
+    client = await KubeClient.connect(KubeConfig(kubeconfig=str(written), request_timeout=0.1))
+    if stream:
+        asking: Awaitable[object] = client.websocket(
+            "/exec", query={}, protocols=("v4.channel.k8s.io",)
+        )
+    else:
+        asking = client.request("GET", "/version")
+    try:
+        with pytest.raises(KubeError) as caught:
+            await asking
+    finally:
+        await client.close()
+        server.close()
+        await server.wait_closed()
+    assert url in str(caught.value)
+    assert "hidden" not in str(caught.value)
