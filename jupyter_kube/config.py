@@ -11,7 +11,7 @@ import json
 import os
 from typing import Any
 
-from traitlets import Dict, Float, Unicode
+from traitlets import Dict, Float, TraitError, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
 from .errors import InvalidInput
@@ -102,14 +102,24 @@ class KubeConfig(LoggingConfigurable):
 
 
 def load(**overrides: Any) -> KubeConfig:
-    """Load the settings outside a Jupyter Server: in a notebook's kernel or at the command line."""
+    """Load the settings outside a Jupyter Server: in a notebook's kernel or at the command line.
+
+    Raises
+    ------
+    InvalidInput
+        If a configuration file cannot be read, or a setting is of the wrong type.
+
+    """
     config = Config()
     inherited = os.environ.get(SETTINGS_ENV)
     if inherited:
         config.merge(Config({"KubeConfig": json.loads(inherited)}))
     config.merge(_config_files())
     given = {name: value for name, value in overrides.items() if value}
-    return KubeConfig(config=config, **given)
+    try:
+        return KubeConfig(config=config, **given)
+    except TraitError as error:
+        raise InvalidInput("the settings cannot be used", str(error)) from error
 
 
 def _config_files() -> Config:

@@ -39,7 +39,7 @@ def server(
         four={**base, "gpus": 4},
         impossible={**base, "gpus": 99},
         bad={**base, "image": missing, "image_pull_policy": "Never"},
-        forbidden={**base, "run_as_user": 0},
+        forbidden={**base, "volumes": [{"name": "share", "nfs": {"server": "h", "path": "/"}}]},
     )
     reach = request.getfixturevalue("reach") if "reach" in request.fixturenames else "auto"
     config = {"KubeConfig": settings, "KubeProvisioner": {"reach": reach}}

@@ -25,7 +25,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "four-gpus": {**_BASE, "gpus": 4},
     "impossible": {**_BASE, "gpus": 99},
     "bad": {**_BASE, "image": "localhost/missing:1"},
-    "forbidden": {**_BASE, "run_as_user": 0},
+    "forbidden": {**_BASE, "volumes": [{"name": "share", "nfs": {"server": "h", "path": "/"}}]},
     "hasty": {**_BASE, "gpus": 99, "start_timeout": 1.0},
 }
 
