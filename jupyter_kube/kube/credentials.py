@@ -127,7 +127,7 @@ async def find(config: KubeConfig) -> Credentials:
 
     """
     await asyncio.to_thread(_import)
-    paths = _kubeconfig_paths(config.kubeconfig)
+    paths = kubeconfig_paths(config.kubeconfig)
     existing = [path for path in paths if path.is_file()]
     if existing:
         return await _from_kubeconfig(existing, config)
@@ -147,7 +147,8 @@ def _import() -> None:
     import kubernetes.aio.config.kube_config  # noqa: F401
 
 
-def _kubeconfig_paths(given: str) -> list[Path]:
+def kubeconfig_paths(given: str = "") -> list[Path]:
+    """List the kubeconfigs that count: the one given, else KUBECONFIG's, else the default one."""
     if given:
         return [Path(given).expanduser()]
     listed = os.environ.get("KUBECONFIG", "")

@@ -1,14 +1,19 @@
-"""The process's connections to clusters: one for each way in, kept while the process lives."""
+"""The process's connections to clusters: one for each way in, kept while the process lives.
+
+A kubeconfig that has changed is another way in. The connection it had before stays, too: jobs that
+were found through it go on with it. Where none does, it costs nothing: it has no open sockets.
+"""
 
 from __future__ import annotations
 
-import os
+from typing import Any
 
 from .. import config
 from ..kube.client import KubeClient
+from ..kube.credentials import kubeconfig_paths
 from .background import background
 
-_open: dict[tuple[str, ...], KubeClient] = {}
+_open: dict[tuple[Any, ...], KubeClient] = {}
 
 
 async def connection(settings: config.KubeConfig) -> KubeClient:
@@ -20,16 +25,25 @@ async def connection(settings: config.KubeConfig) -> KubeClient:
         If there are no usable credentials.
 
     """
-    way_in = (
-        settings.kubeconfig or os.environ.get("KUBECONFIG", ""),
-        settings.context,
-        settings.namespace,
-    )
+    way_in = (_kubeconfigs(settings.kubeconfig), settings.context, settings.namespace)
     if way_in not in _open:
         if not _open:
             background.at_close(_close_all)
         _open[way_in] = await KubeClient.connect(settings)
     return _open[way_in]
+
+
+def _kubeconfigs(given: str) -> tuple[tuple[Any, ...], ...]:
+    """Tell which files lead to the cluster, and in which state they are."""
+    found: list[tuple[Any, ...]] = []
+    for path in kubeconfig_paths(given):
+        try:
+            state = path.stat()
+        except OSError:
+            found.append((path,))
+        else:
+            found.append((path, state.st_ino, state.st_mtime_ns, state.st_size))
+    return tuple(found)
 
 
 async def _close_all() -> None:
