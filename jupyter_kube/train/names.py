@@ -64,6 +64,7 @@ class _Flow:
         self._deferred: dict[str, list[CodeType]] = {}
         self._anything = False  # after a star import any name may be there
         self._lenient = 0
+        self._depth = 0  # of blocks: what is nested may not run
         self._flags = 0
         if any(_is_future_annotations(statement) for statement in tree.body):
             self._flags |= __future__.annotations.compiler_flag
@@ -85,9 +86,10 @@ class _Flow:
             return
         self.names.bound.add(name)
         self._maybe.add(name)
-        self._deferred.pop(name, None)
         if surely:
             self._sure.add(name)
+            if self._depth == 1:  # else a function of this name may be still there
+                self._deferred.pop(name, None)
 
     def _unbind(self, name: str) -> None:
         self._read(name)
@@ -103,7 +105,7 @@ class _Flow:
         code = compile_cell(module, flags=self._flags)
         self._run_now(code, later, sure=bool(owner))
         if owner:
-            self._deferred[owner] = later
+            self._deferred.setdefault(owner, []).extend(later)
         else:
             for each in later:
                 self._run_later_part(each)
@@ -159,7 +161,10 @@ class _Flow:
 
     def block(self, statements: Sequence[ast.stmt]) -> bool:
         """Follow statements in order; say whether what comes after them cannot be reached."""
-        return any(self._statement(statement) for statement in statements)
+        self._depth += 1
+        ended = any(self._statement(statement) for statement in statements)
+        self._depth -= 1
+        return ended
 
     def _statement(self, node: ast.stmt) -> bool:
         method = getattr(self, f"_on_{type(node).__name__}", None)

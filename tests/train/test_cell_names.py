@@ -33,6 +33,8 @@ def of(source: str) -> Names:
         ("def f(): return y\ny = 1\nf", "", ""),
         ("def f(): return y\n", "", "y"),
         ("def f(): return g()\ndef g(): return y\nf()", "y", ""),
+        ("def f(): return y\nif a:\n  def f(): return 1\nf()", "a y", ""),
+        ("def f(): return y\ndef f(): return 1\nf()", "", ""),
         ("def f(a, b=c, *d, e: T = h) -> R: return a + b + d + e", "T R c h", ""),
         ("@dec\ndef f(): return w", "dec w", ""),
         ("async def f(): await g()\nawait f()", "g", ""),
@@ -86,14 +88,19 @@ class Needed(dict[str, Any]):
 
     def __init__(self, values: dict[str, Any]) -> None:
         super().__init__()
-        self.first = values
+        self.first = dict(values)
         self.used: set[str] = set()
 
     def __missing__(self, key: str) -> Any:
-        if key in self.first:
-            self.used.add(key)
-            return self.first[key]
-        raise KeyError(key)
+        value = self.first[key]
+        self.used.add(key)
+        return value
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            self[key] = self.__missing__(key)
+        super().__delitem__(key)
+        self.first.pop(key, None)
 
 
 def value(draw: st.DrawFn) -> str:
