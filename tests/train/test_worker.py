@@ -232,7 +232,7 @@ g = kube.generation
 """
     with Workers(source, outputs=("g",)).start() as job:
         job.pods[1].wait_line("begun 1")
-        job.pods[1].lose()
+        job.pods[1].process.kill()
         job.start(1)
         assert [job.pods[0].code(), job.pods[2].code()] == [0, 0]
         assert job.values() == {"g": 2}
@@ -248,7 +248,7 @@ g = kube.generation
     with Workers(source, outputs=("g",)).start() as job:
         for pod in job.pods:
             pod.wait_line("begun 1")
-        job.pods[0].lose()
+        job.pods[0].process.kill()
         job.pods[0].code()
         replaced = job.move(0)
         assert [job.pods[1].code(), replaced.code()] == [0, 0]

@@ -97,14 +97,6 @@ class Pod:
     def message(self) -> str:
         return self._message.read_text()
 
-    def lose(self) -> None:
-        """End supervisor and child at once, as when a container is lost."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        self.process.kill()
-        for child in children:
-            os.killpg(int(child), signal.SIGKILL)
-
     def close(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
