@@ -161,7 +161,7 @@ class KubeKernelManager(ServerKernelManager):
                 self._died(event["reason"] or "its container was restarted")
             case "ready" if self.stage == "restarting":
                 self._up()
-            case "died" | "gave-up" | "error" | "gone":
+            case "died" | "gave-up" | "error" | "gone" | "replaced":
                 self._dead(event["reason"])
             case "link-lost" if self.up:
                 self.reason = "The connection to the pod was lost and is being restored."
@@ -197,6 +197,7 @@ class KubeKernelManager(ServerKernelManager):
 
     def _died(self, why: str) -> None:
         """Act on a death that the launcher is repairing."""
+        self.log.warning("Kernel %s died: %s", self.kernel_id, why)
         self._down("restarting", f"The kernel died: {why}.")
         loop = asyncio.get_running_loop()
         self._settling = loop.call_later(_LAST_WORDS, self._settle)
@@ -228,6 +229,7 @@ class KubeKernelManager(ServerKernelManager):
         """Act on an end that nobody repairs: answer all, and let the pod go."""
         if self.stage == "dead" or self._ending is not None:
             return
+        self.log.error("Kernel %s is dead: %s", self.kernel_id, why)
         self._down("dead", why)
         self._emit_start("failed", message=why)
         self._answer(why, final=True)

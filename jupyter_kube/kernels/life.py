@@ -89,13 +89,21 @@ class Life:
             self._reach.dial,
             identity.key,
             socket_dir=self._folder,
-            on_event=tell,
+            on_event=self._hear,
             log=log,
         )
         self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._running = self._over = False
+        self._running = False
+        self.over = False
+        """Whether the pod is gone or useless: no kernel will run in it again."""
         self._unsubscribe: Callable[[], None] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def waits_for(self) -> str:
+        """What a start waits for: the pod, or once that runs, the way to it."""
+        running = self.state.phase == "running"
+        return (running and self.relay.trouble) or self.state.message
 
     async def start(self) -> dict[str, Any]:
         """Create the pod and its Secret; return the connection info once the kernel is ready.
@@ -135,7 +143,7 @@ class Life:
 
     async def delete_pod(self) -> None:
         """Delete the pod and its Secret, once."""
-        self._over = True
+        self.over = True
         await self._pod.delete()
 
     async def close(self) -> None:
@@ -159,6 +167,13 @@ class Life:
                 link.symlink_to(f"k-{number}")
 
     # inside
+
+    def _hear(self, event: dict[str, Any]) -> None:
+        """Pass on what the relay tells; a pod that another server took over is that one's."""
+        if event["event"] == "replaced":
+            self.over = True
+            self._pod.leave()
+        self._tell(event)
 
     async def _until_ready(self, secret: asyncio.Task[None]) -> None:
         """Wait for the kernel, or for the first thing that makes it impossible."""
@@ -192,13 +207,13 @@ class Life:
     def _look(self) -> None:
         """Act on the pod's state in the caches."""
         state = self._cluster.state(self._pod.name, self._pod.uid)
-        if state is None or self._over:
+        if state is None or self.over:
             return
         self._follow_address(state)
         if self._running:
             self.state = state
             if state.terminal:
-                self._over = True
+                self.over = True
                 reason = state.message or state.reason
                 self._tell({"event": "gone", "reason": reason, "exit_code": state.exit_code})
             return

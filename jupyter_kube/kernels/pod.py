@@ -97,6 +97,10 @@ class KernelPod:
         )
         await self._request(objects.SECRETS, body)
 
+    def leave(self) -> None:
+        """Leave both to somebody else: they are not deleted."""
+        self._uids.clear()
+
     async def delete(self) -> None:
         """Delete what was created here, once; log what could not be.
 

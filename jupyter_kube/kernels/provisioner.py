@@ -25,6 +25,7 @@ from .cluster import Cluster, shared
 from .life import Identity, Life
 from .relay import LauncherError
 
+_ENDS = {"died", "launcher-restarted", "gave-up", "error", "gone"}
 _ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
 
 
@@ -137,6 +138,8 @@ class KubeProvisioner(KernelProvisionerBase):
             If the pod runs and the kernel in it does not.
 
         """
+        if self._life is not None and self._life.over:
+            await self.cleanup()
         if self._life is None:
             await self._start((kwargs.get("env") or {}).get("JPY_SESSION_NAME", ""))
             return self.connection_info
@@ -196,12 +199,12 @@ class KubeProvisioner(KernelProvisionerBase):
                 life = await self._prepare(config, profile, cluster, notebook)
                 self.connection_info = await life.start()
         except BaseException as error:
-            state = self._life.state.message if self._life else ""
+            why = self._life.waits_for if self._life else ""
             await asyncio.shield(self.cleanup() if self._life else cluster.release())
             if isinstance(error, TimeoutError):
                 raise StartFailed(
                     f"The kernel did not start within {profile.start_timeout:.0f} s",
-                    state,
+                    why,
                     f'The profile "{profile.name}" sets this limit (start_timeout).',
                     obj=f"pod/{self.pod_name}",
                 ) from None
@@ -216,7 +219,7 @@ class KubeProvisioner(KernelProvisionerBase):
         identity = Identity(
             kernel_id=self.kernel_id,
             kernel_name=manager.kernel_name,
-            user=os.environ.get("JUPYTERHUB_USER") or getpass.getuser(),
+            user=_user(),
             notebook=notebook,
             key=manager.session.key,
             curve_publickey=manager.curve_publickey,
@@ -238,16 +241,16 @@ class KubeProvisioner(KernelProvisionerBase):
         """Act on what happens to the pod and in it, and pass it on."""
         if not self._launched and event["event"] != "progress":
             return
-        renewed = event.get("restarting") or event["event"] == "launcher-restarted"
-        match event["event"]:
-            case "died" | "launcher-restarted" if renewed and not isinstance(self.parent, Owner):
-                # The stock restarter looks every 3 s: let it find what has long been repaired.
-                self._ended(_exit_code(event))
-                self._renewed = True
-            case "died" | "gave-up" | "error" | "gone" if not renewed:
-                self._ended(_exit_code(event))
-            case "launcher-restarted":
-                event = {**event, "reason": self._life.state.message if self._life else ""}
+        kind = event["event"]
+        repaired = kind == "launcher-restarted" or (kind == "died" and event["restarting"])
+        if kind == "launcher-restarted":
+            event = {**event, "reason": self._life.state.message if self._life else ""}
+        if kind in {"gave-up", "error"} and self._life is not None:
+            self._life.over = True
+        # The stock restarter looks every 3 s: let it find what has long been repaired.
+        if kind in _ENDS and not (repaired and isinstance(self.parent, Owner)):
+            self._ended(_exit_code(event))
+            self._renewed = repaired
         self._tell(event)
 
     def _alive(self) -> None:
@@ -262,6 +265,14 @@ class KubeProvisioner(KernelProvisionerBase):
     def _tell(self, event: dict[str, Any]) -> None:
         if isinstance(self.parent, Owner):
             self.parent.kernel_event(event)
+
+
+def _user() -> str:
+    """Return whose kernels these are, as far as this process knows."""
+    try:
+        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, and no variable either
+        return ""
 
 
 def _exit_code(event: dict[str, Any]) -> int:

@@ -69,6 +69,8 @@ class Reach:
 
         Raises
         ------
+        AccessDenied
+            If all ways that there are, are forbidden or lead nowhere.
         OSError, KubeError
             If the pod cannot be reached now.
 
@@ -81,10 +83,10 @@ class Reach:
                     raise
         try:
             return _Flowing(await port_forward(self._client, self._pod, self._port))
-        except AccessDenied:
-            if self._way == "port-forward" or not self.address:
+        except AccessDenied as denied:
+            if self._way == "port-forward":
                 raise
-            return await self._dial_address()
+            return await self._dial_instead(denied)
 
     def worth_moving(self) -> bool:
         """Return whether there is an address that was not tried yet, and a choice."""
@@ -108,6 +110,16 @@ class Reach:
 
         relay.use(dial)
 
+    async def _dial_instead(self, denied: AccessDenied) -> Connection:
+        """Use the address, since port-forwards are forbidden."""
+        try:
+            return await self._dial_address()
+        except ConnectionRefusedError as error:  # the pod is there, or will be
+            raise ConnectionRefusedError(f"{denied} Besides, {error}.") from None
+        except OSError as error:
+            denied.why = f"{denied.why}; besides, {error}"
+            raise denied from None
+
     async def _dial_address(self) -> Connection:
         if not self.address:
             raise ConnectionRefusedError("the pod has no address yet")
@@ -115,4 +127,4 @@ class Reach:
             async with asyncio.timeout(_NEAR):
                 return await tcp_connection(self.address, self._port)
         except TimeoutError:
-            raise ConnectionRefusedError(f"{self.address} does not answer") from None
+            raise TimeoutError(f"{self.address} does not answer") from None

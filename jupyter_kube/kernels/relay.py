@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from ..errors import KubeError
+from ..errors import AccessDenied, KubeError
 from .handshake import LOST, REPLACED, Dialer, LinkError
 from .link import Link
 from .splice import CHANNELS, Connection, Pipe, Splice, StreamConnection, shake
@@ -33,6 +33,7 @@ _Connected = tuple[Connection, Dialer, bytes]
 _DIAL_TIMEOUT = 10.0
 _QUICK, _SLOW = 0.01, 2.0  # seconds between the first tries, between the later ones
 _QUICK_TIME = 2.0  # seconds for which tries stay quick: the pod is about to run
+_FORBIDDEN = 2.0  # seconds of refusals, before there ever was a link, that are believed
 _SWITCH_TRIES = 5
 _LONGEST_PATH = 107
 _UNREACHED = (OSError, EOFError, LinkError, KubeError)
@@ -75,7 +76,9 @@ class Relay:
         Called with each event, a dictionary with ``event``: ``started``, ``ready``, ``died``
         (``generation``, ``exit_code``, ``signal``, ``reason``, ``restarting``), ``gave-up`` and
         ``error`` (``reason``), as the launcher tells them; ``link-up``, ``link-lost``
-        (``reason``); ``launcher-restarted`` when the whole container began anew.
+        (``reason``); ``launcher-restarted`` when the whole container began anew. The link is over
+        for good after ``replaced`` (``reason``), when another server has the kernel, and after an
+        ``error`` that is not the launcher's.
     log
         A logger.
 
@@ -92,12 +95,9 @@ class Relay:
     ) -> None:
         self._dial, self._key, self._folder = dial, key, socket_dir
         self._on_event, self._log = on_event, log
-        self.lost_since: float | None = None
-        """When the link was lost, on ``time.monotonic()``; None while it is up."""
-        self.generation = 0
-        """Number of the kernel process, from 1; counts restarts."""
-        self.kernel_alive = False
-        """Whether the kernel process runs, as far as is known."""
+        self.trouble = ""
+        """Why the pod could not be reached the last time; empty while the link is up."""
+        self._met = False  # whether there ever was a link
         self._spare: tuple[Dial, Connection] | None = None  # a better way, to be moved to
         self._servers: list[asyncio.Server] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -106,13 +106,9 @@ class Relay:
         self._hurry = asyncio.Event()
         self._news = asyncio.Event()  # set once when the state below changed
         self._ready: dict[str, Any] | None = None
-        self._failure: str | None = None
+        self._failure: KubeError | None = None
+        self._over: KubeError | None = None  # why there will be no link any more
         self._new_session()
-
-    @property
-    def connected(self) -> bool:
-        """Whether the link is up."""
-        return self._splice.link.connected
 
     # what the owner does
 
@@ -127,7 +123,6 @@ class Relay:
         """
         listen = self._listen_tcp if sys.platform == "win32" else self._listen_unix
         info = await listen()
-        self.lost_since = time.monotonic()
         self._begin(self._keep_linked)
         return info
 
@@ -138,11 +133,13 @@ class Relay:
         ------
         LauncherError
             If it never will, in the launcher's words.
+        AccessDenied
+            If all ways to the pod are forbidden.
 
         """
         while self._ready is None:
             if self._failure is not None:
-                raise LauncherError("The kernel cannot run in its pod", self._failure)
+                raise self._failure
             news = self._news
             await news.wait()
         return self._ready
@@ -166,9 +163,11 @@ class Relay:
         Raises
         ------
         LauncherError
-            If the launcher refuses, or was lost with its container.
+            If the launcher refuses, was lost with its container, or will not be reached again.
 
         """
+        if self._over is not None:
+            raise _unanswered(str(self._over))
         self._last_order += 1
         number = self._last_order
         answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
@@ -238,23 +237,51 @@ class Relay:
         self._resuming = False
 
     async def _keep_linked(self) -> None:
-        """Keep the link up: dial, carry, and again."""
-        while True:
-            try:
+        """Keep the link up: dial, carry, and again, as long as there is hope."""
+        try:
+            while True:
                 connected = await self._connect()
-            except _ReplacedError:
-                self._event({"event": "error", "reason": "another server has this kernel now"})
-                return
-            self.lost_since = None
-            self._event({"event": "link-up"})
-            reason = await self._splice.carry(*connected)
-            if self._spare is None:
-                self.lost_since = time.monotonic()
-                self._event({"event": "link-lost", "reason": reason})
+                self._met, self.trouble = True, ""
+                self._event({"event": "link-up"})
+                reason = await self._carry(connected)
+                if self._spare is None:
+                    self._event({"event": "link-lost", "reason": reason})
+        except _ReplacedError:
+            self._give_up("replaced", LauncherError("Another server has this kernel now"))
+        except AccessDenied as error:
+            self._give_up("error", error)
+        except Exception as error:
+            self._log.exception("the kernel's link failed in an unexpected way")
+            self._give_up(
+                "error", LauncherError("The link to the kernel's pod failed", repr(error))
+            )
+
+    async def _carry(self, connected: _Connected) -> str:
+        try:
+            return await self._splice.carry(*connected)
+        except LinkError as error:
+            connected[0].close()
+            return str(error)
+
+    def _give_up(self, event: str, error: KubeError) -> None:
+        """Tell everybody that there will be no link any more."""
+        self._over = error
+        self._fail_orders(str(error))
+        self._event({"event": event, "reason": str(error)})
+        self._failure = error
 
     async def _connect(self) -> _Connected:
-        """Dial until a launcher with our key answers and the session goes on."""
-        begun = time.monotonic()
+        """Dial until a launcher with our key answers and the session goes on.
+
+        Raises
+        ------
+        AccessDenied
+            If that is all that came for a while, and there never was a link.
+        _ReplacedError
+            If another server has the kernel.
+
+        """
+        begun = allowed = time.monotonic()
         delay = _QUICK
         while True:
             try:
@@ -266,6 +293,11 @@ class Relay:
                 continue
             except _UNREACHED as error:
                 self._log.debug("the kernel's pod is not reached: %s", error)
+                self.trouble = str(error) or "nothing answers there in time"
+                if self._met or not isinstance(error, AccessDenied):
+                    allowed = time.monotonic()
+                elif time.monotonic() - allowed >= _FORBIDDEN:
+                    raise
             if self._hurry.is_set():
                 self._hurry.clear()
                 begun, delay = time.monotonic(), _QUICK
@@ -323,7 +355,7 @@ class Relay:
         """Forget a session whose other end is gone: the whole container was restarted."""
         self._splice.close()
         self._new_session()
-        self._ready, self.kernel_alive = None, False
+        self._ready = None
         self._fail_orders("the pod's container was restarted")
         self._event({"event": "launcher-restarted"})
 
@@ -344,14 +376,13 @@ class Relay:
     def _event(self, message: dict[str, Any]) -> None:
         match message.get("event"):
             case "started" | "ready" as event:
-                self.generation, self.kernel_alive = message["generation"], True
                 self._ready = message if event == "ready" else None
                 self._failure = None
             case "died":
-                self._ready, self.kernel_alive = None, False
-            case "gave-up" | "error":
-                self._ready, self.kernel_alive = None, False
-                self._failure = message["reason"]
+                self._ready = None
+            case "gave-up" | "error" | "replaced":
+                self._ready = None
+                self._failure = LauncherError("The kernel cannot run in its pod", message["reason"])
         # Not called here: what the owner does with it must not end the link.
         asyncio.get_running_loop().call_soon(self._on_event, message)
         news, self._news = self._news, asyncio.Event()
@@ -360,7 +391,7 @@ class Relay:
     def _fail_orders(self, why: str) -> None:
         for answer in self._orders.values():
             if not answer.done():
-                answer.set_exception(LauncherError("The kernel's pod did not answer", why))
+                answer.set_exception(_unanswered(why))
 
     def _begin(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
         task = asyncio.get_running_loop().create_task(self._guard(work, *args))
@@ -372,6 +403,10 @@ class Relay:
             await work(*args)
         except Exception:
             self._log.exception("the kernel's link failed in an unexpected way")
+
+
+def _unanswered(why: str) -> LauncherError:
+    return LauncherError("The kernel's pod did not answer", why)
 
 
 def _info(transport: str, ip: str, ports: Iterable[int]) -> dict[str, Any]:
