@@ -16,10 +16,11 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from traitlets.config import Config
 
-from jupyter_kube.errors import InvalidInput, StartFailed
+from jupyter_kube.errors import AccessDenied, InvalidInput, StartFailed
 from jupyter_kube.localcluster import LocalCluster
+from jupyter_kube.localcluster.faults import Fault
 
-from .serving import POD, SECRET, ending, ours, settings
+from .serving import POD, PROFILES, SECRET, ending, ours, settings
 
 SPEC = {
     "argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -113,6 +114,26 @@ async def test_the_stock_restarter_finds_a_death_repaired(kubeconfig: Path, tmp_
         await kernel.shutdown_kernel()
 
 
+async def test_the_stock_restarter_replaces_a_pod_that_is_gone(
+    cluster: LocalCluster, kubeconfig: Path, tmp_path: Path
+) -> None:
+    quick = {"AsyncIOLoopKernelRestarter": {"time_to_dead": 0.1}}
+    kernel = manager(AsyncIOLoopKernelManager, kubeconfig, tmp_path, **quick)
+    await kernel.start_kernel()
+    told = asyncio.Event()
+    kernel.add_restart_callback(told.set)
+    try:
+        (pod,) = ours(cluster, POD)
+        cluster.call(cluster.store.delete, POD, NAMESPACE_NAME, pod["metadata"]["name"])
+        async with asyncio.timeout(60):
+            await told.wait()
+        async with client_of(kernel) as client:
+            assert await run(client, "print(1)") == "1\n"
+        assert pod["metadata"]["uid"] not in [p["metadata"]["uid"] for p in ours(cluster, POD)]
+    finally:
+        await kernel.shutdown_kernel()
+
+
 async def test_an_interrupt_and_a_signal_reach_the_kernel(kubeconfig: Path, tmp_path: Path) -> None:
     kernel = manager(AsyncKernelManager, kubeconfig, tmp_path)
     await kernel.start_kernel()
@@ -136,17 +157,50 @@ async def test_a_start_that_fails_leaves_nothing(
     assert all(map(ending, ours(cluster, SECRET)))
 
 
+async def test_a_forbidden_port_forward_fails_the_start_with_its_reason(
+    cluster: LocalCluster, kubeconfig: Path, tmp_path: Path
+) -> None:
+    way = {"reach": "port-forward"}
+    kernel = manager(AsyncKernelManager, kubeconfig, tmp_path, KubeProvisioner=way)
+    fault = Fault("/portforward", times=None, status=403)
+    cluster.call(cluster.faults.add, fault)
+    try:
+        with pytest.raises(AccessDenied, match=r"refused to reach port .* of pod"):
+            await kernel.start_kernel()
+    finally:
+        cluster.call(cluster.faults.lift, fault)
+    assert all(map(ending, ours(cluster, POD)))
+
+
+async def test_a_start_that_never_reached_its_pod_says_why(
+    cluster: LocalCluster, kubeconfig: Path, tmp_path: Path
+) -> None:
+    profiles = {"brief": {**PROFILES["python"], "start_timeout": 3.0}}
+    more = {
+        "KubeConfig": settings(kubeconfig)["KubeConfig"] | {"profiles": profiles},
+        "KubeProvisioner": {"reach": "port-forward"},
+    }
+    kernel = manager(AsyncKernelManager, kubeconfig, tmp_path, profile="brief", **more)
+    fault = Fault("/portforward", times=None, status=500)
+    cluster.call(cluster.faults.add, fault)
+    try:
+        with pytest.raises(StartFailed, match=r"within 3 s: .*reach port"):
+            await kernel.start_kernel()
+    finally:
+        cluster.call(cluster.faults.lift, fault)
+
+
 async def test_a_start_can_be_cancelled(
     cluster: LocalCluster, kubeconfig: Path, tmp_path: Path
 ) -> None:
     kernel = manager(AsyncKernelManager, kubeconfig, tmp_path, profile="impossible")
     starting = asyncio.create_task(kernel.start_kernel())
-    while not ours(cluster, POD):
+    while all(map(ending, ours(cluster, POD))):
         await asyncio.sleep(0.01)
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()
-    assert ours(cluster, POD) == []
+    assert all(map(ending, ours(cluster, POD)))
 
 
 def test_a_manager_without_an_event_loop_is_refused_in_words(

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from jupyter_kube.errors import NotFound
+from jupyter_kube.errors import AccessDenied, NotFound
 from jupyter_kube.kernels import gate as gates
 from jupyter_kube.kernels import relay as relays
 from jupyter_kube.kernels import splice as splices
 from jupyter_kube.kernels.gate import Gate
+from jupyter_kube.kernels.handshake import LinkError
 from jupyter_kube.kernels.relay import LauncherError, Relay, tcp_connection
 from jupyter_kube.kernels.splice import Connection, Pipe
 
@@ -147,11 +148,77 @@ async def test_dialing_goes_on_through_every_kind_of_failure(
             EOFError("hung up"),
         ]
         await one.relay.start()
-        assert one.relay.lost_since is not None
+        await one.until(lambda: one.dials == 5)
+        assert one.relay.trouble == "hung up"
         assert (await one.relay.ready())["generation"] == 1
         assert one.dials == 5
-        assert one.relay.connected
-        assert one.relay.lost_since is None
+        assert one.relay.trouble == ""
+
+
+async def test_a_way_that_stays_forbidden_ends_the_start_with_its_reason(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(relays, "_FORBIDDEN", 0.0)
+    async with pod(monkeypatch, tmp_path) as one:
+        one.failures = [AccessDenied("no port-forward", "pods/portforward is forbidden")]
+        await one.relay.start()
+        with pytest.raises(AccessDenied, match="pods/portforward is forbidden"):
+            await one.relay.ready()
+        assert one.dials == 1
+        await one.until(lambda: one.count("error"))
+        assert "pods/portforward is forbidden" in one.events[-1]["reason"]
+
+
+@pytest.mark.parametrize("met", [False, True])
+async def test_a_refusal_that_passes_or_comes_after_a_link_is_waited_out(
+    met: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(relays, "_FORBIDDEN", 0.0 if met else 3600.0)
+    async with pod(monkeypatch, tmp_path) as one:
+        denied: list[BaseException] = [AccessDenied("no port-forward")] * 3
+        one.failures = [] if met else denied
+        await one.relay.start()
+        await one.relay.ready()
+        if met:
+            one.failures = denied
+            one.connections[-1].close()
+            await one.until(lambda: one.count("link-up") == 2)
+        assert one.dials == (5 if met else 4)
+
+
+async def test_a_place_from_which_it_cannot_go_on_is_dialled_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with pod(monkeypatch, tmp_path) as one:
+        carry = one.relay._splice.carry
+        refusals = [LinkError("a place that is gone")]
+
+        async def picky(*connected: Any) -> str:
+            if refusals:
+                raise refusals.pop()
+            return await carry(*connected)
+
+        monkeypatch.setattr(one.relay._splice, "carry", picky)
+        await one.relay.start()
+        await one.relay.ready()
+        assert one.count("link-up") == 2
+        lost = [e["reason"] for e in one.events if e["event"] == "link-lost"]
+        assert lost == ["a place that is gone"]
+
+
+async def test_a_failure_nobody_thought_of_is_told_and_ends_all_waiting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with pod(monkeypatch, tmp_path) as one:
+        one.failures = [ZeroDivisionError("of all things")]
+        await one.relay.start()
+        order = asyncio.create_task(one.relay.command("anything"))
+        with pytest.raises(LauncherError, match="of all things"):
+            await one.relay.ready()
+        with pytest.raises(LauncherError, match="of all things"):
+            await order
+        await one.until(lambda: one.count("error"))
+        assert "of all things" in one.events[-1]["reason"]
 
 
 async def test_hurry_ends_a_long_pause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -178,7 +245,6 @@ async def test_a_launcher_with_another_key_is_never_believed(
         monkeypatch.setattr(one.gate, "_key", b"another")
         await one.relay.start()
         await one.until(lambda: one.dials == 3)
-        assert not one.relay.connected
         assert not one.events
 
 
@@ -198,7 +264,6 @@ async def test_a_half_open_connection_is_noticed_and_replaced(
         lost = next(e for e in one.events if e["event"] == "link-lost")
         assert "silent" in lost["reason"] or "hung up" in lost["reason"]
         await one.until(lambda: one.count("link-up") == 2)
-        assert one.relay.connected
 
 
 async def test_an_order_waits_for_a_lost_link(
@@ -241,14 +306,12 @@ async def test_ready_waits_for_the_generation_that_is_current(
         await one.relay.ready()
         one.gate.tell({"event": "died", "generation": 1})
         await one.until(lambda: one.count("died"))
-        assert not one.relay.kernel_alive
         waiting = asyncio.create_task(one.relay.ready())
         one.gate.tell({"event": "started", "generation": 2, "pid": 8})
         await one.until(lambda: one.count("started"))
-        assert one.relay.kernel_alive
         assert not waiting.done()
         one.gate.tell({"event": "ready", "generation": 2, "pid": 8})
-        assert (await waiting)["generation"] == one.relay.generation == 2
+        assert (await waiting)["generation"] == 2
 
 
 async def test_an_owner_that_fails_does_not_end_the_link(
@@ -264,7 +327,6 @@ async def test_an_owner_that_fails_does_not_end_the_link(
         await one.relay.ready()
         assert await one.relay.command("anything") == {"generation": 2}
         assert complaints
-        assert one.relay.connected
     asyncio.get_running_loop().set_exception_handler(None)
 
 

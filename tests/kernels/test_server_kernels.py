@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from jupyter_kube import naming
+from jupyter_kube.kernels.podspec import PORT
+from jupyter_kube.kernels.relay import Relay, tcp_connection
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.session import KernelSocket
 
@@ -283,6 +286,37 @@ async def test_a_deleted_pod_is_a_dead_kernel(server: Server, cluster: LocalClus
     model = await server.call("GET", "api", "kernels", model["id"])
     assert model["execution_state"] == "dead"
     assert "deleted" in model["reason"]
+
+
+async def test_a_kernel_that_another_server_took_over_is_dead_here_and_its_pod_stays(
+    server: Server, cluster: LocalCluster, tmp_path: Path
+) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    await value(socket, "1")
+    ip, manager = await value(socket, "__import__('os').environ['POD_IP']"), server.manager
+    other = Relay(
+        lambda: tcp_connection(ip, PORT),
+        manager(model["id"]).session.key,
+        socket_dir=tmp_path / "r",
+        on_event=lambda _: None,
+        log=logging.getLogger("tests.relay"),
+    )
+    await other.start()
+    try:
+        await other.ready()
+        assert await status(socket, "dead")
+        model = await server.call("GET", "api", "kernels", model["id"])
+        assert "Another server" in model["reason"]
+        await server.delete(model["id"])
+        kept = [obj for kind in (POD, SECRET) for obj in ours(cluster, kind) if not ending(obj)]
+        assert {obj["metadata"]["name"] for obj in kept} == {naming.kernel_name(model["id"])}
+        assert len(kept) == 2
+        assert await other.command("signal", signum=0)
+    finally:
+        await other.close()
+        cluster.call(cluster.store.delete, POD, NAMESPACE_NAME, naming.kernel_name(model["id"]))
+        cluster.call(cluster.store.delete, SECRET, NAMESPACE_NAME, naming.kernel_name(model["id"]))
 
 
 async def test_local_kernels_beside_ours_are_jupyters_own(server: Server) -> None:
