@@ -143,6 +143,9 @@ class RemoteError(JobFailed):
         self.rank, self.pod, self.traceback = rank, pod, traceback
 
 
+IS_IT_UP = "Is the cluster up? `jupyter kube doctor` looks."
+"""What next, when the API does not answer as it should."""
+
 _BY_CODE: dict[int, type[ClusterError]] = {
     400: InvalidManifest,
     401: AccessDenied,
@@ -159,7 +162,7 @@ _BY_CODE: dict[int, type[ClusterError]] = {
 _NEXT: dict[type[ClusterError], str] = {
     AccessDenied: "Ask the cluster's administrator for this right in this namespace.",
     QuotaExceeded: "Stop something that holds the resource, or ask for a larger quota.",
-    ClusterUnavailable: "It is tried again by itself.",
+    ClusterUnavailable: IS_IT_UP,
 }
 
 

@@ -43,3 +43,7 @@ def test_a_message_says_what_why_and_what_next():
     error = errors.KubeError("It broke", "too hot", "Cool it.")
     assert str(error) == "It broke: too hot. Cool it."
     assert str(errors.KubeError("It broke")) == "It broke"
+
+
+def test_a_final_answer_promises_no_other_try():
+    assert errors.from_status(503, {"message": "down"}, what="x").next == errors.IS_IT_UP

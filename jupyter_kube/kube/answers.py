@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ClusterError, ClusterUnavailable, from_status
+from ..errors import IS_IT_UP, ClusterError, ClusterUnavailable, from_status
 
 if TYPE_CHECKING:
     import aiohttp
@@ -75,7 +75,7 @@ def unreachable(address: str, error: Exception) -> ClusterError:
         why = "it did not answer in time"
     sent = not isinstance(error, aiohttp.ClientConnectorError)
     return ClusterUnavailable(
-        f"cannot reach {address}", why, reason=_BROKEN if sent else _UNREACHABLE
+        f"cannot reach {address}", why, IS_IT_UP, reason=_BROKEN if sent else _UNREACHABLE
     )
 
 

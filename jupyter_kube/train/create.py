@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
 from ..errors import ClusterError, ClusterUnavailable, Conflict, NotFound
 from ..kube import objects
+from ..kube.answers import NOT_DONE
 from . import jobspec
 
 if TYPE_CHECKING:
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_TRIES = 3
 _UNDO_TIMEOUT = 20.0
 
 
@@ -47,6 +48,10 @@ async def create(
     except ExceptionGroup as group_error:
         await _undo(client, name, submission)
         raise group_error.exceptions[0] from None
+    except ClusterError as error:  # of the Job itself: it is there only if the answer was lost
+        if isinstance(error, ClusterUnavailable) and error.reason not in NOT_DONE:
+            await _undo(client, name, submission)
+        raise
     except BaseException:
         await _undo(client, name, submission)
         raise
@@ -55,34 +60,20 @@ async def create(
 
 async def _create_job(client: KubeClient, body: dict[str, Any], submission: str) -> dict[str, Any]:
     """Create the Job; one that is there already from this submission counts as created."""
-    for attempt in range(_TRIES):
-        try:
-            return await objects.create(client, objects.JOBS, body)
-        except Conflict:
-            found = await objects.get(client, objects.JOBS, body["metadata"]["name"])
-            if not _is_ours(found, submission):
-                raise
-            return found
-        except ClusterUnavailable:
-            # The answer was lost, perhaps not the request: the name makes another try harmless.
-            if attempt == _TRIES - 1:
-                raise
-    raise AssertionError("unreachable")
+    try:
+        return await objects.create(client, objects.JOBS, body)
+    except Conflict:
+        found = await objects.get(client, objects.JOBS, body["metadata"]["name"])
+        if not _is_ours(found, submission):
+            raise
+        return found
 
 
 async def _create_owned(
     client: KubeClient, resource: objects.Resource, body: dict[str, Any]
 ) -> None:
-    for attempt in range(_TRIES):
-        try:
-            await objects.create(client, resource, body)
-        except Conflict:
-            return  # the name carries the submission, so it is ours
-        except ClusterUnavailable:
-            if attempt == _TRIES - 1:
-                raise
-        else:
-            return
+    with contextlib.suppress(Conflict):  # the name carries the submission, so it is ours
+        await objects.create(client, resource, body)
 
 
 async def _undo(client: KubeClient, name: str, submission: str) -> None:

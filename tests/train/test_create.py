@@ -47,6 +47,31 @@ def test_a_repeated_submission_is_harmless():
     assert run(cluster)["metadata"]["uid"] == run(cluster)["metadata"]["uid"]
 
 
+@pytest.mark.parametrize(
+    "error", [ClusterUnavailable("down", reason="Unreachable"), from_status(403, {})]
+)
+def test_nothing_is_asked_for_again_where_nothing_was_made(error):
+    cluster = FakeCluster()
+    cluster.faults["POST", "jobs"] = error
+    with pytest.raises(type(error)):
+        run(cluster)
+    assert [method for method, *_ in cluster.requests] == ["POST"]
+
+
+def test_a_job_whose_answer_never_comes_is_removed():
+    async def stored_but_unanswered(cluster, plural, body):
+        if not cluster.objects[plural]:
+            await cluster.put(plural, body)
+            cluster.faults["POST", plural] = stored_but_unanswered
+        raise ClusterUnavailable("connection lost", reason="Broken")
+
+    cluster = FakeCluster()
+    cluster.faults["POST", "jobs"] = stored_but_unanswered
+    with pytest.raises(ClusterUnavailable):
+        run(cluster)
+    assert left(cluster) == {}
+
+
 def test_a_lost_answer_is_found_again():
     async def stored_but_unanswered(cluster, plural, body):
         await cluster.put(plural, body)
