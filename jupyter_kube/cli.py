@@ -7,11 +7,15 @@ import asyncio
 import errno
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import __version__, config, naming, needs
+from . import __version__, config, needs
 from .errors import KubeError
+
+if TYPE_CHECKING:
+    from .kube.client import KubeClient
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -58,13 +62,14 @@ def _parser() -> argparse.ArgumentParser:
     doctor = command("doctor", _doctor, "Say what works and what is missing.", cluster)
     doctor.add_argument("--json", action="store_true", help="print JSON")
 
-    command("ls", _ls, "List kernels and jobs.", cluster)
+    command("ls", _ls, "List kernels, and jobs with their workers.", cluster)
     logs = command("logs", _logs, "Print the log of a kernel's or a worker's pod.", cluster)
     logs.add_argument("pod", help="name of the pod, as `jupyter kube ls` prints it")
     logs.add_argument("--follow", "-f", action="store_true", help="go on until it ends")
     kill = command("kill", _kill, "Stop a kernel or a job.", cluster)
     kill.add_argument("name", help="name of a kernel's pod or of a job")
-    clean = command("gc", _gc, "Remove what has ended: finished jobs and kernels.", cluster)
+    clean = command("gc", _gc, "Remove your finished jobs and ended kernels.", cluster)
+    clean.add_argument("--all", action="store_true", help="everybody's, not only yours")
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
     return parser
 
@@ -155,7 +160,7 @@ def _doctor(options: argparse.Namespace) -> int:
     return doctor.run(context=options.context, namespace=options.namespace, as_json=options.json)
 
 
-def _with_client(options: argparse.Namespace, work: Callable[[Any], Awaitable[int]]) -> int:
+def _with_client(options: argparse.Namespace, work: Callable[[KubeClient], Awaitable[int]]) -> int:
     """Run ``work(client)`` against the chosen cluster."""
 
     async def connected() -> int:
@@ -172,21 +177,11 @@ def _with_client(options: argparse.Namespace, work: Callable[[Any], Awaitable[in
 
 
 def _ls(options: argparse.Namespace) -> int:
-    async def work(client: Any) -> int:
-        from .kube import objects
-        from .kube.pods import pod_state
+    async def work(client: KubeClient) -> int:
+        from . import inventory
 
-        found = await objects.list_(client, objects.PODS, labels=naming.SELECTOR)
-        rows = [("KIND", "POD", "STATE", "PROFILE OR JOB", "USER")]
-        for pod in found["items"]:
-            meta = pod["metadata"]
-            labels, notes = meta["labels"], meta.get("annotations", {})
-            state = pod_state(pod)
-            text = f"{state.phase}: {state.message}" if state.message else state.phase
-            of = labels.get(naming.JOB) or labels.get(naming.PROFILE, "")
-            kind = labels.get(naming.COMPONENT, "")
-            rows.append((kind, meta["name"], text, of, notes.get(naming.USER, "")))
-        _print_table(rows)
+        head = inventory.Row("KIND", "NAME", "STATE", "PROFILE", "USER")
+        _print_table([head, *await inventory.rows(client)])
         return 0
 
     return _with_client(options, work)
@@ -200,7 +195,7 @@ def _print_table(rows: Sequence[tuple[str, ...]]) -> None:
 
 
 def _logs(options: argparse.Namespace) -> int:
-    async def work(client: Any) -> int:
+    async def work(client: KubeClient) -> int:
         from .kube import logs
 
         if options.follow:
@@ -215,54 +210,37 @@ def _logs(options: argparse.Namespace) -> int:
 
 
 def _kill(options: argparse.Namespace) -> int:
-    async def work(client: Any) -> int:
-        from .kube import objects
+    async def work(client: KubeClient) -> int:
+        from . import inventory
 
-        for resource in (objects.JOBS, objects.PODS):
-            found = await objects.list_(
-                client,
-                resource,
-                labels=naming.SELECTOR,
-                fields=f"metadata.name={options.name}",
-            )
-            for item in found["items"]:
-                await objects.delete(client, resource, item["metadata"]["name"])
-                print(f"Stopped {item['metadata']['name']}.")
-                return 0
-        raise KubeError(
-            f'there is no kernel or job "{options.name}"', next="See `jupyter kube ls`."
-        )
-
-    return _with_client(options, work)
-
-
-def _gc(options: argparse.Namespace) -> int:
-    async def work(client: Any) -> int:
-        from .kube import objects
-
-        jobs = await objects.list_(client, objects.JOBS, labels=naming.SELECTOR)
-        kernels = await objects.list_(
-            client, objects.PODS, labels=naming.selector(component="kernel")
-        )
-        ended = [(objects.JOBS, job) for job in jobs["items"] if _job_ended(job)]
-        ended += [(objects.PODS, pod) for pod in kernels["items"] if _pod_ended(pod)]
-        for resource, item in ended:
-            name = item["metadata"]["name"]
-            print(f"{'Would remove' if options.dry_run else 'Removing'} {name}")
-            if not options.dry_run:
-                await objects.delete(client, resource, name)
+        await inventory.stop(client, options.name)
+        print(f"Stopped {options.name}.")
         return 0
 
     return _with_client(options, work)
 
 
-def _job_ended(job: dict[str, Any]) -> bool:
-    conditions = job.get("status", {}).get("conditions", [])
-    return any(c["type"] in {"Complete", "Failed"} and c["status"] == "True" for c in conditions)
+def _gc(options: argparse.Namespace) -> int:
+    async def work(client: KubeClient) -> int:
+        from . import inventory
+        from .kube import objects
+        from .train.origin import find_origin
 
+        user = "" if options.all else (await find_origin(client)).user
+        found = await inventory.ended(client, user)
+        for each in found:
+            if each.kept_until is not None:
+                until = datetime.fromtimestamp(each.kept_until).strftime("%Y-%m-%d %H:%M")
+                print(f"Keeping {each.name} until {until}, because of its --keep")
+                continue
+            print(f"{'Would remove' if options.dry_run else 'Removing'} {each.name}")
+            if not options.dry_run:
+                await objects.delete(client, each.resource, each.name, uid=each.uid)
+        if not found:
+            print(f"Nothing of {user}'s has ended." if user else "Nothing has ended.")
+        return 0
 
-def _pod_ended(pod: dict[str, Any]) -> bool:
-    return pod.get("status", {}).get("phase") in {"Succeeded", "Failed"}
+    return _with_client(options, work)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import stat
 import sys
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jupyter_kube import cli, needs
+from jupyter_kube import cli, naming, needs
+from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.train.origin import USER_ENV
+from tests.train import fakecluster
 
 REAL = {
     "contexts": [{"name": "local"}],
@@ -106,3 +111,146 @@ def test_the_local_cluster_says_which_extra_it_lacks(monkeypatch, capsys):
     monkeypatch.setattr(needs, "find_spec", lambda name: None if name == "yaml" else object())
     assert cli.main(["local"]) == 1
     assert 'pip install "jupyter-kube[local]"' in said(capsys)
+
+
+class Cluster(fakecluster.FakeCluster):
+    """A cluster in memory, with a clock."""
+
+    def now(self):
+        return datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def cluster(monkeypatch):
+    """What the commands connect to; ann asks."""
+    made = Cluster()
+
+    async def connect(_settings):
+        return made
+
+    monkeypatch.setattr(KubeClient, "connect", connect)
+    monkeypatch.setenv(USER_ENV, "ann")
+    return made
+
+
+def put(cluster, plural, *bodies):
+    for body in bodies:
+        asyncio.run(cluster.put(plural, body))
+
+
+def kernel(name, user="ann", phase="Running", **status):
+    labels = naming.labels("kernel", user=user, kernel_id=name, profile="small")
+    about = {"name": name, "labels": labels, "annotations": {naming.USER: user}}
+    running = {"name": "kernel", "state": {"running": {}}}
+    return {
+        "metadata": about,
+        "spec": {"nodeName": "n", "containers": [{"name": "kernel"}]},
+        "status": {"phase": phase, "containerStatuses": [running], **status},
+    }
+
+
+def refused(name, message):
+    about = {"involvedObject": {"name": name}, "reason": "FailedCreate", "message": message}
+    return {"metadata": {"name": f"event-{name}"}, **about}
+
+
+def left(cluster):
+    return sorted(name for plural in ("jobs", "pods") for name in cluster.objects[plural])
+
+
+def test_ls_shows_kernels_and_jobs_with_their_workers(cluster, capsys):
+    put(cluster, "pods", kernel("kernel-1"), fakecluster.pod(0), fakecluster.pod(1, message="full"))
+    put(cluster, "jobs", fakecluster.job())
+    assert cli.main(["ls"]) == 0
+    assert [line.split() for line in capsys.readouterr().out.splitlines()] == [
+        ["KIND", "NAME", "STATE", "PROFILE", "USER"],
+        ["kernel", "kernel-1", "running", "small", "ann"],
+        ["job", "digits-ab12", "waiting"],
+        ["worker", "digits-ab12-0-x", "running"],
+        ["worker", "digits-ab12-1-x", "waiting:", "full"],
+    ]
+
+
+def test_ls_shows_a_job_none_of_whose_pods_could_be_made(cluster, capsys):
+    put(cluster, "jobs", fakecluster.job())
+    why = 'Error creating: pods "digits-ab12-0-y" is forbidden: exceeded quota: small,\nused: 2'
+    put(cluster, "events", refused("digits-ab12", why))
+    assert cli.main(["ls"]) == 0
+    assert "waiting: exceeded quota: small, used: 2\n" in capsys.readouterr().out
+
+
+def test_ls_shows_workers_whose_job_is_gone(cluster, capsys):
+    put(cluster, "pods", fakecluster.pod(0))
+    assert cli.main(["ls"]) == 0
+    assert "worker  digits-ab12-0-x  ending" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["kernel-1", "digits-ab12"])
+def test_kill_takes_a_kernels_pod_or_a_jobs_name(name, cluster, capsys):
+    put(cluster, "pods", kernel("kernel-1"))
+    put(cluster, "jobs", fakecluster.job())
+    assert cli.main(["kill", name]) == 0
+    assert capsys.readouterr().out == f"Stopped {name}.\n"
+    assert left(cluster) == sorted({"kernel-1", "digits-ab12"} - {name})
+
+
+def test_kill_says_which_job_a_worker_belongs_to(cluster, capsys):
+    put(cluster, "pods", fakecluster.pod(0))
+    assert cli.main(["kill", "digits-ab12-0-x"]) == 1
+    text = said(capsys)
+    assert "is a worker of the job digits-ab12" in text
+    assert "`jupyter kube kill digits-ab12`" in text
+    assert left(cluster) == ["digits-ab12-0-x"]
+
+
+@pytest.mark.parametrize("name", ["none", "theirs", ""])
+def test_kill_touches_nothing_that_is_not_ours(name, cluster, capsys):
+    put(cluster, "pods", {"metadata": {"name": "theirs"}})
+    assert cli.main(["kill", name]) == 1
+    assert f'there is no kernel or job "{name}"' in said(capsys)
+    assert left(cluster) == ["theirs"]
+
+
+def finished(name, user="ann", keep=86400):
+    job = fakecluster.job(name, user=user, **fakecluster.ended("Complete"))
+    job["spec"]["ttlSecondsAfterFinished"] = keep
+    return job
+
+
+@pytest.fixture
+def ended(cluster):
+    """Finished and running jobs and kernels of two users."""
+    put(cluster, "jobs", finished("done"), finished("bobs", "bob"), fakecluster.job("busy"))
+    put(cluster, "pods", kernel("dead", phase="Failed"), kernel("alive"))
+    put(cluster, "pods", kernel("bobs-dead", "bob", "Succeeded"))
+    return cluster
+
+
+def test_gc_removes_what_ended_and_is_mine(ended):
+    assert cli.main(["gc"]) == 0
+    assert left(ended) == ["alive", "bobs", "bobs-dead", "busy"]
+
+
+def test_gc_of_all_removes_what_ended(ended):
+    assert cli.main(["gc", "--all"]) == 0
+    assert left(ended) == ["alive", "busy"]
+
+
+def test_gc_may_only_say_what_it_would_do(ended, capsys):
+    assert cli.main(["gc", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "Would remove done\nWould remove dead\n"
+    assert len(left(ended)) == 6
+
+
+def test_gc_keeps_what_its_user_wants_kept_and_says_so(cluster, capsys):
+    put(cluster, "jobs", finished("kept", keep=7 * 86400), finished("kept-long-enough", keep=10))
+    assert cli.main(["gc"]) == 0
+    assert left(cluster) == ["kept"]
+    until = datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC) + timedelta(days=7)
+    shown = until.astimezone().strftime("%Y-%m-%d %H:%M")
+    assert f"Keeping kept until {shown}, because of its --keep\n" in capsys.readouterr().out
+
+
+def test_gc_with_nothing_to_do_says_so(cluster, capsys):
+    assert cli.main(["gc"]) == 0
+    assert capsys.readouterr().out == "Nothing of ann's has ended.\n"
