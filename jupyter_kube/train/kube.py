@@ -79,14 +79,17 @@ class Kube:
         Raises
         ------
         TypeError
-            If a value is none of these.
+            If a value is none of these, or the step no number.
         ValueError
             If there are more than 4 kB of them.
 
         """
         plain = {name: _plain(value, name) for name, value in metrics.items()}
-        plain_step = None if step is None else _plain(step, "step")
-        if len(json.dumps(plain)) > _LONGEST_REPORT:
+        plain_step = _plain(step, "step")
+        if isinstance(plain_step, bool | str):  # as text: not a number, or infinite
+            msg = f"step must be a number (got {step!r:.80})"
+            raise TypeError(msg)
+        if len(json.dumps([plain_step, plain])) > _LONGEST_REPORT:
             msg = f"a report holds at most {_LONGEST_REPORT} bytes"
             raise ValueError(msg)
         self._report(plain_step, plain)

@@ -22,7 +22,7 @@ LONGEST_LINE = 64 * 1024
 _PROGRESS = 0.2  # seconds between two states of a progress bar
 _IDLE = 0.5  # seconds after which an unfinished line is shown
 _REPORTS = 0.1  # seconds between two reports
-_LONGEST_REPORT = 6000  # bytes of joined metrics: one frame holds them
+_LONGEST_REPORT = 6000  # bytes of a step and joined metrics: one frame holds them
 
 Later = Callable[[float, Callable[[], None]], object]
 """``later(seconds, function)``: an event loop's ``call_later``."""
@@ -113,7 +113,7 @@ class Output:
     def report(self, step: int | float | None, metrics: Mapping[str, Any]) -> None:
         """Write a report; when they come too fast the last value of each metric wins."""
         joined = {**self._report.get("metrics", {}), **metrics}
-        if len(json.dumps(joined)) > _LONGEST_REPORT:
+        if len(json.dumps([step, joined])) > _LONGEST_REPORT:
             self._flush_report()
             joined = dict(metrics)
         self._report = {"step": step, "metrics": joined}

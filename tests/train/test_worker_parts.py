@@ -170,6 +170,10 @@ def test_reports_too_large_to_be_joined_go_out_one_by_one(log: Log) -> None:
         log.out.report(number, {f"{number}": "x" * 4000})
     log.out.finish()
     assert [report["step"] for report in reports(log.text())] == [0, 1, 2]
+    log.out.report(10**4000, {"x": "x" * 2000})
+    log.out.report(10**4000, {"y": "y" * 90})
+    log.pass_time(1)
+    assert [set(report["metrics"]) for report in reports(log.text())] == [{"x"}, {"y"}]
 
 
 # messages
@@ -333,6 +337,11 @@ def test_reports_take_plain_values_only() -> None:
         kube.report(loss=[1])
     with pytest.raises(ValueError, match="4096"):
         kube.report(text="x" * 5000)
+    with pytest.raises(ValueError, match="4096"):
+        kube.report(step=10**4100)
+    for step in ("3", True, float("inf")):
+        with pytest.raises(TypeError, match="step must be a number"):
+            kube.report(step=step)
     Kube().report(loss=1)
 
 
