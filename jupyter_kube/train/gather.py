@@ -88,8 +88,10 @@ class Gathering:
         self._flush()
         while (message := await channel.receive()) is not None:
             if self._channels.get(index) is channel:
-                self._coordinator.message(index, message, loop.time())
+                known = self._coordinator.message(index, message, loop.time())
                 self._flush()
+                if not known:  # it says hello when it connects again
+                    break
         if self._channels.get(index) is channel:
             del self._channels[index]
             self._coordinator.gone(index, hello["boot"], loop.time())

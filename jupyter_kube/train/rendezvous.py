@@ -109,9 +109,11 @@ class Coordinator:
             self._welcome(index, old)
         self._advance(now)
 
-    def message(self, index: int, message: Mapping[str, Any], now: float) -> None:
-        """Take in a member's message."""
-        member = self._members[index]
+    def message(self, index: int, message: Mapping[str, Any], now: float) -> bool:
+        """Take in a member's message; False from one that was given up: it has to say hello."""
+        member = self._members.get(index)
+        if member is None:
+            return False
         member.seen = now
         kind = message["kind"]
         if kind == "pong":
@@ -124,6 +126,7 @@ class Coordinator:
             elif kind == "ended" and member.outcome is None:
                 member.outcome, member.ended = message, now
         self._advance(now)
+        return True
 
     def gone(self, index: int, boot: str, now: float) -> None:
         """Note that a member's connection has ended; it may come back."""

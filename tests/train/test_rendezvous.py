@@ -39,9 +39,9 @@ class Job:
         }
         self.it.hello(index, about, self.now)
 
-    def say(self, index: int, kind: str, **content: Any) -> None:
+    def say(self, index: int, kind: str, **content: Any) -> bool:
         content.setdefault("generation", self.it.generation)
-        self.it.message(index, {"kind": kind, **content}, self.now)
+        return self.it.message(index, {"kind": kind, **content}, self.now)
 
     def ended(self, index: int, outcome: str, text: str = "", *, killed: bool = False) -> None:
         self.say(index, "ended", outcome=outcome, text=text, killed=killed)
@@ -312,3 +312,17 @@ def test_no_order_of_events_ends_well_without_all_being_done(
         if "abort" in sent:
             assert job.it.failure
         assert job.it.failures <= job.it.retries + 1
+
+
+def test_a_member_that_was_given_up_and_speaks_again_has_to_say_hello() -> None:
+    job = Job().running()
+    for _ in range(16):
+        for index in (0, 1):
+            assert job.say(index, "beat")
+        job.wait(1)
+    assert job.it.phase == "gathering"
+    job.collect()
+    assert not job.say(2, "beat")
+    assert not job.say(2, "ended", outcome="done")
+    job.hello(2, running=1)
+    assert job.collect() == [(index, "prepare") for index in range(3)]
