@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import tempfile
 from importlib import import_module
@@ -20,6 +21,15 @@ _CLASSES = {
     "kernel_manager_class": "jupyter_kube.kernels.manager.KubeMappingKernelManager",
     "kernel_websocket_connection_class": "jupyter_kube.kernels.connection.KubeWebsocketConnection",
 }
+
+
+class _WordsOnly(logging.Filter):
+    """Logs what the user is told without its traceback; Jupyter logs failed starts with one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.exc_info and isinstance(record.exc_info[1], KubeError):
+            record.exc_info = None
+        return True
 
 
 class KubeExtension(ExtensionApp):
@@ -41,6 +51,8 @@ class KubeExtension(ExtensionApp):
         if GatewayClient.instance(parent=serverapp).gateway_enabled:
             serverapp.log.info("Kernels come from a gateway: jupyter-kube's are not offered.")
             return
+        if serverapp.log.level > logging.DEBUG:
+            serverapp.log.addFilter(_WordsOnly())
         for trait, ours in _CLASSES.items():
             if not adapter.set_by_user(serverapp, trait):
                 setattr(serverapp, trait, ours)

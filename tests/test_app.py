@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import subprocess
 import sys
@@ -115,3 +116,18 @@ def test_loading_imports_nothing_that_talks_to_a_cluster(tmp_path: Path) -> None
         check=True,
     )
     assert done.stdout.strip().endswith("KubeMappingKernelManager []")
+
+
+def test_a_failed_start_is_logged_in_words_without_its_traceback() -> None:
+    from jupyter_kube.app import _WordsOnly
+    from jupyter_kube.errors import StartFailed
+
+    def record(error: Exception) -> logging.LogRecord:
+        info = (type(error), error, None)
+        return logging.LogRecord("n", logging.ERROR, __file__, 1, "words", None, info)
+
+    ours, other = record(StartFailed("no image")), record(ValueError("a bug"))
+    for each in (ours, other):
+        assert _WordsOnly().filter(each)
+    assert ours.exc_info is None
+    assert other.exc_info is not None

@@ -25,7 +25,7 @@ from .cluster import Cluster, shared
 from .life import Identity, Life
 from .relay import LauncherError
 
-_ENDS = {"died", "launcher-restarted", "gave-up", "error", "gone"}
+_ENDS = {"died", "launcher-restarted", "gave-up", "error", "gone", "replaced"}
 _ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
 
 
