@@ -252,8 +252,9 @@ class KubeMagics(Magics):
         One that can never start is removed by the cell that submitted it (``mine``): its other
         ranks would hold their place for nothing.
         """
-        from .train.display import size, watch
+        from .train.display import watch
         from .train.results import open_outcome
+        from .train.values import size_text
 
         following = job.follow()
         try:
@@ -267,7 +268,7 @@ class KubeMagics(Magics):
         for name, value in results.values.items():
             if only is None or name in only:
                 self.shell.user_ns[name] = value
-                print(f"{name} ← rank 0, {size(results.sizes.get(name, 0))}")
+                print(f"{name} ← rank 0, {size_text(results.sizes.get(name, 0))}")
         results.require(outcome.view.outputs if only is None else only)
 
     def _detach(self, job: Job) -> KeyboardInterrupt:

@@ -23,25 +23,13 @@ from typing import Any, NoReturn, cast
 from ..errors import InvalidInput
 from .frameworks import (
     LEGACY_KERAS,
-    check_keras,
     detect_framework,
     helper_files,
     makes_strategy,
     uses_legacy_keras,
 )
 from .names import Names, analyse, compile_cell
-from .values import Item, dumps, size_text, weigh
-
-__all__ = [
-    "LIMIT",
-    "Bundle",
-    "Item",
-    "check_keras",
-    "detect_framework",
-    "pack",
-    "size_text",
-    "unpack_result",
-]
+from .values import Item, dumps, weigh
 
 LIMIT = 4 * 1024 * 1024
 """Bytes of values that may travel with one cell."""

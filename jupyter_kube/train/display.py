@@ -54,13 +54,6 @@ def duration(seconds: float) -> str:
     return f"{whole // 86400} d {whole % 86400 // 3600} h"
 
 
-def size(count: float) -> str:
-    """Write a number of bytes: ``812 B``, ``2.1 kB``, ``4.0 MB``."""
-    if count < 1000:
-        return f"{int(count)} B"
-    return f"{count / 1000:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
-
-
 def metrics(values: Mapping[str, Any]) -> str:
     """Write reported metrics in the order reported, numbers to four digits."""
     return "  ".join(

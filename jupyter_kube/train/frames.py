@@ -36,6 +36,8 @@ LONGEST = 8192
 """Bytes of a frame's JSON: container runtimes cut lines at 16 KiB."""
 LARGEST_RESULT = 4 * 1024 * 1024
 """Bytes of a result, compressed."""
+FAIL_JOB = 42
+"""Exit code of a worker, its very last word: the job has failed, do not try again."""
 
 _PART = 5900  # bytes of a result in one frame: in base64 below LONGEST, with room for the rest
 _MAC = 32

@@ -24,8 +24,6 @@ from .request import JobRequest, PodTemplate
 CONTAINER = "worker"
 PORT = 5823
 """The one TCP port of ours in a worker's pod: where rank 0 gathers the others."""
-FAIL_JOB = 42
-"""Exit code of a worker that says: do not try again."""
 
 SCRATCH_ENV = "JUPYTER_KUBE_SCRATCH"
 STORAGE_ENV = "JUPYTER_KUBE_STORAGE"

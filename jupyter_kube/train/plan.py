@@ -12,6 +12,7 @@ from ..config import KubeConfig
 from ..errors import InvalidInput
 from ..models import check_quantity
 from . import cell, jobspec, options
+from .frameworks import check_keras
 from .origin import Origin
 from .request import JobRequest, PodTemplate
 
@@ -90,7 +91,7 @@ def pack(wish: Wish, source: str, namespace: Mapping[str, Any], filename: str) -
         filename=filename,
     )
     if bundle.framework == "tensorflow" and wish.workers > 1:
-        cell.check_keras(source, namespace)
+        check_keras(source, namespace)
     return bundle
 
 

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from .display import size
 from .plan import Plan
+from .values import size_text
 
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./@:-]*(?<!:)")
 _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -16,8 +16,10 @@ _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 
 def preview(plan: Plan) -> str:
     """Describe a plan: names, kinds and sizes of what travels, then the objects as YAML."""
-    travels = [f"  {item.name}  {item.kind}, {size(item.bytes)}" for item in plan.bundle.travels]
-    head = [f"Travels with the cell, {size(len(plan.bundle.payload))} in all:", *travels]
+    travels = [
+        f"  {item.name}  {item.kind}, {size_text(item.bytes)}" for item in plan.bundle.travels
+    ]
+    head = [f"Travels with the cell, {size_text(len(plan.bundle.payload))} in all:", *travels]
     made = [plan.manifests.job, plan.manifests.service, *map(_masked, plan.manifests.secrets)]
     return "\n".join([*head, "", "Would be created:", *(f"---\n{yaml(obj)}" for obj in made)])
 
@@ -32,7 +34,7 @@ def _masked(secret: dict[str, Any]) -> dict[str, Any]:
     hidden = dict(secret)
     for part in ("data", "stringData"):
         if part in secret:
-            hidden[part] = {key: f"({size(len(text))})" for key, text in secret[part].items()}
+            hidden[part] = {key: f"({size_text(len(text))})" for key, text in secret[part].items()}
     return hidden
 
 

@@ -31,9 +31,9 @@ class Item:
 
 
 def size_text(size: float) -> str:
-    """Write a number of bytes for people, as in ``2.1 kB`` or ``412 MiB``."""
+    """Write a number of bytes for people, as in ``812 B``, ``2.1 kB`` or ``412 MiB``."""
     if size < 1000:
-        return f"{size:.0f} bytes"
+        return f"{size:.0f} B"
     if size < 100_000:
         return f"{size / 1000:.1f} kB"
     mebibytes = size / 2**20

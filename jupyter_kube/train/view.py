@@ -12,8 +12,7 @@ from typing import Any
 from .. import naming
 from ..kube.pods import death, exit_words, pod_state
 from ..models import PodState
-from .frames import MARK
-from .jobspec import FAIL_JOB
+from .frames import FAIL_JOB, MARK
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Label and annotation by which Kubernetes tells a pod's index in its Job."""

@@ -34,7 +34,6 @@ from .rendezvous import BEAT, Coordinator
 
 log = logging.getLogger("jupyter-kube")
 
-FAIL_JOB = 42
 TERMINATED = 128 + signal.SIGTERM
 NOBODY_THERE = 1
 
@@ -292,7 +291,7 @@ class Supervisor:
         if self._gathering is not None:
             self._output.frame("end", ok=False, text=text, cause=rank)
             await self._gathering.over.wait()
-        return FAIL_JOB
+        return frames.FAIL_JOB
 
     def _tell_failure(self, outcome: Outcome | None, text: str) -> None:
         if outcome is None or outcome.kind != "exception":

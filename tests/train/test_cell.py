@@ -19,8 +19,13 @@ import pytest
 
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import cell, frameworks
-from jupyter_kube.train.cell import check_keras, detect_framework, pack
-from jupyter_kube.train.frameworks import makes_strategy, uses_legacy_keras
+from jupyter_kube.train.cell import pack
+from jupyter_kube.train.frameworks import (
+    check_keras,
+    detect_framework,
+    makes_strategy,
+    uses_legacy_keras,
+)
 from jupyter_kube.train.values import size_text
 
 
@@ -190,7 +195,7 @@ def test_nothing_of_the_notebook_is_changed_by_packing() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 bytes"), (999, "999 bytes"), (2100, "2.1 kB"), (1_500_000, "1.4 MiB"),
+    [(0, "0 B"), (999, "999 B"), (2100, "2.1 kB"), (1_500_000, "1.4 MiB"),
      (4 << 20, "4 MiB"), (412 << 20, "412 MiB"), (10 << 20, "10 MiB"), (100 << 20, "100 MiB")],
 )  # fmt: skip
 def test_sizes_for_people(size: int, text: str) -> None:

@@ -57,10 +57,6 @@ def test_durations(seconds, words):
     assert display.duration(seconds) == words
 
 
-def test_sizes():
-    assert [display.size(n) for n in (13, 2100, 4_200_000)] == ["13 B", "2.1 kB", "4.2 MB"]
-
-
 def test_a_feed_keeps_the_newest_lines_and_counts_the_others():
     feed = Feed(view(), capacity=3, longest=5)
     for number in range(5):

@@ -6,6 +6,7 @@ from typing import Any
 
 from .. import jobspec
 from ..cell import Bundle
+from ..frames import FAIL_JOB
 from ..jobspec import Manifests
 from ..request import JobRequest
 
@@ -46,7 +47,7 @@ def _failure_rules() -> list[dict[str, Any]]:
             "onExitCodes": {
                 "containerName": jobspec.CONTAINER,
                 "operator": "In",
-                "values": [jobspec.FAIL_JOB],
+                "values": [FAIL_JOB],
             },
         },
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
