@@ -20,7 +20,7 @@ from jupyter_kube.errors import AccessDenied, InvalidInput, StartFailed
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.localcluster.faults import Fault
 
-from .serving import POD, PROFILES, SECRET, ending, ours, settings
+from .serving import NAMESPACE_NAME, POD, PROFILES, SECRET, ending, ours, settings
 
 SPEC = {
     "argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -85,7 +85,7 @@ async def test_a_kernel_starts_restarts_and_ends(
         async with client_of(kernel) as client:
             assert await run(client, "import os; print(os.getpid())") != first
             assert await run(client, "print('x' in globals())") == "False\n"
-        (pod,) = ours(cluster, POD)
+        (pod,) = [p for p in ours(cluster, POD) if not ending(p)]
         await kernel.restart_kernel(now=True)
         async with client_of(kernel) as client:
             assert await run(client, "print(1)") == "1\n"
@@ -123,7 +123,7 @@ async def test_the_stock_restarter_replaces_a_pod_that_is_gone(
     told = asyncio.Event()
     kernel.add_restart_callback(told.set)
     try:
-        (pod,) = ours(cluster, POD)
+        (pod,) = [p for p in ours(cluster, POD) if not ending(p)]
         cluster.call(cluster.store.delete, POD, NAMESPACE_NAME, pod["metadata"]["name"])
         async with asyncio.timeout(60):
             await told.wait()
