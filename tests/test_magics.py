@@ -19,6 +19,7 @@ from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.train import display
 from jupyter_kube.train.background import background
 from jupyter_kube.train.connection import connection
+from jupyter_kube.train.view import job_view
 
 ALL = (objects.JOBS, objects.PODS, objects.SERVICES, objects.SECRETS)
 
@@ -73,6 +74,14 @@ def anything():
     return background.run(find())
 
 
+async def settled(name):
+    """Wait until the cluster knows of a job's end, which a follower is told of before."""
+    watch = Reflector(await connection(config.load()), objects.JOBS, labels=naming.SELECTOR)
+    await watch.start()
+    await watch.wait_for(name, lambda job: job_view(job).finished or None, 30)
+    await watch.close()
+
+
 def name_in(text):
     return re.search(r"\b[a-z]+-[a-z0-9]{4}\b", text)[0]
 
@@ -94,6 +103,7 @@ def test_a_cell_runs_on_two_workers_and_its_output_comes_back(shell, capsys):
     assert "[1] this is 1 of 2" in out
     assert re.search(r"happy-\w{4} · python · 2 workers · small", out)
     assert re.search(r"^answer ← rank 0, \d+ B$", out, re.MULTILINE)
+    background.run(settled(name_in(out)))
     shell.run_line_magic("kube", "status")
     assert re.search(r"happy-\w{4} +python +2 +succeeded", capsys.readouterr().out)
 
@@ -124,6 +134,7 @@ def test_logs_and_why_after_the_end(shell, capsys):
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(
         f"[{rank}] {rank} {n}" for rank in (0, 1) for n in range(3)
     )
+    background.run(settled(name))
     shell.run_line_magic("kube", f"why {name}")
     assert capsys.readouterr().out == f"{name} succeeded.\n"
     shell.run_line_magic("kube", f"status {name}")
