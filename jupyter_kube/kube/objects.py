@@ -252,17 +252,19 @@ async def delete_all(
     return names
 
 
-def owner_reference(
-    obj: Mapping[str, Any], *, controller: bool = False, block: bool = True
-) -> Json:
-    """Build the reference that makes a new object go when ``obj`` goes."""
+def owner_reference(obj: Mapping[str, Any]) -> Json:
+    """Build the reference that makes a new object go when ``obj`` goes.
+
+    It does not hold up the owner's deletion: where Kubernetes enforces who may do that, it takes
+    the right to update the owner's finalizers, which nobody needs here.
+    """
     return {
         "apiVersion": obj["apiVersion"],
         "kind": obj["kind"],
         "name": obj["metadata"]["name"],
         "uid": obj["metadata"]["uid"],
-        "controller": controller,
-        "blockOwnerDeletion": block,
+        "controller": False,
+        "blockOwnerDeletion": False,
     }
 
 

@@ -38,7 +38,7 @@ async def create(
     name = manifests.job["metadata"]["name"]
     try:
         job = await _create_job(client, manifests.job, submission)
-        owner = objects.owner_reference(job, block=False)
+        owner = objects.owner_reference(job)
         async with asyncio.TaskGroup() as group:
             for resource, body in (
                 (objects.SERVICES, manifests.service),

@@ -70,6 +70,9 @@ async def test_what_was_created_is_deleted() -> None:
     pod = kernel_pod(api)
     await pod.create_secret(await pod.create(), "launch", "ann")
     assert set(api.objects) == set(paths(pod))
+    (owner,) = api.objects[paths(pod)[1]]["metadata"]["ownerReferences"]
+    assert (owner["uid"], owner["name"]) == (pod.uid, pod.name)
+    assert not owner["blockOwnerDeletion"], "it would take a right on the pod's finalizers"
     await pod.delete()
     assert api.objects == {}
 
