@@ -75,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> int:
+    needs.modules("The demo", "server", "jupyter_server", "ipykernel")
     from . import demo
 
     return demo.run(

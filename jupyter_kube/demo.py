@@ -26,6 +26,9 @@ from .kube.watch import Reflector
 from .session import JupyterServer, KernelSocket, Message, ServerError, running_server
 
 NOTEBOOK = "01-digits.ipynb"
+_FRAMEWORKS = ("tensorflow", "tf_keras", "sklearn")
+"""Modules that the notebook imports."""
+_PATIENCE = 60  # seconds for a pod's end
 
 
 @dataclass(frozen=True)
@@ -40,16 +43,26 @@ class Options:
 
 
 def run(options: Options) -> int:
-    """Run the demo; returns the exit code."""
+    """Run the demo; returns the exit code: 1 if a cell failed, 130 after Ctrl-C."""
     try:
+        _check(options)
         with _cluster(options) as settings:
             return asyncio.run(_demo(options, settings))
-    except (KubeError, ServerError) as error:
+    except (KubeError, ServerError, ConnectionError) as error:
         print(f"The demo cannot go on. {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+
+
+def _check(options: Options) -> None:
+    """Refuse what cannot work, before anything is started."""
+    if options.lab:
+        needs.modules("`--lab`", "lab", "jupyterlab")
+    if not options.context:  # there, pods are made of what is installed here
+        needs.local_cluster()
+        needs.modules("The demo on the local cluster", "demo", *_FRAMEWORKS)
 
 
 @contextmanager
@@ -58,7 +71,6 @@ def _cluster(options: Options) -> Iterator[config.KubeConfig]:
     if options.context:
         yield config.load(context=options.context, namespace=options.namespace)
         return
-    needs.local_cluster()
     from .localcluster import LocalCluster
 
     with tempfile.TemporaryDirectory(prefix="jk-demo-") as folder:
@@ -75,18 +87,21 @@ def _cluster(options: Options) -> Iterator[config.KubeConfig]:
 
 async def _demo(options: Options, settings: config.KubeConfig) -> int:
     client = await KubeClient.connect(settings)
+    places = _Places(client)
     try:
         settings.namespace = client.namespace
         async with _service_account(client, settings, options) as profile:
-            with _workspace() as folder:
-                async with _server(folder, settings, lab=options.lab) as server:
-                    if options.lab:
-                        return await _stay_open(server)
-                    places = _Places(client)
-                    code = await _run_notebook(server, places, folder, profile)
-            if not options.keep:
-                await places.clear()
-        return code
+            try:
+                with _workspace() as folder:
+                    async with _server(folder, settings, lab=options.lab) as server:
+                        try:
+                            if options.lab:
+                                return await _stay_open(server)
+                            return await _run_notebook(server, places, folder, profile)
+                        finally:
+                            await places.note_kernels(server)
+            finally:
+                await places.clear(keep_jobs=options.keep)
     finally:
         await client.close()
 
@@ -100,29 +115,32 @@ async def _service_account(
     if profile.service_account:
         yield profile.name
         return
-    made = []
-    for manifest in rbac.manifests(client.namespace):
-        resource = objects.by_kind(manifest["apiVersion"], manifest["kind"])
-        try:
-            if await _exists(client, resource, rbac.NAME):
-                continue
-            await objects.create(client, resource, manifest)
-        except AccessDenied as error:
-            raise KubeError(
-                f'the profile "{profile.name}" has no service_account, and none can be made',
-                error.why,
-                "Ask for the objects of deploy/rbac.yaml in this namespace, then name the service"
-                " account in the profile.",
-            ) from error
-        made.append(resource)
-    raw = {name: p.to_json() for name, p in settings.parsed_profiles().items()}
-    raw[profile.name]["service_account"] = rbac.NAME
-    settings.profiles = raw
+    made: list[objects.Resource] = []
     try:
+        await _make_account(client, made)
+        raw = {name: p.to_json() for name, p in settings.parsed_profiles().items()}
+        raw[profile.name]["service_account"] = rbac.NAME
+        settings.profiles = raw
         yield profile.name
+    except AccessDenied as error:
+        raise KubeError(
+            f'the profile "{profile.name}" has no service_account, and none can be made',
+            error.why,
+            "Ask for the objects of deploy/rbac.yaml in this namespace, then name the service"
+            " account in the profile.",
+        ) from error
     finally:
         for resource in reversed(made):
             await objects.delete(client, resource, rbac.NAME)
+
+
+async def _make_account(client: KubeClient, made: list[objects.Resource]) -> None:
+    """Create what is missing of the service account and its rights; ``made`` says what that was."""
+    for manifest in rbac.manifests(client.namespace):
+        resource = objects.by_kind(manifest["apiVersion"], manifest["kind"])
+        if not await _exists(client, resource, rbac.NAME):
+            await objects.create(client, resource, manifest)
+            made.append(resource)
 
 
 async def _exists(client: KubeClient, resource: objects.Resource, name: str) -> bool:
@@ -242,19 +260,19 @@ def _without_time(header: str) -> str:
 
 
 class _Places:
-    """Remembers the pods of one kernel and of the jobs it submitted: where they ran."""
+    """Remembers kernels of the demo, and where they and their jobs ran."""
 
     def __init__(self, client: KubeClient) -> None:
         self.client = client
-        self.selector = ""
+        self.kernels: set[str] = set()
         self.lines: dict[str, str] = {}
-        self.jobs: set[str] = set()
 
     @asynccontextmanager
     async def watch(self, kernel_id: str) -> AsyncIterator[None]:
-        """Note each pod that appears meanwhile."""
-        self.selector = naming.selector(kernel_id=kernel_id)
-        pods = Reflector(self.client, objects.PODS, labels=self.selector)
+        """Note each pod of a kernel and of its jobs that appears meanwhile."""
+        self.kernels.add(kernel_id)
+        selector = naming.selector(kernel_id=kernel_id)
+        pods = Reflector(self.client, objects.PODS, labels=selector)
         await pods.start()
         pods.subscribe(self._note)
         try:
@@ -264,22 +282,40 @@ class _Places:
 
     def _note(self, _kind: str, pod: dict[str, Any]) -> None:
         meta, node, ip = pod["metadata"], pod["spec"].get("nodeName"), pod["status"].get("podIP")
-        if job := meta["labels"].get(naming.JOB):
-            self.jobs.add(job)
         if node and ip:
             component = meta["labels"][naming.COMPONENT]
             self.lines[meta["name"]] = f"{component:<7} {meta['name']} on node {node} at {ip}"
 
-    async def clear(self) -> None:
-        """Remove the finished jobs and wait until none of the pods is left."""
-        for job in self.jobs:
-            await objects.delete(self.client, objects.JOBS, job)
-        pods = Reflector(self.client, objects.PODS, labels=self.selector)
+    async def note_kernels(self, server: JupyterServer) -> None:
+        """Remember the kernels that the server has, those that are starting included."""
+        with contextlib.suppress(OSError, ServerError):
+            models = await server.request("GET", "api/kernels", timeout=5)
+            self.kernels.update(model["id"] for model in models)
+
+    async def clear(self, *, keep_jobs: bool = False) -> None:
+        """Remove the kernels and their jobs; wait until none of the pods is left."""
+        for kernel_id in self.kernels:
+            ours = naming.selector(kernel_id=kernel_id)
+            kernel = naming.selector(kernel_id=kernel_id, component="kernel")
+            await objects.delete_all(self.client, objects.PODS, kernel)
+            if not keep_jobs:
+                await objects.delete_all(self.client, objects.JOBS, ours)
+            await self._gone(kernel if keep_jobs else ours)
+        if self.kernels:
+            print(f"Nothing of the demo is left on the cluster{' but its job' * keep_jobs}.")
+
+    async def _gone(self, selector: str) -> None:
+        pods = Reflector(self.client, objects.PODS, labels=selector)
         await pods.start()
         try:
             await pods.synced()
             for name in list(pods.items):
-                await pods.wait_for(name, lambda pod: pod is None or None, 60)
+                await pods.wait_for(name, lambda pod: pod is None or None, _PATIENCE)
+        except TimeoutError as error:
+            raise KubeError(
+                "pods of the demo are still there",
+                f"they have not ended within {_PATIENCE} s",
+                "See `jupyter kube ls`.",
+            ) from error
         finally:
             await pods.close()
-        print("Nothing of the demo is left on the cluster.")

@@ -233,7 +233,12 @@ async def running_server(
         *arguments,
     ]
     env = {**os.environ, "JUPYTER_TOKEN": token, "JUPYTER_RUNTIME_DIR": str(folder / "runtime")}
-    process = subprocess.Popen(argv, env=env)  # noqa: ASYNC220 - a fork; waited for in a thread
+    process = subprocess.Popen(  # noqa: ASYNC220 - a fork; waited for in a thread
+        argv,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is ours: we end the server when we are done with it
+    )
     server = JupyterServer(f"http://127.0.0.1:{port}", token)
     try:
         await server.wait_until_up(60, lambda: process.poll() is None)

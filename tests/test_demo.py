@@ -1,0 +1,149 @@
+"""The demo's ends: whatever happens, nothing is left. CI runs the whole of it as a command."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+
+import pytest
+
+from jupyter_kube import cli, config, demo, naming, needs
+from jupyter_kube.errors import AccessDenied
+from jupyter_kube.kube import objects, rbac
+from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.localcluster import LocalCluster
+from jupyter_kube.localcluster.store import JOB
+from jupyter_kube.session import ServerError
+
+LOAD = "%load_ext jupyter_kube"
+TRAIN = "%%kubetrain python -w 1 --detach\nimport time\ntime.sleep(600)"
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """A cluster that outlives the demo, as one that is named by a context does."""
+    monkeypatch.setenv("JUPYTER_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "kubeconfig"))
+    monkeypatch.delenv(config.SETTINGS_ENV, raising=False)
+    profile = {"image": "python:3", "cpu": "100m", "memory": "512Mi"}
+    settings = {"KubeConfig": {"profiles": {"python": profile}}}
+    (tmp_path / "jupyter_kube_config.json").write_text(json.dumps(settings))
+    with LocalCluster().run_in_thread() as running:
+        running.write_kubeconfig(tmp_path / "kubeconfig")
+        yield running
+
+
+@pytest.fixture
+def notebook(tmp_path, monkeypatch):
+    """Set the cells of the notebook that the demo runs."""
+
+    def cells(*sources):
+        path = tmp_path / demo.NOTEBOOK
+        code = [{"cell_type": "code", "source": [source]} for source in sources]
+        path.write_text(json.dumps({"cells": code}))
+        monkeypatch.setattr(demo, "example", lambda _name: path)
+
+    return cells
+
+
+def left():
+    """What the demo has made and not removed."""
+
+    async def look():
+        client = await KubeClient.connect(config.KubeConfig())
+        try:
+            found = []
+            for resource in (objects.PODS, objects.JOBS, objects.SECRETS, objects.SERVICES):
+                listed = await objects.list_(client, resource, labels=naming.SELECTOR)
+                found += listed["items"]
+            for resource in (objects.SERVICE_ACCOUNTS, objects.ROLES, objects.ROLE_BINDINGS):
+                listed = await objects.list_(client, resource, fields=f"metadata.name={rbac.NAME}")
+                found += listed["items"]
+            return [item["metadata"]["name"] for item in found]
+        finally:
+            await client.close()
+
+    return asyncio.run(look())
+
+
+def run():
+    return demo.run(demo.Options(context="local"))
+
+
+def test_a_cell_that_fails_is_the_exit_code_and_its_jobs_go(cluster, notebook, capsys):
+    notebook(LOAD, TRAIN, "1 / 0", "print('never')")
+    assert run() == 1
+    captured = capsys.readouterr()
+    assert "Submitted: " in captured.out
+    assert "ZeroDivisionError" in captured.err
+    assert "never" not in captured.out.replace("print('never')", "")
+    assert left() == []
+
+
+@pytest.mark.parametrize(("problem", "code"), [("Ctrl-C", 130), ("broken", 1)])
+def test_whatever_stops_it_nothing_is_left(problem, code, cluster, notebook, monkeypatch, capsys):
+    notebook(LOAD, TRAIN, "stop")
+    real = demo._run_cell
+
+    async def run_cell(kernel, source):
+        if source != "stop":
+            return await real(kernel, source)
+        assert cluster.call(cluster.store.list, JOB)
+        if problem == "broken":
+            raise ConnectionError("the kernel's websocket was closed")
+        signal.raise_signal(signal.SIGINT)
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr(demo, "_run_cell", run_cell)
+    assert run() == code
+    assert ("Stopped." if code == 130 else "websocket was closed") in capsys.readouterr().err
+    assert left() == []
+
+
+def test_a_service_account_made_in_part_is_removed(cluster, notebook, monkeypatch, capsys):
+    notebook("1")
+    real = objects.create
+
+    async def create(client, resource, body, **options):
+        if resource is objects.ROLE_BINDINGS:
+            raise AccessDenied("Kubernetes refused", "no")
+        return await real(client, resource, body, **options)
+
+    monkeypatch.setattr(objects, "create", create)
+    assert run() == 1
+    assert "none can be made" in capsys.readouterr().err
+    assert left() == []
+
+
+@pytest.mark.parametrize(
+    ("argv", "missing", "extra"),
+    [
+        (["demo"], "tensorflow", "demo"),
+        (["demo"], "tornado", "local"),
+        (["demo", "--lab"], "jupyterlab", "lab"),
+        (["demo", "--lab", "--context", "c"], "jupyterlab", "lab"),
+        (["demo"], "jupyter_server", "server"),
+    ],
+)
+def test_what_is_not_installed_is_one_sentence_before_anything_starts(
+    argv, missing, extra, monkeypatch, capsys
+):
+    monkeypatch.setattr(needs, "find_spec", lambda name: None if name == missing else object())
+    monkeypatch.setattr(demo, "_cluster", lambda _options: pytest.fail("it started"))
+    assert cli.main(argv) == 1
+    captured = capsys.readouterr()
+    assert missing in captured.err
+    assert f'pip install "jupyter-kube[{extra}]"' in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+
+
+def test_a_refusal_of_the_server_is_told(monkeypatch, capsys):
+    def refuse(_options):
+        raise ServerError(503, "no room")
+
+    monkeypatch.setattr(demo, "_check", refuse)
+    assert demo.run(demo.Options()) == 1
+    assert "no room" in capsys.readouterr().err
