@@ -91,6 +91,8 @@ def labels(request: JobRequest, **extra: str) -> dict[str, str]:
     """Build the labels that all objects of a job carry."""
     if request.profile:
         extra["profile"] = request.profile
+    if request.kernel_id:
+        extra["kernel_id"] = request.kernel_id
     return naming.labels(
         "job", user=request.user, job=request.name, submission=request.submission, **extra
     )
@@ -107,15 +109,17 @@ def metadata(request: JobRequest, name: str = "", **extra_labels: str) -> dict[s
 
 def annotate(request: JobRequest) -> dict[str, str]:
     """Build the job's annotations: what people and those who attach later want to know."""
-    out = {
+    return {
         naming.FRAMEWORK: request.framework,
         naming.REQUEST: json.dumps(request.to_json(), sort_keys=True),
+        **_whose(request),
     }
-    if request.user:
-        out[naming.USER] = request.user
-    if request.notebook:
-        out[naming.NOTEBOOK] = request.notebook
-    return out
+
+
+def _whose(request: JobRequest) -> dict[str, str]:
+    """Build the annotations by which people know whose something is."""
+    known = {naming.USER: request.user, naming.NOTEBOOK: request.notebook}
+    return {key: value for key, value in known.items() if value}
 
 
 def service(request: JobRequest) -> dict[str, Any]:
@@ -184,10 +188,11 @@ def pod_template(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
     }
     if template.node_selector:
         spec["nodeSelector"] = dict(template.node_selector)
-    return {
-        "metadata": {"labels": labels(request, role="worker"), "annotations": dict(_NO_SIDECARS)},
-        "spec": spec,
+    about = {
+        "labels": labels(request, role="worker"),
+        "annotations": {**_NO_SIDECARS, **_whose(request)},
     }
+    return {"metadata": about, "spec": spec}
 
 
 def _container(request: JobRequest, parts: list[bytes]) -> dict[str, Any]:

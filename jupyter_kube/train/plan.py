@@ -127,18 +127,10 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         profile=profile,
         user=origin.user,
         notebook=origin.notebook,
+        kernel_id=origin.kernel_id,
     )
     key = secrets.token_bytes(32)
-    manifests = jobspec.manifests(request, bundle, key)
-    if origin.kernel_id:
-        _mark(manifests, origin.kernel_id)
-    return Plan(request, bundle, manifests, key)
-
-
-def _mark(manifests: jobspec.Manifests, kernel_id: str) -> None:
-    """Say in the labels of the job and its pods which kernel submitted it."""
-    for labelled in (manifests.job, manifests.job["spec"]["template"]):
-        labelled["metadata"]["labels"][naming.KERNEL_ID] = kernel_id
+    return Plan(request, bundle, jobspec.manifests(request, bundle, key), key)
 
 
 def _template(wish: Wish, settings: KubeConfig, origin: Origin) -> tuple[str, PodTemplate]:

@@ -181,6 +181,8 @@ class JobRequest:
     """The profile's name, for people."""
     user: str = ""
     notebook: str = ""
+    kernel_id: str = ""
+    """Jupyter's id of the kernel of ours that it is submitted from; empty elsewhere."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:

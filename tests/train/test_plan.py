@@ -37,8 +37,10 @@ def test_workers_are_like_the_kernels_own_pod():
     assert (request.template.image, request.template.memory) == ("own:1", "3Gi")
     assert request.name.startswith("my-digits-")
     assert (request.user, request.namespace, request.workers) == ("ann", "space", 3)
-    for labelled in (job, job["spec"]["template"]):
-        assert labelled["metadata"]["labels"][naming.KERNEL_ID] == "k-1"
+    for made_of in (job, job["spec"]["template"]):
+        assert made_of["metadata"]["labels"][naming.KERNEL_ID] == "k-1"
+        assert made_of["metadata"]["annotations"][naming.USER] == "ann"
+        assert made_of["metadata"]["annotations"][naming.NOTEBOOK] == "work/My Digits.ipynb"
 
 
 def test_a_named_profile_or_no_kernel_pod_takes_the_profile():
