@@ -177,12 +177,14 @@ class KubeMagics(Magics):
     def _kubetrain(self, line: str, cell: str) -> Any:
         options = train_parser().read(line)
         wish = read_wish(options)
-        if wish.workers == 0:
-            return self._run_here(cell)
         from . import config
         from .train import job as jobs
+        from .train import plan
 
         settings = config.load()
+        plan.check(wish, settings, fewest=0)
+        if wish.workers == 0:
+            return self._run_here(cell, dry=options.dry_run)
         planned = jobs.prepare(wish, cell, self.shell.user_ns, settings, offline=options.dry_run)
         if options.dry_run:
             from .train.preview import preview
@@ -307,8 +309,11 @@ class KubeMagics(Magics):
 
         return NotebookScreen(display)
 
-    def _run_here(self, cell: str) -> Any:
+    def _run_here(self, cell: str, *, dry: bool) -> Any:
         """Run the cell in this kernel with ``kube`` in scope, as IPython would."""
         from .train.inprocess import run_cell
 
+        if dry:
+            print("Would run in this kernel, as the only worker; nothing would be created.")
+            return None
         return run_cell(self.shell, cell)

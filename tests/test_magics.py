@@ -255,6 +255,30 @@ def test_in_this_kernel(shell, capsys):
     assert anything() == []
 
 
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("-w 0\nawait work()", "awaits at top level cannot run in this kernel by -w 0. Run it"),
+        ("-w 0\nreturn 1", "line 1: 'return' outside function"),
+        ("-w 0 --memory 4GB\nran = 1", 'memory "4GB" is not a Kubernetes quantity'),
+        ("-w 0 --cpu x\nran = 1", 'cpu "x" is not'),
+        ("-w 0 -p large\nran = 1", 'there is no profile "large"'),
+    ],
+)
+def test_what_is_wrong_is_refused_in_this_kernel_too(shell, capsys, cell, words):
+    assert not shell.run_cell(f"%%kubetrain {cell}").success
+    said = capsys.readouterr().err
+    assert said.startswith("UsageError: ")
+    assert words in said
+    assert "ran" not in shell.user_ns
+
+
+def test_a_dry_run_in_this_kernel_runs_nothing(shell, capsys):
+    assert shell.run_cell("%%kubetrain -w 0 --dry-run\nran = 1").success
+    assert capsys.readouterr().out.startswith("Would run in this kernel")
+    assert "ran" not in shell.user_ns
+
+
 def test_a_dry_run_shows_all_and_creates_nothing(shell, capsys):
     shell.run_cell(HELPER)
     shell.run_cell("%%kubetrain tensorflow -w 3 --dry-run --memory 4Gi -o z\nz = double(base)")

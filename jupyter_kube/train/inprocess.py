@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ def run_cell(shell: InteractiveShell, cell: str) -> Any:
     Raises
     ------
     InvalidInput
-        If the cell is no Python.
+        If the cell is no Python, or awaits at top level: IPython awaits in cells without a magic.
 
     """
     source = shell.transform_cell(cell)
@@ -43,8 +44,14 @@ def _split(source: str, filename: str) -> tuple[Any, Any]:
     """Compile a cell, and apart from it the expression at its end, if there is one."""
     try:
         tree = ast.parse(source, filename)
+        whole = compile(tree, filename, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
     except SyntaxError as error:
         raise InvalidInput(f"line {error.lineno}: {error.msg}") from None
+    if whole.co_flags & inspect.CO_COROUTINE:
+        raise InvalidInput(
+            "a cell that awaits at top level cannot run in this kernel by -w 0",
+            next="Run it without %%kubetrain, or on a worker with -w 1.",
+        )
     last = None
     if tree.body and isinstance(tree.body[-1], ast.Expr) and not source.rstrip().endswith(";"):
         last = compile(ast.Expression(tree.body.pop().value), filename, "eval")  # type: ignore[attr-defined]

@@ -48,8 +48,15 @@ class Plan:
     key: bytes
 
 
-def check(wish: Wish, settings: KubeConfig) -> Wish:
+def check(wish: Wish, settings: KubeConfig, *, fewest: int = 1) -> Wish:
     """Refuse what is wrong with a wish by itself; returns it.
+
+    Parameters
+    ----------
+    wish, settings
+        What was asked for, and the profiles there are.
+    fewest
+        How many workers there must be; 0 where the cell may run in this kernel.
 
     Raises
     ------
@@ -57,7 +64,7 @@ def check(wish: Wish, settings: KubeConfig) -> Wish:
         In one sentence, for the first thing wrong.
 
     """
-    if options.workers(wish.workers) < 1:
+    if options.workers(wish.workers) < fewest:
         raise InvalidInput("a job needs at least one worker")
     if wish.framework:
         options.framework(wish.framework)
