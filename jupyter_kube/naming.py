@@ -40,6 +40,9 @@ SUBMISSION = PREFIX + "submission"
 SELECTOR = f"{MANAGED_BY}={MANAGER}"
 """Selects everything of ours in a namespace."""
 
+KERNEL_PREFIX = "kernel-"
+"""How the names of kernels' pods and Secrets begin."""
+
 _ALPHABET = string.ascii_lowercase + string.digits
 
 
@@ -67,7 +70,7 @@ def safe_name(text: str, *, longest: int = 63) -> str:
 
 def kernel_name(kernel_id: str) -> str:
     """Name a kernel's pod and Secret: the same for the same kernel id, always."""
-    return f"kernel-{digest(kernel_id, 16)}"
+    return f"{KERNEL_PREFIX}{digest(kernel_id, 16)}"
 
 
 def job_name(base: str, submission: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -31,6 +32,7 @@ class Cluster:
         self._connecting: asyncio.Task[KubeClient] | None = None
         self._pods: Reflector | None = None
         self._events: Reflector | None = None
+        self._now: Callable[[], datetime] | None = None
         self._gone: set[str] = set()  # uids of pods that were there
 
     async def client(self) -> KubeClient:
@@ -53,6 +55,7 @@ class Cluster:
         """Return the reflector of kernel pods, with the one of events started beside it."""
         client = await self.client()
         if self._pods is None:
+            self._now = client.now
             self._pods = Reflector(client, objects.PODS, labels=_PODS)
             self._events = Reflector(client, objects.EVENTS, fields=_EVENTS, keep=_event)
             await self._pods.start()
@@ -65,7 +68,8 @@ class Cluster:
         if pod is None or pod["metadata"]["uid"] != uid:
             return pod_state(None) if uid in self._gone else None
         events = self._events.items.values() if self._events else ()
-        return pod_state(pod, [e for e in events if e["involvedObject"].get("uid") == uid])
+        about = [e for e in events if e["involvedObject"].get("uid") == uid]
+        return pod_state(pod, about, now=self._now() if self._now else None)
 
     def subscribe(self, name: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Have ``callback`` called on each change of one pod or its events; returns the undo."""
@@ -119,7 +123,9 @@ def shared(config: KubeConfig) -> Cluster:
     return clusters[key]
 
 
-def _event(event: dict[str, Any]) -> dict[str, Any]:
-    """Keep what words are made of."""
+def _event(event: dict[str, Any]) -> dict[str, Any] | None:
+    """Keep what words about kernels' pods are made of; there may be any number of others."""
+    if not event["involvedObject"].get("name", "").startswith(naming.KERNEL_PREFIX):
+        return None
     wanted = ("metadata", "involvedObject", "reason", "message", "type", "count", "lastTimestamp")
     return {key: event[key] for key in (*wanted, "eventTime", "series") if key in event}

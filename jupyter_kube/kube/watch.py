@@ -41,7 +41,7 @@ class Reflector:
         What to watch; ``namespace`` None is the client's.
     keep
         Reduces each object to what is used, to save memory; must leave the metadata's name, uid
-        and resourceVersion.
+        and resourceVersion. None for an object that is of no use, now and later.
     silence
         Seconds without a sign of life after which a watch is opened anew. The API sends a bookmark
         about every minute; a vanished peer is noticed earlier, by the connection's keepalive.
@@ -58,7 +58,7 @@ class Reflector:
         namespace: str | None = None,
         labels: str = "",
         fields: str = "",
-        keep: Callable[[Object], Object] | None = None,
+        keep: Callable[[Object], Object | None] | None = None,
         silence: float = 100.0,
         first_pause: float = _FIRST_PAUSE,
     ) -> None:
@@ -196,7 +196,8 @@ class Reflector:
             labels=self._labels,
             fields=self._fields,
         )
-        fresh = {item["metadata"]["name"]: self._reduced(item) for item in found["items"]}
+        kept = filter(None, map(self._reduced, found["items"]))
+        fresh = {item["metadata"]["name"]: item for item in kept}
         for name, item in list(self.items.items()):
             if not _same(item, fresh.get(name)):  # gone, or a new object under an old name
                 self._forget(item)
@@ -251,12 +252,14 @@ class Reflector:
             )
         self._served = True
         self._version = item["metadata"]["resourceVersion"]
+        if kind == "BOOKMARK" or (kept := self._reduced(item)) is None:
+            return
         if kind == "DELETED":
-            self._forget(self._reduced(item))
-        elif kind != "BOOKMARK":
-            self._remember(self._reduced(item))
+            self._forget(kept)
+        else:
+            self._remember(kept)
 
-    def _reduced(self, item: Object) -> Object:
+    def _reduced(self, item: Object) -> Object | None:
         item["metadata"].pop("managedFields", None)
         return self._keep(item) if self._keep else item
 

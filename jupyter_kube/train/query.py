@@ -11,7 +11,7 @@ from ..kube import logs, objects
 from . import frames
 from .feed import Line
 from .options import clip, suggest
-from .view import JobView, Told, job_view, rank_of
+from .view import JobView, job_view, rank_of
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
@@ -30,7 +30,10 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
     by_job: dict[str, list[dict[str, Any]]] = {}
     for pod in pods["items"]:
         by_job.setdefault(pod["metadata"]["labels"].get(naming.JOB, ""), []).append(pod)
-    views = [job_view(job, by_job.get(job["metadata"]["name"], ())) for job in jobs["items"]]
+    views = [
+        job_view(job, by_job.get(job["metadata"]["name"], ()), now=client.now())
+        for job in jobs["items"]
+    ]
     return sorted(views, key=lambda view: view.started or 0.0, reverse=True)
 
 
@@ -69,7 +72,7 @@ async def snapshot(client: KubeClient, name: str) -> JobView:
     pods, events = await asyncio.gather(
         objects.list_(client, objects.PODS, labels=naming.selector(job=name)), _events(client)
     )
-    return job_view(job, pods["items"], events, Told())
+    return job_view(job, pods["items"], events, now=client.now())
 
 
 async def read_logs(

@@ -120,12 +120,12 @@ class Follower:
     def _note(self, _kind: str, _object: dict[str, Any]) -> None:
         self._changed.set()
 
-    def _keep_event(self, event: dict[str, Any]) -> dict[str, Any]:
-        """Keep the events about this job; of others only what identifies them."""
+    def _keep_event(self, event: dict[str, Any]) -> dict[str, Any] | None:
+        """Keep the events about this job."""
         name = (event.get("involvedObject") or {}).get("name", "")
         if name == self._view.name or name.startswith(f"{self._view.name}-"):
             return event
-        return {"metadata": event["metadata"]}
+        return None
 
     def _refresh(self) -> None:
         """Begin to read new pods' logs and renew the view."""
@@ -139,7 +139,11 @@ class Follower:
                 self._view = replace(self._view, phase="stopped", reason="Deleted")
         else:
             self._view = job_view(
-                job, self._pods.items.values(), self._events.items.values(), self._heard.told
+                job,
+                self._pods.items.values(),
+                self._events.items.values(),
+                self._heard.told,
+                now=self._client.now(),
             )
         self._feed.show(self._view)
 

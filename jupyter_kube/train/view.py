@@ -97,6 +97,8 @@ def job_view(
     pods: Iterable[Mapping[str, Any]] = (),
     events: Iterable[Mapping[str, Any]] = (),
     told: Told | None = None,
+    *,
+    now: datetime | None = None,
 ) -> JobView:
     """Make the view of a Job, its pods and the events about both.
 
@@ -108,6 +110,8 @@ def job_view(
         Those of this job; events about other objects are passed over.
     told
         Last reports and states from the logs.
+    now
+        The cluster's time; this machine's where it is not given.
 
     """
     meta, spec = job["metadata"], job.get("spec") or {}
@@ -117,7 +121,7 @@ def job_view(
         by_object.setdefault(about.get("name", ""), []).append(dict(event))
     workers = int(spec.get("completions") or 0)
     over = bool(_conditions(job).keys() & {"Complete", "Failed"})
-    ranks = _ranks(workers, pods, by_object, told or Told(), over=over)
+    ranks = _ranks(workers, pods, by_object, told or Told(), over=over, now=now)
     phase, reason, message, ended = _verdict(job, ranks)
     if phase in ("waiting", "starting"):
         message = message or _not_created(ranks, by_object.get(meta["name"], ()))
@@ -169,6 +173,7 @@ def _ranks(
     told: Told,
     *,
     over: bool,
+    now: datetime | None,
 ) -> tuple[RankView, ...]:
     newest: dict[int, Mapping[str, Any]] = {}
     for pod in sorted(pods, key=_age_key):
@@ -181,7 +186,7 @@ def _ranks(
         state, death = PodState("", "gone" if over else "queued"), None
         if found is not None:
             about = events.get(found["metadata"]["name"], ())
-            state, death = readable(ended_or(pod_state(dict(found), about), found))
+            state, death = readable(ended_or(pod_state(dict(found), about, now=now), found))
         if over and rank in told.fates:  # by now its pod may be gone
             state = replace(state, phase="failed", message=told.fates[rank])
         out.append(

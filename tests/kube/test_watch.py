@@ -123,6 +123,20 @@ async def test_managed_fields_are_dropped_and_objects_reduced(
         assert "managedFields" not in reflector.items["a"]["metadata"]
 
 
+async def test_what_is_of_no_use_is_neither_kept_nor_told(client: KubeClient, pods: Api) -> None:
+    pods.lists = [listed(5, thing("a", 3), thing("other", 4))]
+    news = [event("ADDED", "other-2", 6), event("DELETED", "other", 7), event("ADDED", "b", 8)]
+    pods.watches = [pods.hang(lines(*news))]
+
+    def keep(item: dict[str, Any]) -> dict[str, Any] | None:
+        return None if item["metadata"]["name"].startswith("other") else item
+
+    async with reflected(client, keep=keep) as (reflector, told):
+        await reflector.wait_for("b", has("b"), 20)
+        assert told == ["ADDED a", "ADDED b"]
+        assert set(reflector.items) == {"a", "b"}
+
+
 @pytest.mark.parametrize("how", ["http", "event"])
 async def test_too_old_means_list_again_with_nothing_lost_or_doubled(
     client: KubeClient, pods: Api, naps: list[float], how: str

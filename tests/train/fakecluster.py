@@ -53,6 +53,9 @@ class FakeCluster:
             self.history[plural].append((self._version, event))
             self._news.notify_all()
 
+    def now(self):
+        return datetime.now(UTC)
+
     async def request(self, method, path, *, query=None, body=None, what="", **_options):
         parts = path.partition("/namespaces/default/")[2].split("/")
         plural, name = parts[0], parts[1] if len(parts) > 1 else ""

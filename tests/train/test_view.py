@@ -1,6 +1,7 @@
 """A job's objects made into words."""
 
 import json
+from datetime import UTC, datetime
 
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.view import Told, job_view
@@ -33,6 +34,16 @@ def test_of_a_ranks_pods_the_newest_counts_and_one_on_its_way_out_never():
         assert job_view(job(workers=1), pods).ranks[0].state.name == "new"
     new["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:03Z"
     assert job_view(job(workers=1), [old, new]).ranks[0].state.name == "old"
+
+
+def test_a_secret_may_come_a_little_after_its_pod_by_the_clusters_clock():
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "s" not found'}
+    young = pod(0, phase="Pending", container={"waiting": waiting})
+    young["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
+    for seconds, hopeless in ((1, False), (30, True)):
+        now = datetime(2026, 1, 1, 0, 0, seconds, tzinfo=UTC)
+        view = job_view(job(workers=1), [young], now=now)
+        assert view.ranks[0].state.terminal is hopeless
 
 
 def test_last_words_of_a_supervisor_are_read_from_its_pod():
