@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -46,7 +47,7 @@ def run(options: Options) -> int:
     """Run the demo; returns the exit code: 1 if a cell failed, 130 after Ctrl-C."""
     try:
         _check(options)
-        with _cluster(options) as settings:
+        with _like_ctrl_c(), _cluster(options) as settings:
             return asyncio.run(_demo(options, settings))
     except (KubeError, ServerError, ConnectionError) as error:
         print(f"The demo cannot go on. {error}", file=sys.stderr)
@@ -54,6 +55,21 @@ def run(options: Options) -> int:
     except KeyboardInterrupt:
         print("\nStopped.", file=sys.stderr)
         return 130
+
+
+@contextmanager
+def _like_ctrl_c() -> Iterator[None]:
+    """Have a closed terminal and a plain ``kill`` end the demo as Ctrl-C does, cleaning up."""
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    usual = {
+        number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
+        for number in numbers
+    }
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
 
 
 def _check(options: Options) -> None:

@@ -82,7 +82,7 @@ def test_a_cell_that_fails_is_the_exit_code_and_its_jobs_go(cluster, notebook, c
     assert left() == []
 
 
-@pytest.mark.parametrize(("problem", "code"), [("Ctrl-C", 130), ("broken", 1)])
+@pytest.mark.parametrize(("problem", "code"), [("signal", 130), ("broken", 1)])
 def test_whatever_stops_it_nothing_is_left(problem, code, cluster, notebook, monkeypatch, capsys):
     notebook(LOAD, TRAIN, "stop")
     real = demo._run_cell
@@ -93,7 +93,7 @@ def test_whatever_stops_it_nothing_is_left(problem, code, cluster, notebook, mon
         assert cluster.call(cluster.store.list, JOB)
         if problem == "broken":
             raise ConnectionError("the kernel's websocket was closed")
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGTERM)  # goes the way of Ctrl-C, and some more
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(demo, "_run_cell", run_cell)
