@@ -7,8 +7,10 @@ submit jobs, the environment variable :data:`SETTINGS_ENV` that the server wrote
 
 from __future__ import annotations
 
+import getpass
 import json
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from traitlets import Dict, Float, TraitError, Unicode
@@ -120,6 +122,16 @@ def load(**overrides: Any) -> KubeConfig:
         return KubeConfig(config=config, **given)
     except TraitError as error:
         raise InvalidInput("the settings cannot be used", str(error)) from error
+
+
+def user_name(environ: Mapping[str, str] = os.environ) -> str:
+    """Return whose kernels and jobs these are: the hub's user, or this process's own."""
+    if name := environ.get("JUPYTERHUB_USER"):
+        return name
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a uid without a name, as containers often have
+        return f"uid-{os.getuid()}"
 
 
 def _config_files() -> Config:

@@ -1,6 +1,7 @@
 """Settings: where they come from, and how bad ones are refused."""
 
 import json
+import os
 
 import pytest
 
@@ -81,3 +82,13 @@ def test_a_bad_profile_is_refused_in_words(values, text):
 def test_a_bad_profile_name_is_refused(name):
     with pytest.raises(InvalidInput, match="profile name"):
         Profile.parse(name, {})
+
+
+@pytest.mark.parametrize("error", [KeyError("uid not found"), OSError("no username set")])
+def test_a_user_without_a_name_is_known_by_number(error, monkeypatch):
+    def getuser():
+        raise error
+
+    monkeypatch.setattr(config.getpass, "getuser", getuser)
+    assert config.user_name({}) == f"uid-{os.getuid()}"
+    assert config.user_name({"JUPYTERHUB_USER": "ann"}) == "ann"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
-from ..config import SETTINGS_ENV
+from ..config import SETTINGS_ENV, user_name
 from ..errors import ClusterError
 from ..kube import objects
 
@@ -53,8 +52,7 @@ def in_kernel_pod(environ: Mapping[str, str] = os.environ) -> bool:
 
 def local_origin(environ: Mapping[str, str] = os.environ) -> Origin:
     """Tell whose job it is from this process alone."""
-    user = environ.get(USER_ENV) or environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    return Origin(user, environ.get("JPY_SESSION_NAME", ""))
+    return Origin(environ.get(USER_ENV) or user_name(environ), environ.get("JPY_SESSION_NAME", ""))
 
 
 async def find_origin(client: KubeClient, environ: Mapping[str, str] = os.environ) -> Origin:

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from jupyter_kube import naming
-from jupyter_kube.config import KubeConfig
+from jupyter_kube.config import KubeConfig, user_name
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import options, plan
 from jupyter_kube.train.origin import Origin, find_origin, local_origin
@@ -94,7 +94,8 @@ def test_the_origin_is_the_kernels_pod_where_there_is_one():
 def test_outside_pods_the_user_and_notebook_come_from_the_environment():
     found = local_origin({"JUPYTERHUB_USER": "cy", "JPY_SESSION_NAME": "/home/cy/a b.ipynb"})
     assert (found.user, found.title, found.kernel_id) == ("cy", "a b", "")
-    assert local_origin({}).user
+    assert local_origin({}).user == user_name({})
+    assert local_origin({"JUPYTER_KUBE_USER": "bob", "JUPYTERHUB_USER": "cy"}).user == "bob"
 
 
 @pytest.mark.parametrize(
