@@ -38,6 +38,10 @@ class KubeError(Exception):
             text = f"{text.rstrip('.')}. {self.next}"
         return text
 
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython the lines to show: our words, not our frames."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class InvalidInput(KubeError):
     """A user's input, refused before anything is created."""
@@ -133,7 +137,8 @@ class RemoteError(JobFailed):
     rank, pod
         Where it was raised.
     traceback
-        The remote traceback, ready to print, with the cell's source lines.
+        The remote traceback, ready to print, with the cell's source lines. Outside IPython it is
+        shown as a note.
 
     """
 
@@ -141,6 +146,10 @@ class RemoteError(JobFailed):
         super().__init__(f"rank {rank} raised {etype}", message, obj=f"pod/{pod}")
         self.etype, self.message = etype, message
         self.rank, self.pod, self.traceback = rank, pod, traceback
+        self.add_note(traceback.rstrip())
+
+    def _render_traceback_(self) -> list[str]:
+        return [*self.traceback.rstrip().splitlines(), "", f"{self} (pod {self.pod})"]
 
 
 IS_IT_UP = "Is the cluster up? `jupyter kube doctor` looks."

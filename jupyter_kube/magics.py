@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
-from .errors import InvalidInput, KubeError
+from .errors import InvalidInput
 
 if TYPE_CHECKING:
     from .train.display import Screen
@@ -165,10 +165,6 @@ class KubeMagics(Magics):
             return None
         except InvalidInput as error:
             raise UsageError(str(error)) from None
-        except KubeError as error:
-            from .train.presenting import presentable
-
-            raise presentable(error) from None
         except KeyboardInterrupt as error:
             from .train.presenting import shown_as
 

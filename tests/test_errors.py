@@ -47,3 +47,15 @@ def test_a_message_says_what_why_and_what_next():
 
 def test_a_final_answer_promises_no_other_try():
     assert errors.from_status(503, {"message": "down"}, what="x").next == errors.IS_IT_UP
+
+
+def test_ipython_is_given_our_words_and_a_workers_own_traceback():
+    assert errors.NotFound("no job", "gone")._render_traceback_() == ["NotFound: no job: gone"]
+    remote = errors.RemoteError("E", "bad", rank=1, pod="p-1", traceback="Traceback\n  line\n")
+    assert remote._render_traceback_() == [
+        "Traceback",
+        "  line",
+        "",
+        "rank 1 raised E: bad (pod p-1)",
+    ]
+    assert remote.__notes__ == ["Traceback\n  line"]

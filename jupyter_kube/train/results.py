@@ -8,7 +8,6 @@ from typing import Any
 
 from ..errors import InvalidInput, JobFailed
 from .cell import unpack_result
-from .presenting import presentable
 from .runner import Outcome
 
 
@@ -59,7 +58,7 @@ def open_outcome(outcome: Outcome) -> Results:
 
     """
     if outcome.error is not None:
-        raise presentable(outcome.error)
+        raise outcome.error
     view, frame = outcome.view, outcome.result
     if not view.outputs:
         return Results(view.name)
