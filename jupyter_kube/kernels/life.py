@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -51,6 +50,9 @@ class Life:
         Where it will run. The cluster is held by the caller, and released by :meth:`close`.
     profile, settings, way
         What the pod looks like; what it is told of the settings; how it is reached.
+    folder
+        From :func:`short_folder`, for the sockets; stays, so that Jupyter's connections outlive
+        a pod.
     tell
         Told of ``progress`` (``state``), ``gone`` (``reason``, ``exit_code``), and all that the
         relay tells.
@@ -68,6 +70,7 @@ class Life:
         profile: Profile,
         settings: str,
         way: str,
+        folder: Path,
         tell: Callable[[dict[str, Any]], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
@@ -84,7 +87,7 @@ class Life:
         )
         self._pod = KernelPod(client, manifest, on_wait=self._progress, log=log)
         self._reach = Reach(client, self._pod.name, podspec.PORT, way)
-        self._folder = _short_folder()
+        self._folder = folder
         self.relay = Relay(
             self._reach.dial,
             identity.key,
@@ -156,7 +159,6 @@ class Life:
             await self.delete_pod()
         finally:
             await self.relay.close()
-            shutil.rmtree(self._folder, ignore_errors=True)
             await self._cluster.release()
 
     def link_sockets(self) -> None:
@@ -243,7 +245,7 @@ class Life:
         task.add_done_callback(self._tasks.discard)
 
 
-def _short_folder() -> Path:
+def short_folder() -> Path:
     """Make a private folder with a path short enough for unix sockets."""
     usual = tempfile.gettempdir()
     base = usual if len(os.fsencode(usual)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp's is private

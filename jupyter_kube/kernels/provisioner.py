@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import getpass
 import os
+import shutil
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import zmq
@@ -22,7 +24,7 @@ from .. import naming
 from ..errors import InvalidInput, StartFailed
 from ..models import Profile
 from .cluster import Cluster, shared
-from .life import Identity, Life
+from .life import Identity, Life, short_folder
 from .relay import LauncherError
 
 _ENDS = {"died", "launcher-restarted", "gave-up", "error", "gone", "replaced"}
@@ -56,6 +58,7 @@ class KubeProvisioner(KernelProvisionerBase):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self._life: Life | None = None
+        self._folder: Path | None = None
         self._launched = False
         self._exit_code: int | None = None  # of the process Jupyter believes in
         self._collected = False  # whether Jupyter has taken note of it
@@ -139,7 +142,7 @@ class KubeProvisioner(KernelProvisionerBase):
 
         """
         if self._life is not None and self._life.over:
-            await self.cleanup()
+            await self._end_life()
         if self._life is None:
             await self._start((kwargs.get("env") or {}).get("JPY_SESSION_NAME", ""))
             return self.connection_info
@@ -158,9 +161,10 @@ class KubeProvisioner(KernelProvisionerBase):
         if restart and self._life is not None:
             self._life.link_sockets()  # the stock manager removes them
         elif not restart:
-            life, self._life, self._launched = self._life, None, False
-            if life is not None:
-                await life.close()
+            await self._end_life()
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+                self._folder = None
 
     # --- what our own manager asks besides -------------------------------------------------------
 
@@ -225,17 +229,25 @@ class KubeProvisioner(KernelProvisionerBase):
             curve_publickey=manager.curve_publickey,
             curve_secretkey=manager.curve_secretkey,
         )
+        client = await cluster.client()
+        self._folder = self._folder or short_folder()
         self._life = Life(
             identity,
             cluster,
-            await cluster.client(),
+            client,
             profile=profile,
             settings=config.settings(),
             way=self.reach,
+            folder=self._folder,
             tell=self._on_event,
             log=self.log,
         )
         return self._life
+
+    async def _end_life(self) -> None:
+        life, self._life, self._launched = self._life, None, False
+        if life is not None:
+            await life.close()
 
     def _on_event(self, event: dict[str, Any]) -> None:
         """Act on what happens to the pod and in it, and pass it on."""

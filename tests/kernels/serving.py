@@ -46,7 +46,7 @@ def kubeconfig(cluster: LocalCluster, tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "kubeconfig"
     cluster.write_kubeconfig(path)
     yield path
-    left = [obj for kind in (POD, SECRET) for obj in ours(cluster, kind) if not ending(obj)]
+    left = [obj for kind in (POD, SECRET) for obj in live(cluster, kind)]
     assert left == []
 
 
@@ -56,6 +56,11 @@ def ours(cluster: LocalCluster, kind: Any) -> list[dict[str, Any]]:
         lambda: cluster.store.list(kind, NAMESPACE_NAME, label_selector=naming.SELECTOR)
     )
     return objects
+
+
+def live(cluster: LocalCluster, kind: Any) -> list[dict[str, Any]]:
+    """List our objects of a kind that are not being deleted."""
+    return [obj for obj in ours(cluster, kind) if not ending(obj)]
 
 
 def ending(obj: dict[str, Any]) -> bool:

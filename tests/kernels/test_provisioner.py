@@ -20,7 +20,7 @@ from jupyter_kube.errors import AccessDenied, InvalidInput, StartFailed
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.localcluster.faults import Fault
 
-from .serving import NAMESPACE_NAME, POD, PROFILES, SECRET, ending, ours, settings
+from .serving import NAMESPACE_NAME, POD, PROFILES, SECRET, live, settings
 
 SPEC = {
     "argv": ["python", "-m", "ipykernel_launcher", "-f", "{connection_file}"],
@@ -85,15 +85,15 @@ async def test_a_kernel_starts_restarts_and_ends(
         async with client_of(kernel) as client:
             assert await run(client, "import os; print(os.getpid())") != first
             assert await run(client, "print('x' in globals())") == "False\n"
-        (pod,) = [p for p in ours(cluster, POD) if not ending(p)]
+        (pod,) = live(cluster, POD)
         await kernel.restart_kernel(now=True)
         async with client_of(kernel) as client:
             assert await run(client, "print(1)") == "1\n"
-        assert [p["metadata"]["uid"] for p in ours(cluster, POD)] == [pod["metadata"]["uid"]]
+        assert [p["metadata"]["uid"] for p in live(cluster, POD)] == [pod["metadata"]["uid"]]
     finally:
         await kernel.shutdown_kernel()
     assert not await kernel.is_alive()
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
 
 
 async def test_the_stock_restarter_finds_a_death_repaired(kubeconfig: Path, tmp_path: Path) -> None:
@@ -123,13 +123,13 @@ async def test_the_stock_restarter_replaces_a_pod_that_is_gone(
     told = asyncio.Event()
     kernel.add_restart_callback(told.set)
     try:
-        (pod,) = [p for p in ours(cluster, POD) if not ending(p)]
+        (pod,) = live(cluster, POD)
         cluster.call(cluster.store.delete, POD, NAMESPACE_NAME, pod["metadata"]["name"])
         async with asyncio.timeout(60):
             await told.wait()
         async with client_of(kernel) as client:
             assert await run(client, "print(1)") == "1\n"
-        assert pod["metadata"]["uid"] not in [p["metadata"]["uid"] for p in ours(cluster, POD)]
+        assert pod["metadata"]["uid"] not in [p["metadata"]["uid"] for p in live(cluster, POD)]
     finally:
         await kernel.shutdown_kernel()
 
@@ -153,8 +153,8 @@ async def test_a_start_that_fails_leaves_nothing(
     kernel = manager(AsyncKernelManager, kubeconfig, tmp_path, profile="bad")
     with pytest.raises(StartFailed, match="missing:1"):
         await kernel.start_kernel()
-    assert all(map(ending, ours(cluster, POD)))
-    assert all(map(ending, ours(cluster, SECRET)))
+    assert live(cluster, POD) == []
+    assert live(cluster, SECRET) == []
 
 
 async def test_a_forbidden_port_forward_fails_the_start_with_its_reason(
@@ -169,7 +169,7 @@ async def test_a_forbidden_port_forward_fails_the_start_with_its_reason(
             await kernel.start_kernel()
     finally:
         cluster.call(cluster.faults.lift, fault)
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
 
 
 async def test_a_start_that_never_reached_its_pod_says_why(
@@ -195,12 +195,12 @@ async def test_a_start_can_be_cancelled(
 ) -> None:
     kernel = manager(AsyncKernelManager, kubeconfig, tmp_path, profile="impossible")
     starting = asyncio.create_task(kernel.start_kernel())
-    while all(map(ending, ours(cluster, POD))):
+    while not live(cluster, POD):
         await asyncio.sleep(0.01)
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
 
 
 def test_a_manager_without_an_event_loop_is_refused_in_words(

@@ -12,7 +12,7 @@ from jupyter_kube import session
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.session import ServerError, running_server
 
-from .serving import POD, ending, ours, settings
+from .serving import POD, live, settings
 
 
 @pytest.fixture
@@ -44,11 +44,11 @@ async def test_a_server_ends_with_live_kernels_and_after_failed_starts(
                 await server.start_kernel(name)
         open_socket = await server.connect((await server.start_kernel("kube-python"))["id"])
         assert (await open_socket.run("1", 60)).status == "ok"
-        assert len(ours(cluster, POD)) == 3
+        assert len(live(cluster, POD)) == 3
     open_socket.close()
     (process,) = processes
     assert process.returncode == 0
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
     assert list((tmp_path / "runtime").glob("jupyter-kube-*")) == []
 
 

@@ -18,7 +18,7 @@ from jupyter_kube.kernels.relay import Relay, tcp_connection
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.session import KernelSocket
 
-from .serving import NAMESPACE_NAME, POD, QUOTA, SECRET, Server, ending, ours
+from .serving import NAMESPACE_NAME, POD, QUOTA, SECRET, Server, ending, live
 
 KILL = "import os; os.kill(os.getpid(), 9)"
 
@@ -59,12 +59,12 @@ async def test_a_kernel_runs_in_a_pod_and_its_deletion_leaves_nothing(
     assert model["execution_state"] == "idle"
     socket = await server.connect(model["id"])
     assert await value(socket, "6 * 7") == "42"
-    (pod,) = ours(cluster, POD)
+    (pod,) = live(cluster, POD)
     assert pod["metadata"]["name"] == naming.kernel_name(model["id"])
-    (secret,) = ours(cluster, SECRET)
+    (secret,) = live(cluster, SECRET)
     assert secret["metadata"]["ownerReferences"][0]["uid"] == pod["metadata"]["uid"]
     await server.delete(model["id"])
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
     assert await server.call("GET", "api", "kernels") == []
 
 
@@ -84,11 +84,11 @@ async def test_a_restart_keeps_the_pod_and_the_websocket(
     model = await server.start()
     socket = await server.connect(model["id"])
     await socket.run("x = 1", 60)
-    (before,) = ours(cluster, POD)
+    (before,) = live(cluster, POD)
     model = await server.call("POST", "api", "kernels", model["id"], "restart")
     assert model["execution_state"] == "idle"
     assert await value(socket, "'x' in globals()") == "False"
-    (after,) = ours(cluster, POD)
+    (after,) = live(cluster, POD)
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
 
 
@@ -207,7 +207,7 @@ async def test_a_start_that_fails_says_why_on_both_routes(
         await server.call("POST", "api", "sessions", body=body)
     assert words in message_of(caught.value)
     assert await server.call("GET", "api", "kernels") == []
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
 
 
 async def test_a_waiting_kernel_says_why_and_its_cell_too_and_can_be_cancelled(
@@ -225,7 +225,7 @@ async def test_a_waiting_kernel_says_why_and_its_cell_too_and_can_be_cancelled(
     assert content
     await server.delete(model["id"])
     assert await server.call("GET", "api", "kernels") == []
-    assert ours(cluster, POD) == []
+    assert live(cluster, POD) == []
 
 
 async def test_a_kernel_that_waited_runs_the_cells_it_was_sent_meanwhile(
@@ -254,7 +254,7 @@ async def test_a_start_that_took_too_long_is_dead_with_its_reason_and_can_be_tri
     (model,) = await server.call("GET", "api", "kernels")
     assert model["execution_state"] == "dead"
     assert "did not start within" in model["reason"]
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
     model = await server.call("POST", "api", "kernels", model["id"], "restart")
     assert model["execution_state"] == "starting"
     await server.delete(model["id"])
@@ -309,7 +309,7 @@ async def test_a_kernel_that_another_server_took_over_is_dead_here_and_its_pod_s
         model = await server.call("GET", "api", "kernels", model["id"])
         assert "Another server" in model["reason"]
         await server.delete(model["id"])
-        kept = [obj for kind in (POD, SECRET) for obj in ours(cluster, kind) if not ending(obj)]
+        kept = [obj for kind in (POD, SECRET) for obj in live(cluster, kind) if not ending(obj)]
         assert {obj["metadata"]["name"] for obj in kept} == {naming.kernel_name(model["id"])}
         assert len(kept) == 2
         assert await other.command("signal", signum=0)
@@ -343,7 +343,7 @@ async def test_shutting_down_all_is_not_stopped_by_failed_starts(
         await server.start("no-such-kernel")
     await server.app.kernel_manager.shutdown_all()
     assert await server.call("GET", "api", "kernels") == []
-    assert all(map(ending, ours(cluster, POD)))
+    assert live(cluster, POD) == []
 
 
 async def test_each_change_of_a_start_is_an_event(server: Server) -> None:
