@@ -61,10 +61,10 @@ def run(options: Options) -> int:
 def _like_ctrl_c() -> Iterator[None]:
     """Have a closed terminal and a plain ``kill`` end the demo as Ctrl-C does, cleaning up."""
     numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    usual = {
-        number: signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
-        for number in numbers
-    }
+    # A shell's background job ignores Ctrl-C, and would then ignore the others as well.
+    usual = {signal.SIGINT: signal.signal(signal.SIGINT, signal.default_int_handler)}
+    for number in numbers:
+        usual[number] = signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         yield
     finally:

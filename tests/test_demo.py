@@ -85,6 +85,7 @@ def test_a_cell_that_fails_is_the_exit_code_and_its_jobs_go(cluster, notebook, c
 @pytest.mark.parametrize(("problem", "code"), [("signal", 130), ("broken", 1)])
 def test_whatever_stops_it_nothing_is_left(problem, code, cluster, notebook, monkeypatch, capsys):
     notebook(LOAD, TRAIN, "stop")
+    usual = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a shell's background job
     real = demo._run_cell
 
     async def run_cell(kernel, source):
@@ -97,7 +98,11 @@ def test_whatever_stops_it_nothing_is_left(problem, code, cluster, notebook, mon
         return await asyncio.Event().wait()
 
     monkeypatch.setattr(demo, "_run_cell", run_cell)
-    assert run() == code
+    try:
+        assert run() == code
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, usual)
     assert ("Stopped." if code == 130 else "websocket was closed") in capsys.readouterr().err
     assert left() == []
 
