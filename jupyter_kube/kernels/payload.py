@@ -51,16 +51,16 @@ sys.meta_path.insert(0, Sources())
 from podside.launcher import main
 main(launch)
 '''
-os.execve(sys.executable, [sys.executable, "-SPc", run, str(fd)], env)
+os.execve(sys.executable, [sys.executable, "-ESPc", run, str(fd)], env)
 """
 """Source the container's Python is started with; the same for all kernels, holds no secret."""
 
 
 def boot_command(python: str = "python3") -> list[str]:
     """Return the container's command; ``python`` is the image's interpreter, 3.11 or newer."""
-    # No site packages (-S) and no working directory (-P) on the path: quick, and nothing of the
-    # user's can stand in for the standard library.
-    return [python, "-SPc", BOOT]
+    # No PYTHON variables (-E), no site packages (-S), no working directory (-P) on the path: quick,
+    # and nothing of the user's can stand in for the standard library.
+    return [python, "-ESPc", BOOT]
 
 
 def launch_payload(

@@ -71,7 +71,7 @@ sys.meta_path.insert(0, Sources(launch["source"]))
 from podside.worker import main
 sys.exit(main(launch, bundle))
 '''
-os.execve(sys.executable, [sys.executable, "-SPc", run, *map(str, fds)], env)
+os.execve(sys.executable, [sys.executable, "-ESPc", run, *map(str, fds)], env)
 """
 """Source the container's Python is started with; the same for all jobs, holds no secret."""
 
@@ -90,9 +90,9 @@ main(identity, bundle, int(sys.argv[2]))
 
 def boot_command(python: str = "python3") -> list[str]:
     """Return the container's command; ``python`` is the image's interpreter, 3.11 or newer."""
-    # No site packages (-S) and no working directory (-P) on the path: quick, and nothing of the
-    # user's can stand in for the standard library.
-    return [python, "-SPc", BOOT]
+    # No PYTHON variables (-E), no site packages (-S), no working directory (-P) on the path: quick,
+    # and nothing of the user's can stand in for the standard library.
+    return [python, "-ESPc", BOOT]
 
 
 def worker_payload(key: bytes, options: dict[str, Any]) -> str:

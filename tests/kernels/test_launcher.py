@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import getpass
+import hmac
 import json
 import os
 import pwd
 import zlib
-from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -40,7 +40,7 @@ def test_too_large_a_payload_is_refused() -> None:
 
 
 def test_the_command_is_constant_and_short() -> None:
-    assert boot_command("python3.12") == ["python3.12", "-SPc", BOOT]
+    assert boot_command("python3.12") == ["python3.12", "-ESPc", BOOT]
     assert len(BOOT) < 2000
 
 
@@ -132,8 +132,7 @@ def test_the_private_folder_is_private_and_its_paths_are_short(tmp_path: Path) -
 def test_an_ipykernel_that_ignores_the_keys_is_refused(
     version: str, encrypted: bool, word: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(metadata, "version", lambda name: version)
-    monkeypatch.setattr(image.site, "main", lambda: None)
+    monkeypatch.setattr(image, "_version", lambda package: version)
     problem = image.ipykernel_problem(encrypted=encrypted)
     assert (word in problem) if word else not problem
 
@@ -192,6 +191,19 @@ async def test_the_images_own_path_works_for_the_kernel(tmp_path: Path) -> None:
             "print(onlyhere.word, bool(getpass.getuser()), os.access(os.environ['HOME'], os.W_OK))"
         )
         assert printed == "found True True\n"
+
+
+async def test_what_the_images_path_shadows_concerns_the_kernel_only(tmp_path: Path) -> None:
+    lost = "import sys\nif 'ipykernel_launcher' not in sys.orig_argv: sys.exit('shadowed')\n"
+    stray = tmp_path / "hmac.py"
+    stray.write_text(lost + Path(hmac.__file__).read_text())
+    async with (
+        kernel(tmp_path, env={"PYTHONPATH": str(tmp_path)}) as rig,
+        rig.client() as client,
+    ):
+        await client.alive()
+        _, printed = await client.run("import hmac; print(hmac.__file__)")
+        assert printed == f"{stray}\n"
 
 
 # --- out of memory -------------------------------------------------------------------------------

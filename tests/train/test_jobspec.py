@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from jupyter_kube.models import Profile
 from jupyter_kube.train import jobspec
 from jupyter_kube.train.cell import Bundle, pack
 from jupyter_kube.train.jobspec import Manifests, key_of, manifests, with_owner
+from jupyter_kube.train.payload import WORKER_ENV
 from jupyter_kube.train.request import JobRequest, PodTemplate
 
 KEY = bytes(range(32))
@@ -193,3 +197,12 @@ def test_the_command_is_the_same_for_all_jobs() -> None:
     one, other = made(), made(pack("y = 2", {}), name="other-1111")
     assert pod_of(one)["containers"][0]["command"] == pod_of(other)["containers"][0]["command"]
     assert len(jobspec.boot_command()[-1]) < 4096
+
+
+def test_the_images_path_cannot_shadow_what_the_supervisor_needs(tmp_path: Path) -> None:
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    env = {"PYTHONPATH": str(tmp_path), WORKER_ENV: "none"}
+    command = jobspec.boot_command(sys.executable)
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert "zlib.error" in done.stderr
+    assert "shadowed" not in done.stderr
