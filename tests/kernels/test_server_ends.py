@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from jupyter_kube import session
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.kernels import specs
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.session import ServerError, running_server
 
@@ -52,14 +54,34 @@ async def test_a_server_ends_with_live_kernels_and_after_failed_starts(
     assert list((tmp_path / "runtime").glob("jupyter-kube-*")) == []
 
 
+async def test_a_stock_server_runs_installed_kernelspecs(
+    cluster: LocalCluster, kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    specs.install(KubeConfig(profiles={"python": {}}), prefix=str(tmp_path / "prefix"))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "prefix" / "share" / "jupyter"))
+    stock = {"ServerApp": {"jpserver_extensions": {"jupyter_kube": False}}}
+    async with running_server(tmp_path, settings(kubeconfig) | stock) as server:
+        kernel = (await server.start_kernel("kube-python"))["id"]
+        socket = await server.connect(kernel)
+        assert (await socket.run("x = 1", 60)).status == "ok"
+        await server.request("POST", f"api/kernels/{kernel}/restart")
+        assert (await socket.run("print('x' in globals())", 60)).text == "False\n"
+        assert len(live(cluster, POD)) == 1
+        socket.close()
+        await server.request("DELETE", f"api/kernels/{kernel}")
+        assert live(cluster, POD) == []
+        assert (await server.start_kernel("kube-python"))["execution_state"] == "starting"
+    assert live(cluster, POD) == []
+
+
 async def test_a_server_without_a_cluster_starts_and_says_why_when_a_kernel_is_asked_for(
     tmp_path: Path,
     processes: list[subprocess.Popen[bytes]],
 ) -> None:
     nowhere = str(tmp_path / "no-such-file")
     async with running_server(tmp_path, {"KubeConfig": {"kubeconfig": nowhere}}) as server:
-        specs = (await server.request("GET", "api/kernelspecs"))["kernelspecs"]
-        assert "kube-python" in specs
+        listed = (await server.request("GET", "api/kernelspecs"))["kernelspecs"]
+        assert "kube-python" in listed
         with pytest.raises(ServerError) as caught:
             await server.start_kernel("kube-python")
         assert caught.value.code == 503
