@@ -92,7 +92,7 @@ class Server:
 
     def __init__(self, fetch: Any, ws_fetch: Any, app: Any) -> None:
         self._fetch, self._ws_fetch, self.app = fetch, ws_fetch, app
-        self._sockets: list[KernelSocket] = []
+        self._sockets: list[Any] = []
 
     async def call(self, method: str, *path: str, body: str | None = None) -> Any:
         """Ask the REST API; returns the decoded answer."""
@@ -116,8 +116,12 @@ class Server:
         )
         websocket.stream.set_nodelay(True)
         socket = KernelSocket(websocket, session)
-        self._sockets.append(socket)
+        self.adopt(websocket)
         return socket
+
+    def adopt(self, websocket: Any) -> None:
+        """Close a websocket at the end."""
+        self._sockets.append(websocket)
 
     async def delete(self, kernel_id: str) -> None:
         """End a kernel."""
