@@ -7,8 +7,6 @@ and under Jupyter's stock ones, for kernelspecs outside our server extension.
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -223,7 +221,7 @@ class KubeProvisioner(KernelProvisionerBase):
         identity = Identity(
             kernel_id=self.kernel_id,
             kernel_name=manager.kernel_name,
-            user=_user(),
+            user=settings.user_name(),
             notebook=notebook,
             key=manager.session.key,
             curve_publickey=manager.curve_publickey,
@@ -277,14 +275,6 @@ class KubeProvisioner(KernelProvisionerBase):
     def _tell(self, event: dict[str, Any]) -> None:
         if isinstance(self.parent, Owner):
             self.parent.kernel_event(event)
-
-
-def _user() -> str:
-    """Return whose kernels these are, as far as this process knows."""
-    try:
-        return os.environ.get("JUPYTERHUB_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a uid without a name, and no variable either
-        return ""
 
 
 def _exit_code(event: dict[str, Any]) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
 import os
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager, KernelManager
 from traitlets.config import Config
 
+from jupyter_kube import naming
 from jupyter_kube.errors import AccessDenied, InvalidInput, StartFailed
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.localcluster.faults import Fault
@@ -190,13 +192,19 @@ async def test_a_start_that_never_reached_its_pod_says_why(
         cluster.call(cluster.faults.lift, fault)
 
 
-async def test_a_start_can_be_cancelled(
-    cluster: LocalCluster, kubeconfig: Path, tmp_path: Path
+async def test_a_start_can_be_cancelled_also_of_a_user_without_a_name(
+    cluster: LocalCluster, kubeconfig: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def nameless() -> str:
+        raise KeyError("uid not found")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    monkeypatch.delenv("JUPYTERHUB_USER", raising=False)
     kernel = manager(AsyncKernelManager, kubeconfig, tmp_path, profile="impossible")
     starting = asyncio.create_task(kernel.start_kernel())
-    while not live(cluster, POD):
+    while not (pods := live(cluster, POD)):
         await asyncio.sleep(0.01)
+    assert pods[0]["metadata"]["annotations"][naming.USER] == f"uid-{os.getuid()}"
     starting.cancel()
     await asyncio.wait([starting])
     assert starting.cancelled()
