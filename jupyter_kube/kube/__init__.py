@@ -2,6 +2,6 @@
 
 From below: ``transport`` (sockets, proxies, lines), ``plugin`` and ``credentials`` (who we are),
 ``answers`` (errors), ``client`` (requests, streams, websockets), ``objects`` (kinds and verbs);
-on these ``watch`` (live copies), ``logs``, ``streams`` (port-forward, exec). ``pods`` (what a pod
+on these ``watch`` (live copies), ``logs``, ``streams`` (port-forward). ``pods`` (what a pod
 does, in words) and ``rbac`` (the rights all this needs) are pure.
 """

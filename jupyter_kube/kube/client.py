@@ -94,7 +94,6 @@ class KubeClient:
         body: Any = None,
         content_type: str = "application/json",
         timeout: float | None = None,
-        retry: bool = True,
         what: str = "",
     ) -> Json:
         """Ask the API and return its decoded answer.
@@ -117,7 +116,7 @@ class KubeClient:
             try:
                 return await self._once(call, max(end - loop.time(), 0.1))
             except ClusterUnavailable as error:
-                if not retry or (method not in _REPEATABLE and error.reason not in NOT_DONE):
+                if method not in _REPEATABLE and error.reason not in NOT_DONE:
                     raise
                 wait = (error.retry_after or pause) * random.uniform(1.0, 1.3)  # noqa: S311 - jitter
                 if loop.time() + wait >= end:

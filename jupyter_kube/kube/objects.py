@@ -41,7 +41,6 @@ EVENTS = Resource("v1", "events", "Event")
 CONFIGMAPS = Resource("v1", "configmaps", "ConfigMap")
 SERVICE_ACCOUNTS = Resource("v1", "serviceaccounts", "ServiceAccount")
 QUOTAS = Resource("v1", "resourcequotas", "ResourceQuota")
-PVCS = Resource("v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 NAMESPACES = Resource("v1", "namespaces", "Namespace", namespaced=False)
 NODES = Resource("v1", "nodes", "Node", namespaced=False)
 JOBS = Resource("batch/v1", "jobs", "Job")
@@ -54,7 +53,7 @@ ACCESS_REVIEWS = Resource(
 _KNOWN = {
     (r.group_version, r.kind): r
     for r in (
-        PODS, SECRETS, SERVICES, EVENTS, CONFIGMAPS, SERVICE_ACCOUNTS, QUOTAS, PVCS, NAMESPACES,
+        PODS, SECRETS, SERVICES, EVENTS, CONFIGMAPS, SERVICE_ACCOUNTS, QUOTAS, NAMESPACES,
         NODES, JOBS, ROLES, ROLE_BINDINGS, ACCESS_REVIEWS,
     )
 }  # fmt: skip
@@ -97,7 +96,6 @@ async def create(
     body: Mapping[str, Any],
     *,
     namespace: str | None = None,
-    dry_run: bool = False,
     timeout: float | None = None,
 ) -> Json:
     """Create an object and return it as the API stored it.
@@ -118,7 +116,6 @@ async def create(
         return await client.request(
             "POST",
             resource.path(_space(client, resource, namespace)),
-            query={"dryRun": "All"} if dry_run else None,
             body=manifest,
             timeout=timeout,
             what=f"create {resource.kind} {name}",
@@ -171,12 +168,11 @@ async def patch(
     body: Mapping[str, Any],
     *,
     namespace: str | None = None,
-    subresource: str = "",
 ) -> Json:
     """Change an object by a JSON merge patch and return it."""
     return await client.request(
         "PATCH",
-        resource.path(_space(client, resource, namespace), name, subresource),
+        resource.path(_space(client, resource, namespace), name),
         body=body,
         content_type="application/merge-patch+json",
         what=f"change {resource.kind} {name}",

@@ -1,10 +1,7 @@
-"""Byte streams into pods over the API's websockets: port-forward and exec."""
+"""Byte streams into pods over the API's websockets: port-forward."""
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..errors import ClusterUnavailable
@@ -16,7 +13,6 @@ if TYPE_CHECKING:
 
 _PROTOCOL = "v4.channel.k8s.io"
 _DATA, _ERROR = 0, 1
-_STDOUT, _STDERR, _STATUS = 1, 2, 3
 _PIECE = 128 * 1024
 
 
@@ -102,52 +98,3 @@ async def port_forward(
         path, query={"ports": str(port)}, protocols=(_PROTOCOL,), what=f"reach {target}"
     )
     return PortForward(client, socket, target)
-
-
-async def exec_(
-    client: KubeClient,
-    pod: str,
-    argv: Sequence[str],
-    *,
-    container: str | None = None,
-    namespace: str | None = None,
-    timeout: float | None = None,
-) -> tuple[int, bytes, bytes]:
-    """Run a command in a container; returns its exit code (-1: none was told), stdout and stderr.
-
-    Raises
-    ------
-    ClusterError
-        If the API refuses.
-    TimeoutError
-        If the command does not end within ``timeout`` seconds (default: no limit).
-
-    """
-    path = PODS.path(namespace or client.namespace, pod, "exec")
-    query = [("command", part) for part in argv] + [("stdout", "true"), ("stderr", "true")]
-    if container:
-        query.append(("container", container))
-    socket = await client.websocket(
-        path, query=query, protocols=(_PROTOCOL,), what=f"run a command in pod {pod}"
-    )
-    output: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: [], _STATUS: []}
-    try:
-        async with asyncio.timeout(timeout):
-            async for message in socket:
-                output.get(message.data[0], []).append(message.data[1:])
-    finally:
-        client.closing(socket.close())
-    status, stdout, stderr = (b"".join(output[n]) for n in (_STATUS, _STDOUT, _STDERR))
-    return _exit_code(status), stdout, stderr
-
-
-def _exit_code(status: bytes) -> int:
-    """Read the exit code from the Status object that ends an exec."""
-    if not status:
-        return -1
-    decoded = json.loads(status)
-    if decoded.get("status") == "Success":
-        return 0
-    causes = (decoded.get("details") or {}).get("causes") or []
-    codes = [int(c["message"]) for c in causes if c.get("reason") == "ExitCode"]
-    return codes[0] if codes else -1

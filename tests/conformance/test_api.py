@@ -15,7 +15,6 @@ from jupyter_kube.errors import (
     Conflict,
     Expired,
     InvalidManifest,
-    NotFound,
     QuotaExceeded,
     from_status,
 )
@@ -114,13 +113,6 @@ async def test_a_second_create_of_a_name_conflicts(client: KubeClient, target: T
     assert caught.value.reason == "AlreadyExists"
     assert await objects.delete(client, objects.SECRETS, name) is True
     assert await objects.delete(client, objects.SECRETS, name) is False
-
-
-async def test_dry_run_creates_nothing(client: KubeClient, target: Target) -> None:
-    manifest = pod(target.image, "pass")
-    await objects.create(client, objects.PODS, manifest, dry_run=True)
-    with pytest.raises(NotFound, match="not found"):
-        await objects.get(client, objects.PODS, manifest["metadata"]["name"])
 
 
 async def test_an_invalid_pod_is_refused_with_the_field(client: KubeClient, target: Target) -> None:

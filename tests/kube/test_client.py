@@ -78,7 +78,7 @@ async def test_a_refusal_is_one_of_our_errors(
 ) -> None:
     api.on("GET", "/x", status(code, "Reason", message))
     with pytest.raises(kind) as caught:
-        await client.request("GET", "/x", retry=False, what="look at x")
+        await client.request("GET", "/x", timeout=0.05, what="look at x")
     assert type(caught.value) is kind
     assert (caught.value.why, caught.value.reason) == (message, "Reason")
     assert "look at x" in caught.value.what
@@ -137,7 +137,7 @@ async def test_a_request_has_a_time_limit(api: FakeApi, client: KubeClient) -> N
 async def test_what_is_not_kubernetes_is_told(api: FakeApi, client: KubeClient) -> None:
     api.on("GET", "/x", raw(b"<html>a proxy's login page</html>"))
     with pytest.raises(ClusterUnavailable, match="did not answer as Kubernetes does"):
-        await client.request("GET", "/x", retry=False)
+        await client.request("GET", "/x", timeout=0.05)
 
 
 async def test_a_netrc_does_not_get_in_the_way(
@@ -195,13 +195,12 @@ async def test_deleting_says_whether_there_was_something(api: FakeApi, client: K
         await objects.delete(client, objects.PODS, "p")
 
 
-async def test_dry_run_and_apply_say_so(api: FakeApi, client: KubeClient) -> None:
+async def test_create_and_apply_say_so(api: FakeApi, client: KubeClient) -> None:
     api.on("POST", PODS, ok(thing("p", 1)))
     api.on("PATCH", f"{PODS}/p", ok(thing("p", 2)))
-    await objects.create(client, objects.PODS, {"metadata": {"name": "p"}}, dry_run=True)
+    await objects.create(client, objects.PODS, {"metadata": {"name": "p"}})
     await objects.apply(client, objects.PODS, {"metadata": {"name": "p"}}, force=True)
     created, applied = api.seen
-    assert created.query == {"dryRun": "All"}
     assert created.body == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
     assert applied.query == {"fieldManager": "jupyter-kube", "force": "true"}
     assert applied.headers["Content-Type"] == "application/apply-patch+yaml"

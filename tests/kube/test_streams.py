@@ -1,13 +1,12 @@
-"""Port-forward and exec: the framing of the API's websockets."""
+"""Port-forward: the framing of the API's websockets."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 
 import pytest
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from jupyter_kube.errors import AccessDenied, ClusterUnavailable, InvalidManifest, NotFound
 from jupyter_kube.kube import streams
@@ -16,7 +15,6 @@ from jupyter_kube.kube.client import KubeClient
 from .fake import Answer, FakeApi, status
 
 FORWARD = "/api/v1/namespaces/here/pods/p/portforward"
-EXEC = "/api/v1/namespaces/here/pods/p/exec"
 PORT = (8123).to_bytes(2, "little")
 
 Talk = Callable[[web.WebSocketResponse, web.Request], Awaitable[None]]
@@ -166,44 +164,3 @@ async def test_an_api_that_is_away_is_said(api: FakeApi, client: KubeClient) -> 
     await api.stop()
     with pytest.raises(ClusterUnavailable, match="cannot reach"):
         await streams.port_forward(client, "p", 8123)
-
-
-async def test_exec_gives_code_and_output(api: FakeApi, client: KubeClient) -> None:
-    asked: list[list[str]] = []
-
-    async def talk(socket: web.WebSocketResponse, request: web.Request) -> None:
-        asked.append(request.query.getall("command"))
-        await socket.send_bytes(b"\1out")
-        await socket.send_bytes(b"\2err")
-        await socket.send_bytes(b"\1put")
-        causes = [{"reason": "ExitCode", "message": "3"}]
-        failed = {"status": "Failure", "details": {"causes": causes}}
-        await socket.send_bytes(b"\3" + json.dumps(failed).encode())
-
-    api.on("GET", EXEC, websocket(talk))
-    argv = ["sh", "-c", "a & b = ?"]
-    assert await streams.exec_(client, "p", argv, container="c") == (3, b"output", b"err")
-    assert asked == [argv]
-    assert api.seen[0].query["container"] == "c"
-
-
-async def test_exec_has_a_time_limit(api: FakeApi, client: KubeClient) -> None:
-    async def talk(socket: web.WebSocketResponse, _request: web.Request) -> None:
-        async for message in socket:
-            assert message.type is WSMsgType.BINARY
-
-    api.on("GET", EXEC, websocket(talk))
-    with pytest.raises(TimeoutError):
-        await streams.exec_(client, "p", ["sleep"], timeout=0.05)
-
-
-@pytest.mark.parametrize(
-    ("told", "code"),
-    [
-        (b"", -1),
-        (b'{"status": "Success"}', 0),
-        (b'{"status": "Failure", "message": "no such file"}', -1),
-    ],
-)
-def test_exit_codes(told: bytes, code: int) -> None:
-    assert streams._exit_code(told) == code
