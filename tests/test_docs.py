@@ -1,0 +1,47 @@
+"""The documents name what there is, and lead to it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DEVELOPERS = ROOT / "docs" / "developers"
+PACKAGE = ROOT / "jupyter_kube"
+DESCRIBED = {
+    "train": ("training.md",),
+    "kernels": ("kernels.md", "link.md"),
+    "localcluster": ("local-cluster.md", "local-cluster-api.md"),
+}
+
+
+def links(page):
+    return re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=str)
+def test_a_link_leads_somewhere(page):
+    assert [link for link in links(page) if not (page.parent / link).exists()] == []
+
+
+def test_every_page_for_developers_is_found_from_the_first():
+    linked = {*links(DEVELOPERS / "architecture.md"), "architecture.md"}
+    assert {page.name for page in DEVELOPERS.glob("*.md")} == linked
+    assert {f"developers/{name}" for name in linked} <= set(links(ROOT / "docs" / "index.md"))
+
+
+def test_the_layout_names_every_module_and_package():
+    text = (DEVELOPERS / "architecture.md").read_text()
+    modules = {path.name for path in PACKAGE.glob("[a-z]*.py")}
+    packages = {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
+    assert {name for name in modules | packages if f"`{name}`" not in text} == set()
+
+
+@pytest.mark.parametrize(("package", "pages"), DESCRIBED.items())
+def test_every_module_of_a_package_is_described(package, pages):
+    text = "".join((DEVELOPERS / page).read_text() for page in pages)
+    words = set(re.findall(r"[\w]+\.py", text))
+    modules = {path.name for path in (PACKAGE / package).glob("[a-z]*.py")}
+    assert modules - words == set()
