@@ -120,14 +120,14 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._subscribed = False
         self._stop_asking()
 
-    def kernel_settled(self, why: str, *, executing: bool, final: bool = False) -> None:
+    def kernel_settled(self, why: str, *, final: bool = False) -> None:
         """Answer what the process that ended has taken along."""
         self._flush()
-        lost = self.ledger.settle(executing=executing)
+        lost = self.ledger.settle()
         if final:
             lost += self.ledger.refuse_held()
-        for number, (message, was_running) in enumerate(lost):
-            if why and (was_running or (final and number == 0)):
+        for message, to_be_told in lost:
+            if why and to_be_told:
                 self._send("stream", {"name": "stderr", "text": f"{why}\n"}, message.header)
             reply = message.header["msg_type"].removesuffix("_request") + _REPLY
             self._send(reply, {"status": "aborted"}, message.header, "shell")
@@ -139,7 +139,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         kernel = self._kernel
         if kernel is None:
             return
-        self.kernel_settled("", executing=True)  # of a process that ended while we were away
+        self.kernel_settled("")  # of a process that ended while we were away
         self._close_channels()
         self._subscribed = False
         self.ledger.process = kernel.process
@@ -222,7 +222,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         if kernel is None:
             return
         if kernel.stage == "dead":
-            self.kernel_settled(kernel.reason, executing=True, final=True)
+            self.kernel_settled(kernel.reason, final=True)
         else:
             self._explain()
 

@@ -45,7 +45,7 @@ class Listener(Protocol):
     def kernel_down(self) -> None:
         """Send nothing more to the kernel until it is up again."""
 
-    def kernel_settled(self, why: str, *, executing: bool, final: bool = False) -> None:
+    def kernel_settled(self, why: str, *, final: bool = False) -> None:
         """Answer what the process that ended has taken along; ``why`` is empty after a restart."""
 
     def kernel_up(self) -> None:
@@ -220,10 +220,9 @@ class KubeKernelManager(ServerKernelManager):
         self._callbacks.fire("restart")
 
     def _answer(self, why: str, *, final: bool = False) -> None:
-        executing = final or not why or any(k.ledger.executing for k in self.listeners)
         adapter.drop_control_socket(self)
         for listener in list(self.listeners):
-            listener.kernel_settled(why, executing=executing, final=final)
+            listener.kernel_settled(why, final=final)
 
     def _dead(self, why: str) -> None:
         """Act on an end that nobody repairs: answer all, and let the pod go."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, NamedTuple
 
+_CELL = "execute_request"
 _HARMLESS = "kernel_info_request"  # belongs to no cell, and front ends ask it of every process
 
 
@@ -52,47 +53,42 @@ class Ledger:
         elif state == "idle":
             self._running.pop(msg_id, None)
 
-    @property
-    def executing(self) -> bool:
-        """Whether the kernel was at work on more than a question about itself."""
-        return any(msg_type != _HARMLESS for msg_type in self._running.values())
-
-    def settle(self, *, executing: bool) -> list[tuple[Message, bool]]:
+    def settle(self) -> list[tuple[Message, bool]]:
         """Close the books on a kernel process that ended.
 
-        If it ended at work, all that waited behind is lost with it: cells build upon each other.
-        Otherwise nothing was begun, and everything is held, to be sent again to its successor.
+        Nothing that was sent to it is sent again: a cell that ends its process at once does so
+        before its ``busy`` is seen, and would run twice. Questions about the kernel are held, to be
+        asked again.
 
         Returns
         -------
-        The lost requests, oldest first, each with whether the process was at work on it.
+        The lost requests, oldest first, each with whether to say there why the process ended: with
+        those it was at work on or, where nothing is known of that, with the first cell.
 
         """
-        again = [m for m in self._open.values() if not executing or self._is_harmless(m)]
-        lost = [
-            (m, msg_id in self._running)
-            for msg_id, m in self._open.items()
-            if executing and not self._is_harmless(m)
-        ]
-        self.held.extendleft(reversed(again))
-        self._open.clear()
-        self._running.clear()
-        return lost
+        harmless = [m for m in self._open.values() if self._is_harmless(m)]
+        lost = [m for m in self._open.values() if not self._is_harmless(m)]
+        at_work = {msg_id for msg_id, kind in self._running.items() if kind != _HARMLESS}
+        cells = [m.header["msg_id"] for m in lost if m.header["msg_type"] == _CELL]
+        told = at_work or set(cells[:1])
+        self.held.extendleft(reversed(harmless))
+        self.forget_open()
+        return [(m, m.header["msg_id"] in told) for m in lost]
 
     def refuse_held(self) -> list[tuple[Message, bool]]:
         """Give up on what is held, since no kernel will come; returned as by :meth:`settle`."""
-        refused = [(m, False) for m in self.held if m.expects_reply]
+        refused = [m for m in self.held if m.expects_reply]
         self.held.clear()
-        return refused
+        return [(m, number == 0) for number, m in enumerate(refused)]
 
     def forget_open(self) -> None:
-        """Forget the open requests: their replies went to a connection that was closed."""
+        """Forget the open requests: nothing will be heard of them any more."""
         self._open.clear()
         self._running.clear()
 
     def waiting_cell(self) -> dict[str, Any] | None:
         """Return the header of the first cell that is held, where a reason to wait can be shown."""
-        cells = (m.header for m in self.held if m.header["msg_type"] == "execute_request")
+        cells = (m.header for m in self.held if m.header["msg_type"] == _CELL)
         return next(cells, None)
 
     @staticmethod

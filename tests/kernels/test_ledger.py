@@ -30,39 +30,45 @@ def test_all_that_waited_behind_a_running_cell_is_lost_with_it() -> None:
     ledger.status(header("a"), "idle")
     ledger.answered("a")
     ledger.status(header("b"), "busy")
-    assert ledger.executing
-    assert names(ledger.settle(executing=True)) == [("b", True), ("c", False)]
+    assert names(ledger.settle()) == [("b", True), ("c", False)]
     assert not ledger.held
-    assert not ledger.executing
+    assert ledger.settle() == []
 
 
-def test_requests_nobody_began_with_are_sent_again_before_later_ones() -> None:
+def test_a_cell_that_ended_its_process_unseen_is_not_run_again_and_told_why() -> None:
     ledger = Ledger()
+    ledger.sent(request("c", "complete_request"))
     ledger.sent(request("a"))
     ledger.sent(request("b"))
-    ledger.held.append(request("c"))
-    assert ledger.settle(executing=False) == []
-    assert [m.raw for m in ledger.held] == ["a", "b", "c"]
+    assert names(ledger.settle()) == [("c", False), ("a", True), ("b", False)]
+    assert not ledger.held
 
 
-def test_a_question_about_the_kernel_is_always_asked_again() -> None:
+def test_another_front_ends_cell_is_told_there() -> None:
+    ledger = Ledger()
+    ledger.sent(request("a"))
+    ledger.status(header("theirs"), "busy")
+    assert names(ledger.settle()) == [("a", False)]
+
+
+def test_a_question_about_the_kernel_is_asked_again_before_what_came_later() -> None:
     ledger = Ledger()
     ledger.sent(request("info", "kernel_info_request"))
     ledger.sent(request("a"))
     ledger.status(header("info", "kernel_info_request"), "busy")
-    assert not ledger.executing
-    assert names(ledger.settle(executing=True)) == [("a", False)]
-    assert [m.raw for m in ledger.held] == ["info"]
+    ledger.held.append(request("b"))
+    assert names(ledger.settle()) == [("a", True)]
+    assert [m.raw for m in ledger.held] == ["info", "b"]
 
 
 def test_only_shell_requests_expect_a_reply() -> None:
     ledger = Ledger()
     ledger.sent(request("comm", "comm_msg"))
     ledger.sent(request("stop", "interrupt_request", "control"))
-    assert ledger.settle(executing=True) == []
+    assert ledger.settle() == []
     ledger.held.append(request("comm", "comm_msg"))
     ledger.held.append(request("a"))
-    assert names(ledger.refuse_held()) == [("a", False)]
+    assert names(ledger.refuse_held()) == [("a", True)]
 
 
 def test_the_first_held_cell_is_told_why_it_waits() -> None:
@@ -79,7 +85,7 @@ def test_the_first_held_cell_is_told_why_it_waits() -> None:
         st.tuples(st.sampled_from("sabi"), st.sampled_from("abcdef"), st.booleans()), max_size=40
     )
 )
-def test_each_request_is_answered_lost_or_sent_again_exactly_once(
+def test_each_request_is_answered_lost_or_sent_again_once(
     steps: list[tuple[str, str, bool]],
 ) -> None:
     ledger = Ledger()
@@ -94,6 +100,6 @@ def test_each_request_is_answered_lost_or_sent_again_exactly_once(
             ledger.answered(sent[number % len(sent)])
         elif sent:
             ledger.status(header(sent[number % len(sent)]), "busy" if step == "b" else "idle")
-    lost = ledger.settle(executing=ledger.executing)
+    lost = ledger.settle()
     left = [m.header["msg_id"] for m, _ in lost] + [str(m.raw) for m in ledger.held]
     assert left == [name for name in sent if name not in answered]

@@ -8,7 +8,7 @@ import pytest
 from traitlets.config import LoggingConfigurable
 
 from jupyter_kube.kernels.kernel import KubeKernelManager
-from jupyter_kube.kernels.ledger import Ledger, Message
+from jupyter_kube.kernels.ledger import Ledger
 from jupyter_kube.models import PodState
 
 DIED = {"event": "died", "reason": "killed (signal 9)", "restarting": True}
@@ -42,8 +42,8 @@ class FrontEnd:
     def kernel_down(self) -> None:
         self.told.append("down")
 
-    def kernel_settled(self, why: str, *, executing: bool, final: bool = False) -> None:
-        self.told.append(f"settled {executing=} {final=}")
+    def kernel_settled(self, why: str, *, final: bool = False) -> None:
+        self.told.append(f"settled {final=}")
 
     def kernel_up(self) -> None:
         self.told.append("up")
@@ -83,19 +83,8 @@ async def test_no_message_of_a_kernel_stops_its_repair(late: str, front_end: Fro
     assert kernel.execution_state == "restarting"
     kernel.kernel_event(READY)
     assert (kernel.stage, kernel.process) == ("up", 2)
-    assert front_end.told == ["down", "settled executing=False final=False", "up"]
+    assert front_end.told == ["down", "settled final=False", "up"]
     assert restarted == ["restarting"]
-
-
-async def test_a_death_at_work_takes_along_what_all_front_ends_asked(front_end: FrontEnd) -> None:
-    kernel = await running(front_end)
-    other = FrontEnd()
-    kernel.listeners.append(other)
-    other.ledger.sent(Message("shell", {"msg_id": "a", "msg_type": "execute_request"}, ""))
-    other.ledger.status({"msg_id": "a", "msg_type": "execute_request"}, "busy")
-    kernel.kernel_event(DIED)
-    kernel.kernel_event(READY)
-    assert front_end.told == ["down", "settled executing=True final=False", "up"]
 
 
 async def test_two_deaths_in_a_row_are_two_restarts(front_end: FrontEnd) -> None:
@@ -128,7 +117,7 @@ async def test_what_nobody_repairs_is_a_dead_kernel(
     kernel.kernel_event(event)
     assert kernel.execution_state == "dead"
     assert dead == [event["reason"]]
-    assert front_end.told == ["down", "settled executing=True final=True"]
+    assert front_end.told == ["down", "settled final=True"]
     await kernel.end(now=False)
 
 

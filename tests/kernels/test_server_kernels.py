@@ -124,14 +124,26 @@ async def test_the_same_websocket_answers_after_each_kill(server: Server) -> Non
     assert len(set(seen)) == 3
 
 
-async def test_a_death_while_nothing_runs_loses_no_request(
-    server: Server, cluster: LocalCluster
-) -> None:
+async def test_a_death_while_nothing_runs_leaves_no_request_unanswered(server: Server) -> None:
     model = await server.start()
     socket = await server.connect(model["id"])
     pid = int(await value(socket, "__import__('os').getpid()"))
     os.kill(pid, 9)  # the local cluster's pods are processes of this machine
+    reply = await socket.run("1", 60)
+    assert reply.status in {"ok", "aborted"}  # it may have come before the news of the death
     assert await value(socket, "'answered'") == "answered"
+
+
+async def test_a_cell_that_kills_its_kernel_runs_once(server: Server, tmp_path: Path) -> None:
+    model = await server.start()
+    socket = await server.connect(model["id"])
+    log = tmp_path / "log"
+    for _ in range(3):
+        reply = await socket.run(f"open({str(log)!r}, 'a').write('x') and None\n{KILL}", 60)
+        assert reply.status == "aborted"
+        assert "signal 9" in reply.text
+    assert await value(socket, "1") == "1"
+    assert log.read_text() == "xxx"
 
 
 async def test_every_front_end_is_told_and_goes_on(server: Server) -> None:
