@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from typing import Any
 
-from . import config
+from . import config, needs
 from .errors import KubeError, NotConfigured
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
@@ -141,10 +141,10 @@ async def _cluster(settings: config.KubeConfig, *, demanded: bool) -> list[Findi
 
 def _no_cluster(why: str) -> Finding:
     """Judge a machine without credentials: the local cluster may do."""
-    if not sys.platform.startswith("linux"):
-        return Finding("failed", why, "The local cluster runs on Linux only; name a context.")
-    if util.find_spec("yaml") is None:
-        return Finding("failed", why, 'For the local cluster: pip install "jupyter-kube[local]"')
+    try:
+        needs.local_cluster()
+    except KubeError as error:
+        return Finding("failed", f"{why}; {error.what}", error.next)
     return Finding("warning", why, "`jupyter kube demo` uses the local cluster.")
 
 
