@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from importlib import util
 
 import pytest
 
-from jupyter_kube import config, doctor
+from jupyter_kube import config, doctor, needs
 from jupyter_kube.errors import AccessDenied
 from jupyter_kube.localcluster import LocalCluster
 
@@ -100,12 +99,12 @@ def test_gpus_of_nodes_that_may_not_be_seen_are_a_warning(kubeconfig, monkeypatc
     ],
 )
 def test_without_a_cluster_the_local_one_may_do(monkeypatch, platform, missing, level, hint):
-    real = util.find_spec
-    monkeypatch.setattr(util, "find_spec", lambda name: None if name in missing else real(name))
+    real = needs.find_spec
+    monkeypatch.setattr(needs, "find_spec", lambda name: None if name in missing else real(name))
     monkeypatch.setattr(sys, "platform", platform)
     (finding,) = look(config.KubeConfig())
     assert finding.level == level
-    assert hint in finding.next
+    assert hint in f"{finding.what} {finding.next}"
 
 
 def test_a_context_that_was_named_must_be_there():
