@@ -83,8 +83,12 @@ async def _kernel(server: JupyterServer, spec: str) -> dict[str, float]:
     taken["round trip"] = await _round_trips(socket)
     begun = time.perf_counter()
     await server.request("POST", f"api/kernels/{model['id']}/restart")
-    await _run(socket, "1+1")
-    taken["restart"] = time.perf_counter() - begun
+    try:
+        await _run(socket, "1+1", 5)
+        taken["restart"] = time.perf_counter() - begun
+    except TimeoutError:  # seen with stock servers only: they can lose a message at a restart
+        print(f"{spec}: a cell sent after a restart got no answer", file=sys.stderr)
+        await _run(socket, "1+1")
     if spec.startswith("kube-"):
         begun = time.perf_counter()
         await socket.run("import os; os.kill(os.getpid(), 9)", 30)
@@ -97,8 +101,8 @@ async def _kernel(server: JupyterServer, spec: str) -> dict[str, float]:
     return taken
 
 
-async def _run(socket: KernelSocket, code: str) -> None:
-    reply = await socket.run(code, 60)
+async def _run(socket: KernelSocket, code: str, seconds: float = 60) -> None:
+    reply = await socket.run(code, seconds)
     if reply.status != "ok":
         raise RuntimeError(f"the cell ended {reply.status}: {reply.content}")
 
