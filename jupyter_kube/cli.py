@@ -91,8 +91,10 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _local(options: argparse.Namespace) -> int:
     needs.local_cluster()
+    from .kube import rbac
     from .localcluster import LocalCluster
     from .localcluster.cluster import may_write_kubeconfig
+    from .localcluster.kinds import KINDS
 
     path = Path(options.kubeconfig or "kubeconfig-local").absolute()
     if not may_write_kubeconfig(path):
@@ -106,6 +108,9 @@ def _local(options: argparse.Namespace) -> int:
         cluster = LocalCluster(port=options.port, gpus=options.gpus)
         try:
             await cluster.start()
+            for manifest in rbac.manifests("default"):  # so that its kernels may submit jobs
+                kind = next(kind for kind in KINDS if kind.kind == manifest["kind"])
+                cluster.store.create(kind, manifest)
             cluster.write_kubeconfig(path)
             print(f"The local cluster listens at {cluster.url}. Use it with:", flush=True)
             print(f"  export KUBECONFIG={path}", flush=True)
