@@ -7,7 +7,7 @@ import contextlib
 import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from importlib import metadata, util
 from typing import Any
@@ -204,9 +204,10 @@ async def _gpus(client: Any, settings: config.KubeConfig) -> list[Finding]:
         nodes = (await objects.list_(client, objects.NODES))["items"]
     except AccessDenied:
         return [Finding("warning", "Nodes may not be listed, so GPUs were not counted")]
-    count: Callable[[str], int] = lambda resource: sum(  # noqa: E731 - used once, below
-        int(node["status"].get("allocatable", {}).get(resource, 0)) for node in nodes
-    )
+
+    def count(resource: str) -> int:
+        return sum(int(node["status"].get("allocatable", {}).get(resource, 0)) for node in nodes)
+
     return [
         Finding(
             "ok" if count(p.gpu_resource) >= p.gpus else "warning",
