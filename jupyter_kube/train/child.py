@@ -196,7 +196,7 @@ def check_python(cell: Mapping[str, Any]) -> None:
 
     """
     here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if cell["python"] != here and b"CodeType" in base64.b64decode(cell["values"]):
+    if cell["python"] != here and b"marshal" in base64.b64decode(cell["values"]):
         msg = (
             f"the notebook runs Python {cell['python']}, this image {here}: functions cannot "
             "travel between them. Use an image of the same version, or define them in the cell."

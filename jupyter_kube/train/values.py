@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import marshal
 import sys
+from collections import ChainMap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
 from ..errors import InvalidInput
@@ -191,6 +193,8 @@ def _write(values: Mapping[str, Any], namespace: Mapping[str, Any], file: Any) -
     marker = {"__name__": "__main__"}
 
     class Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no types
+        dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
+
         def persistent_id(self, value: Any) -> str | None:
             return "globals" if value is marker else None
 
@@ -199,6 +203,14 @@ def _write(values: Mapping[str, Any], namespace: Mapping[str, Any], file: Any) -
         pickler.globals_ref[id(shared)] = marker
     with _by_value():
         pickler.dump(dict(values))
+
+
+def _reduce_code(code: CodeType) -> tuple[Any, tuple[bytes]]:
+    """Keep the name of the cell a function comes from: a traceback shows its lines by that name.
+
+    cloudpickle from 3.1.3 on puts one fixed name in its place.
+    """
+    return marshal.loads, (marshal.dumps(code),)
 
 
 def _globals_of_main(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
