@@ -15,10 +15,11 @@ from typing import NamedTuple
 _MAGIC = b"jk-link1"
 _PROOF = 32
 _HELLO = Struct("!16s?Q")  # session, whether it was connected before, frames received
-_ANSWER = Struct("!BQ")  # one of the four below, frames received
+_ANSWER = Struct("!BQ")  # one of the five below, frames received
 
-RESUMED, NEW, LOST, REPLACED = range(4)
-"""How a listener answers: goes on; begins; does not know the session; serves another one."""
+RESUMED, NEW, LOST, REPLACED, BUSY = range(5)
+"""How a listener answers: goes on; begins; does not know the session; serves another one for good;
+serves another one that may be asked for again later."""
 
 
 class LinkError(Exception):

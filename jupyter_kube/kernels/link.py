@@ -130,7 +130,7 @@ class Link:
         self._at = 0
         self._frames_in = self._frames_out = 0
         self._unconfirmed = 0  # cost of what was received since our last acknowledgement
-        self._beat = False
+        self._ack_due = False
         self._silent = 0
 
     # what the owner wants
@@ -233,9 +233,18 @@ class Link:
 
     def tick(self) -> bool:
         """Beat, once a second; return False when the peer has been silent for too long."""
-        self._beat = True
+        self.confirm()
         self._silent += 1
         return self._silent <= PATIENCE
+
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether something arrived that the other end has not been told of."""
+        return self._unconfirmed > 0
+
+    def confirm(self) -> None:
+        """Acknowledge with the next bytes that go out."""
+        self._ack_due = True
 
     # bytes out
 
@@ -248,9 +257,9 @@ class Link:
         while size < limit and (frame := self._next()):
             self._sent.append(frame)
             size += self._seal(parts, frame)
-        if self._beat or (self._unconfirmed and (parts or self._unconfirmed >= _ACK_EVERY)):
+        if self._ack_due or (self._unconfirmed and (parts or self._unconfirmed >= _ACK_EVERY)):
             self._seal(parts, _Frame(_ACK, 0, _COUNT.pack(self.received)))
-            self._unconfirmed, self._beat = 0, False
+            self._unconfirmed, self._ack_due = 0, False
         return b"".join(parts)
 
     def _seal(self, parts: list[bytes], frame: _Frame) -> int:

@@ -40,6 +40,8 @@ def pod(
     user: str = "",
     notebook: str = "",
     settings: str = "",
+    kernel_name: str = "",
+    server: str = "",
 ) -> dict[str, Any]:
     """Build a kernel's pod.
 
@@ -57,6 +59,8 @@ def pod(
         Path of the notebook the kernel belongs to, as the server knows it.
     settings
         What a kernel that may submit jobs needs to know; used with a service account only.
+    kernel_name, server
+        The kernelspec, and the hash of the server that will attach to the pod again.
 
     Raises
     ------
@@ -95,13 +99,15 @@ def pod(
         annotations[naming.USER] = user
     if notebook:
         annotations[naming.NOTEBOOK] = notebook
+    if kernel_name:
+        annotations[naming.KERNEL_NAME] = kernel_name
     return {
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
             "name": naming.kernel_name(kernel_id),
             "namespace": namespace,
-            "labels": _labels(kernel_id, user, profile=profile.name),
+            "labels": _labels(kernel_id, user, profile=profile.name, **_of(server)),
             "annotations": annotations,
         },
         "spec": spec,
@@ -142,6 +148,10 @@ def secret(
 
 def _labels(kernel_id: str, user: str, **extra: str) -> dict[str, str]:
     return naming.labels("kernel", user=user, kernel_id=kernel_id, **extra)
+
+
+def _of(server: str) -> dict[str, str]:
+    return {"server": server} if server else {}
 
 
 def _pod_security(profile: Profile) -> dict[str, Any]:

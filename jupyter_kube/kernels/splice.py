@@ -22,6 +22,10 @@ BEAT = 1.0
 
 CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 """A kernel's sockets; the n-th (from 1) is at ``<prefix>-n``."""
+COMPANION = "companion"
+"""One channel more, that of the pod's companion: what a server asks that was not there before."""
+ACK_DELAY = 0.02
+"""Seconds after which the other end is told what arrived, if nothing else was to be said."""
 
 _READ = 256 * 1024
 _HIGH_WATER = 1024 * 1024
@@ -189,6 +193,7 @@ class Splice:
         self._drainer: asyncio.Task[None] | None = None
         self._undrained = 0
         self._next_beat: asyncio.TimerHandle | None = None
+        self._next_ack: asyncio.TimerHandle | None = None
         self._why = ""
         self._unsettled: asyncio.Future[None] | None = None
 
@@ -284,8 +289,10 @@ class Splice:
         for task in (self._reader, self._drainer):
             if task is not None:
                 task.cancel()
-        if self._next_beat is not None:
-            self._next_beat.cancel()
+        for timer in (self._next_beat, self._next_ack):
+            if timer is not None:
+                timer.cancel()
+        self._next_ack = None
         if self._connection is not None:
             self._connection.close()
         self._connection = self._drainer = None
@@ -311,6 +318,8 @@ class Splice:
             if pipe.transport is not None:
                 pipe.transport.resume_reading()
         self.pump()
+        if self.link.unconfirmed and self._next_ack is None and self._connection is not None:
+            self._next_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack)
         if self._unsettled is not None and self.link.settled and not self._unsettled.done():
             self._unsettled.set_result(None)
 
@@ -329,6 +338,12 @@ class Splice:
                 if pipe := self.pipes.pop(stream, None):
                     self._stopped.discard(pipe)
                     pipe.end()
+
+    def _ack(self) -> None:
+        self._next_ack = None
+        if self.link.unconfirmed:
+            self.link.confirm()
+            self.pump()
 
     def _beat(self) -> None:
         if not self.link.tick():

@@ -7,7 +7,7 @@ from typing import Any
 NAME = "jupyter-kube"
 
 RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
-    ("", ("pods",), ("create", "get", "list", "watch", "delete")),
+    ("", ("pods",), ("create", "get", "list", "watch", "patch", "delete")),
     ("", ("pods/log",), ("get",)),
     ("", ("pods/portforward",), ("create", "get")),
     ("", ("secrets",), ("create", "get", "delete")),
