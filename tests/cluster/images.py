@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,12 @@ _SITE = (
     "jupyter_core>=5.7",
     "traitlets>=5.14",
 )
+_SERVER = ("jupyter_server>=2.20", "jupyterhub>=6")
+"""What a user's server needs besides, on its own and behind a hub."""
 _FRAMEWORKS = ("tensorflow>=2.21", "tf_keras>=2.21", "scikit-learn>=1.5")
+
+_BASE = {"test": "base", "server": "server-base"}
+"""Under which name the lower layers of an image are kept."""
 
 _PACKAGE = REPOSITORY / "jupyter_kube"
 _NOT_PACKED = {"__pycache__", "labextension"}
@@ -54,6 +60,29 @@ def frameworks() -> Path:
 def base_layers() -> list[Layer]:
     """Return the layers below the project's own: Debian with Python, and its dependencies."""
     return [packed(_system()), packed(_site())]
+
+
+def server_layers() -> list[Layer]:
+    """Return the layers below the project's own in the image of a Jupyter Server."""
+    return [packed(_system()), packed(_site(*_SERVER))]
+
+
+def installation_layer() -> Layer:
+    """Return what makes a Jupyter Server find the package, as its wheel installs it."""
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    information = f"opt/jupyter-kube/{_PACKAGE.name}-0.dist-info"
+    entries = "\n".join(
+        f"[{group}]\n" + "\n".join(f"{name} = {value}" for name, value in points.items())
+        for group, points in project["entry-points"].items()
+    )
+    files = {
+        f"{information}/METADATA": f"Metadata-Version: 2.1\nName: {project['name']}\nVersion: 0\n",
+        f"{information}/entry_points.txt": entries,
+    }
+    settings = REPOSITORY / "etc"
+    for path in settings.rglob("*.json"):
+        files[f"usr/local/etc/{path.relative_to(settings)}"] = path.read_text()
+    return layer_of({name: text.encode() for name, text in files.items()})
 
 
 def package_layer() -> Layer:
@@ -84,12 +113,14 @@ def _system() -> Path:
     return build.cached("system", build.digest(*_SYSTEM), make)
 
 
-def _site() -> Path:
+def _site(*more: str) -> Path:
+    requirements = (*_SITE, *more)
+
     def make(folder: Path) -> None:
-        _pip(folder / "root/opt/site", _SITE)
+        _pip(folder / "root/opt/site", requirements)
         pack(folder)
 
-    return build.cached("site", build.digest(*_SITE), make)
+    return build.cached("site", build.digest(*requirements), make)
 
 
 def _pip(target: Path, requirements: Sequence[str]) -> None:
@@ -123,20 +154,33 @@ def load() -> str:
 
     Only what is missing is brought: after a change of the package, that is its one layer.
     """
-    present = set(ctr("images", "list", "--quiet").split())
-    base, own = base_layers(), package_layer()
-    lower = f"localhost/jupyter-kube-base:{build.digest(*(layer.digest for layer in base))}"
-    reference = f"localhost/jupyter-kube-test:{build.digest(lower, own.digest)}"
-    environment = [f"{name}={value}" for name, value in _ENVIRONMENT.items()]
-    python = {"Env": environment, "Cmd": ["python3"]}
-    if PAUSE not in present:
+    if PAUSE not in _present():
         _import(PAUSE, [pause_layer()], {"Entrypoint": ["/pause"]})
+    return _bring("test", base_layers(), package_layer())
+
+
+def load_server() -> str:
+    """Bring the image of a Jupyter Server with this package; return its reference."""
+    return _bring("server", server_layers(), package_layer(), installation_layer())
+
+
+def _bring(name: str, base: Sequence[Layer], *own: Layer) -> str:
+    """Bring the image of `base` and `own`, of which containerd may have the former already."""
+    present = _present()
+    lower = f"localhost/jupyter-kube-{_BASE[name]}:{build.digest(*(x.digest for x in base))}"
+    reference = f"localhost/jupyter-kube-{name}:{build.digest(lower, *(x.digest for x in own))}"
+    environment = [f"{variable}={value}" for variable, value in _ENVIRONMENT.items()]
+    python = {"Env": environment, "Cmd": ["python3"]}
     if lower not in present:
         _import(lower, base, python)
     if reference not in present:
         named = [Layer(layer.digest, layer.size) for layer in base]
-        _import(reference, [*named, own], python)
+        _import(reference, [*named, *own], python)
     return reference
+
+
+def _present() -> set[str]:
+    return set(ctr("images", "list", "--quiet").split())
 
 
 def _import(reference: str, layers: Sequence[Layer], config: Mapping[str, object]) -> None:
@@ -153,9 +197,8 @@ def _import(reference: str, layers: Sequence[Layer], config: Mapping[str, object
 
 def forget(newest: str) -> None:
     """Remove the images of earlier states of the package, of which nothing may run any more."""
-    repository = newest.rpartition(":")[0]
-    present = ctr("images", "list", "--quiet").split()
-    old = [name for name in present if name.startswith(f"{repository}:") and name != newest]
+    ours = tuple(f"localhost/jupyter-kube-{name}:" for name in _BASE)
+    old = [name for name in _present() if name.startswith(ours) and name != newest]
     if old:
         ctr("images", "remove", *old)
 

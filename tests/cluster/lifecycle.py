@@ -39,6 +39,7 @@ def make() -> None:
     for name in build.MODULES:
         build.module(name)
     images.base_layers()
+    images.server_layers()
     images.frameworks()
 
 

@@ -1,0 +1,1 @@
+"""The server inside the cluster: alone in a pod, and behind a JupyterHub."""
