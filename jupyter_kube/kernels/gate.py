@@ -10,10 +10,11 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any
 
-from .handshake import LOST, NEW, REPLACED, RESUMED, LinkError, Listener
+from .handshake import BUSY, LOST, NEW, REPLACED, RESUMED, LinkError, Listener
 from .link import Link
 from .splice import Pipe, Splice, StreamConnection, shake
 
@@ -23,19 +24,22 @@ HANDSHAKE = 5.0
 """Seconds a stranger has to prove itself."""
 STRANGERS = 16
 """Connections at a time that have not proven themselves; one more sends the oldest away."""
+TAKEOVER = 5.0
+"""Seconds a server has to come back before another one gets the kernel."""
 
 _READ_AHEAD = 256 * 1024  # bytes kept of a connection nobody reads, about
 
 
 class Gate:
-    """Serve the one server this kernel belongs to.
+    """Serve the one server this kernel belongs to, until that lets go or stays away.
 
     Parameters
     ----------
     key
         The kernel's key.
     greeting
-        Returns what a server is told first when it begins a session.
+        Returns what a server is told first when it begins a session. If it follows another one,
+        ``since`` is added: until when (``time.monotonic()``) that one had all output.
     on_control, on_open
         As in :class:`Splice`.
 
@@ -52,6 +56,8 @@ class Gate:
         self._key, self._greeting = key, greeting
         self._on_control, self._on_open = on_control, on_open
         self._splice: Splice | None = None
+        self._left = 0.0  # when that was without a connection the last time
+        self._detached: float | None = None  # when its server let go of the kernel
         self._met = asyncio.Event()  # set by the first session
         self._strangers: list[StreamConnection] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,6 +81,17 @@ class Gate:
             self._splice.close()
         for stranger in self._strangers:
             stranger.close()
+
+    @property
+    def attached(self) -> bool:
+        """Whether a server is connected now, and has not let go."""
+        splice = self._splice
+        return splice is not None and splice.link.connected and self._detached is None
+
+    def detach(self) -> None:
+        """Let the next server in at once: this one goes."""
+        if self._detached is None:
+            self._detached = time.monotonic()
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send a message to the server, now or when it is back; to nobody if there was none."""
@@ -102,12 +119,20 @@ class Gate:
             if splice is not None and handshake.status in {NEW, RESUMED}:
                 log.info("linked with %s", peer)
                 log.info("link lost: %s", await splice.carry(connection, handshake, rest))
+                self._parted(splice)
         except (OSError, EOFError, LinkError) as error:
             log.info("turned away %s: %s", peer, error)
         except Exception:
             log.exception("a connection failed in an unexpected way")
         finally:
             connection.close()
+
+    def _parted(self, splice: Splice) -> None:
+        """Note that a connection ended, unless another one of its session goes on."""
+        if splice is self._splice and not splice.link.connected:
+            self._left = time.monotonic()
+            if self._detached is not None:
+                splice.close()  # nobody will want what its streams hold
 
     async def _admit(self, connection: StreamConnection) -> tuple[Listener, bytes]:
         """Let a stranger prove itself; few at a time, each for a short while."""
@@ -124,7 +149,7 @@ class Gate:
         return handshake, rest
 
     def _decide(self, session: bytes, resuming: bool, received: int) -> tuple[int, int]:
-        """Answer a server that has proven itself: its own session goes on, a new one replaces."""
+        """Answer a server that has proven itself: its own session goes on, a new one follows."""
         splice = self._splice
         if splice is not None and splice.link.session == session:
             if not splice.link.can_resume(received):
@@ -133,12 +158,29 @@ class Gate:
             return RESUMED, splice.link.received
         if resuming:
             return (LOST if splice is None else REPLACED), 0
+        if not self._free():
+            return BUSY, 0
+        greeting = {**self._greeting(), **self._since()}
         if splice is not None:
             splice.close()
         self._splice = Splice(Link(session), on_control=self._on_control, on_open=self._on_open)
-        self._splice.control(self._greeting())
+        self._splice.control(greeting)
+        self._left, self._detached = time.monotonic(), None
         self._met.set()
         return NEW, 0
+
+    def _free(self) -> bool:
+        """Return whether a server that is not the last one may have the kernel."""
+        if self._splice is None or self._detached is not None:
+            return True
+        return not self._splice.link.connected and time.monotonic() - self._left >= TAKEOVER
+
+    def _since(self) -> dict[str, float]:
+        """Say until when the former server, if there was one, had all output."""
+        if self._splice is None:
+            return {}
+        oldest, left = self._splice.link.oldest, self._detached or self._left
+        return {"since": left if oldest is None else min(oldest, left)}
 
 
 def listening_socket(port: int) -> socket.socket:

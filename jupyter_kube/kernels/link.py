@@ -16,6 +16,7 @@ import json
 import os
 from collections import deque
 from collections.abc import Iterator
+from itertools import chain
 from struct import Struct
 from typing import Any, NamedTuple
 
@@ -75,6 +76,7 @@ class _Frame(NamedTuple):
     kind: int
     stream: int
     payload: bytes
+    born: float = 0.0  # when its bytes came from their source, where that matters
 
 
 class _Stream:
@@ -83,7 +85,7 @@ class _Stream:
     __slots__ = ("credit", "ended", "granted", "held", "listed", "owed", "queue")
 
     def __init__(self, window: int) -> None:
-        self.queue: deque[bytes] = deque()  # not yet sent
+        self.queue: deque[_Frame] = deque()  # not yet sent
         self.held = 0  # cost of what is queued or not acknowledged
         self.credit = window  # bytes the peer takes now
         self.granted = window  # bytes we take from the peer now
@@ -142,14 +144,17 @@ class Link:
         self._first.append(_Frame(_OPEN, self._last_stream, channel.encode()))
         return self._last_stream
 
-    def send(self, stream: int, data: bytes) -> None:
-        """Send bytes on a stream; nothing happens if it is closed. Mind :meth:`writable`."""
+    def send(self, stream: int, data: bytes, born: float = 0.0) -> None:
+        """Send bytes on a stream; nothing happens if it is closed. Mind :meth:`writable`.
+
+        ``born`` says when they came from their source, for :attr:`oldest`.
+        """
         state = self._streams.get(stream)
         if state is None or state.ended:
             return
         for start in range(0, len(data), self._piece):
             piece = data[start : start + self._piece]
-            state.queue.append(piece)
+            state.queue.append(_Frame(_DATA, stream, piece, born))
             self._hold(state, len(piece) + _OVERHEAD)
         self._list(stream, state)
 
@@ -202,6 +207,13 @@ class Link:
     def settled(self) -> bool:
         """Whether the other end has acknowledged everything."""
         return not (self._sent or self._again or self._first or self._turn)
+
+    @property
+    def oldest(self) -> float | None:
+        """When the oldest bytes that may not have arrived came from their source."""
+        waiting = (state.queue for state in self._streams.values())
+        born = [f.born for f in chain(self._again, self._sent, *waiting) if f.born]
+        return min(born, default=None)
 
     # what happens to the connection
 
@@ -263,7 +275,7 @@ class Link:
         return b"".join(parts)
 
     def _seal(self, parts: list[bytes], frame: _Frame) -> int:
-        kind, stream, payload = frame
+        kind, stream, payload, _ = frame
         covered = _HEADER.pack(len(payload), kind, stream, self._frames_out) + payload
         self._frames_out += 1
         parts.append(covered)
@@ -286,14 +298,14 @@ class Link:
         if not state.queue:
             del self._streams[stream]
             return _Frame(_CLOSE, stream, b"")
-        payload = state.queue.popleft()
-        state.credit -= len(payload)
+        frame = state.queue.popleft()
+        state.credit -= len(frame.payload)
         self._list(stream, state)
-        return _Frame(_DATA, stream, payload)
+        return frame
 
     def _list(self, stream: int, state: _Stream) -> None:
         # A piece goes as a whole: it is at most half a window, so its credit comes.
-        ready = len(state.queue[0]) <= state.credit if state.queue else state.ended
+        ready = len(state.queue[0].payload) <= state.credit if state.queue else state.ended
         if ready and not state.listed:
             state.listed = True
             self._turn.append(stream)
@@ -303,7 +315,7 @@ class Link:
         state = self._streams.pop(stream, None)
         if state is None:
             return False
-        self._held -= sum(len(piece) + _OVERHEAD for piece in state.queue)
+        self._held -= sum(len(frame.payload) + _OVERHEAD for frame in state.queue)
         if state.listed:
             self._turn.remove(stream)
         return True

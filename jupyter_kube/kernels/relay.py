@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import AccessDenied, KubeError
-from .handshake import LOST, REPLACED, Dialer, LinkError
+from .handshake import BUSY, LOST, REPLACED, Dialer, LinkError
 from .link import Link
-from .splice import CHANNELS, Connection, Pipe, Splice, StreamConnection, shake
+from .splice import CHANNELS, COMPANION, Connection, Pipe, Splice, StreamConnection, shake
 
 __all__ = ["Connection", "Dial", "LauncherError", "Relay", "tcp_connection"]
 
@@ -35,6 +35,7 @@ _QUICK, _SLOW = 0.01, 2.0  # seconds between the first tries, between the later 
 _QUICK_TIME = 2.0  # seconds for which tries stay quick: the pod is about to run
 _FORBIDDEN = 2.0  # seconds of refusals, before there ever was a link, that are believed
 _SWITCH_TRIES = 5
+_HELD = 12.0  # seconds another server may hold the kernel before it is left to that one
 _LONGEST_PATH = 107
 _UNREACHED = (OSError, EOFError, LinkError, KubeError)
 
@@ -43,10 +44,20 @@ class _ReplacedError(Exception):
     """The launcher serves a newer session than ours."""
 
 
+class _BusyError(LinkError):
+    """The launcher serves another server, which may be about to leave."""
+
+
 class LauncherError(KubeError):
     """What the launcher in the pod says it cannot do, in its own words."""
 
     status = 503
+
+
+class HeldElsewhere(LauncherError):
+    """Another server has the kernel."""
+
+    status = 409
 
 
 async def tcp_connection(host: str, port: int) -> Connection:
@@ -97,6 +108,10 @@ class Relay:
         self._on_event, self._log = on_event, log
         self.trouble = ""
         """Why the pod could not be reached the last time; empty while the link is up."""
+        self.since: float | None = None
+        """Until when, by the pod's clock, a former server had all output; None without one."""
+        self.companion = ""
+        """The pod's companion as a ZMQ endpoint, once :meth:`start` was called."""
         self._met = False  # whether there ever was a link
         self._spare: tuple[Dial, Connection] | None = None  # a better way, to be moved to
         self._servers: list[asyncio.Server] = []
@@ -211,23 +226,25 @@ class Relay:
         self._folder.chmod(0o700)
         self._remove_sockets()
         loop = asyncio.get_running_loop()
-        for number, channel in enumerate(CHANNELS, 1):
+        for number, channel in enumerate((*CHANNELS, COMPANION), 1):
             server = await loop.create_unix_server(self._factory(channel), f"{prefix}-{number}")
             self._servers.append(server)
+        self.companion = f"ipc://{prefix}-{len(self._servers)}"
         return _info("ipc", str(prefix), range(1, len(CHANNELS) + 1))
 
     async def _listen_tcp(self) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
-        for channel in CHANNELS:
+        for channel in (*CHANNELS, COMPANION):
             self._servers.append(await loop.create_server(self._factory(channel), "127.0.0.1", 0))
-        ports = [server.sockets[0].getsockname()[1] for server in self._servers]
+        *ports, companion = [server.sockets[0].getsockname()[1] for server in self._servers]
+        self.companion = f"tcp://127.0.0.1:{companion}"
         return _info("tcp", "127.0.0.1", ports)
 
     def _factory(self, channel: str) -> Callable[[], Pipe]:
         return lambda: Pipe(self._splice, channel)
 
     def _remove_sockets(self) -> None:
-        for number in range(1, len(CHANNELS) + 1):
+        for number in range(1, len(CHANNELS) + 2):
             (self._folder / f"k-{number}").unlink(missing_ok=True)
 
     # the pod's side
@@ -247,7 +264,7 @@ class Relay:
                 if self._spare is None:
                     self._event({"event": "link-lost", "reason": reason})
         except _ReplacedError:
-            self._give_up("replaced", LauncherError("Another server has this kernel now"))
+            self._give_up("replaced", HeldElsewhere("Another server has this kernel now"))
         except AccessDenied as error:
             self._give_up("error", error)
         except Exception as error:
@@ -281,7 +298,7 @@ class Relay:
             If another server has the kernel.
 
         """
-        begun = allowed = time.monotonic()
+        begun = allowed = free = time.monotonic()
         delay = _QUICK
         while True:
             try:
@@ -298,6 +315,10 @@ class Relay:
                     allowed = time.monotonic()
                 elif time.monotonic() - allowed >= _FORBIDDEN:
                     raise
+                if not isinstance(error, _BusyError):
+                    free = time.monotonic()
+                elif time.monotonic() - free >= _HELD:
+                    raise _ReplacedError from error
             if self._hurry.is_set():
                 self._hurry.clear()
                 begun, delay = time.monotonic(), _QUICK
@@ -324,6 +345,8 @@ class Relay:
             rest = await shake(connection, handshake)
             if handshake.status == REPLACED:
                 raise _ReplacedError
+            if handshake.status == BUSY:
+                raise _BusyError("another server is linked to this kernel")
             if handshake.status == LOST or not link.can_resume(handshake.peer_received):
                 self._begin_anew()
                 raise LinkError("the pod's container was restarted")
@@ -374,13 +397,14 @@ class Relay:
             answer.set_result(message)
 
     def _event(self, message: dict[str, Any]) -> None:
+        self.since = message.get("since", self.since)
         match message.get("event"):
             case "started" | "ready" as event:
                 self._ready = message if event == "ready" else None
                 self._failure = None
             case "died":
                 self._ready = None
-            case "gave-up" | "error" | "replaced":
+            case "gave-up" | "ended" | "error" | "replaced":
                 self._ready = None
                 self._failure = LauncherError("The kernel cannot run in its pod", message["reason"])
         # Not called here: what the owner does with it must not end the link.

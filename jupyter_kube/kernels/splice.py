@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
@@ -28,6 +29,7 @@ ACK_DELAY = 0.02
 """Seconds after which the other end is told what arrived, if nothing else was to be said."""
 
 _READ = 256 * 1024
+_SHORT = 32 * 1024  # bytes; a local socket that had fewer has nothing more waiting
 _HIGH_WATER = 1024 * 1024
 
 
@@ -108,6 +110,7 @@ class Pipe(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.splice = splice
         self._early: list[bytes] = []
+        self.behind = 0.0  # when the link had no room for more, until what piled up was read
         self._blocked = False
         self._owed = 0
 
@@ -210,11 +213,21 @@ class Splice:
 
     def outbound(self, pipe: Pipe, data: bytes) -> None:
         """Send what the local side said; stop reading it when the link has no room."""
-        self.link.send(pipe.stream, data)
+        self.link.send(pipe.stream, data, self._born(pipe, data))
         self.pump()
         if pipe.transport is not None and not self.link.writable(pipe.stream):
             pipe.transport.pause_reading()
             self._stopped.add(pipe)
+            pipe.behind = pipe.behind or time.monotonic()
+
+    def _born(self, pipe: Pipe, data: bytes) -> float:
+        """Return the earliest time at which the kernel can have said this; 0 if nobody will ask."""
+        if pipe.channel != "iopub":
+            return 0.0
+        born = pipe.behind or time.monotonic()
+        if len(data) < _SHORT:
+            pipe.behind = 0.0
+        return born
 
     def consumed(self, pipe: Pipe, count: int) -> None:
         """Credit bytes the local side has taken."""

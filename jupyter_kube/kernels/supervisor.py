@@ -21,7 +21,7 @@ from .cgroup import oom_kills
 from .gate import Gate
 from .image import ipykernel_problem
 from .launcher import Base, Kernel, leave_word
-from .splice import CHANNELS, Pipe
+from .splice import CHANNELS, COMPANION, Pipe
 
 log = logging.getLogger("jupyter-kube")
 
@@ -57,6 +57,7 @@ class Supervisor:
         self._death: dict[str, Any] = {}  # the last one told of
         self._failure: dict[str, Any] | None = None
         self._waiting: list[Pipe] = []  # streams for a kernel that is not ready yet
+        self._asking: list[Pipe] = []  # streams for the companion, which is not there yet
         self._joined: WeakKeyDictionary[Pipe, int] = WeakKeyDictionary()  # with which generation
         self._gate = Gate(
             base.key, greeting=self._state, on_control=self._on_control, on_open=self._on_open
@@ -252,6 +253,9 @@ class Supervisor:
         self._gate.tell({"reply": message.get("id"), **answer})
 
     def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        if order.get("op") == "detach":
+            self._gate.detach()
+            return {"generation": self._kernel.generation}
         if self._failure is not None:
             return {"error": self._failure["reason"]}
         grace = float(order.get("grace", GRACE))
@@ -282,7 +286,9 @@ class Supervisor:
     # the streams
 
     def _on_open(self, pipe: Pipe) -> None:
-        if self._ready:
+        if pipe.channel == COMPANION:
+            self._asking.append(pipe)
+        elif self._ready:
             self._spawn(self._connect, pipe)
         else:
             self._waiting = [p for p in self._waiting if p.wanted]

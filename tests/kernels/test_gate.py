@@ -7,13 +7,14 @@ import os
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from jupyter_kube.kernels import gate as gates
 from jupyter_kube.kernels.gate import Gate, listening_socket
-from jupyter_kube.kernels.handshake import LOST, NEW, REPLACED, RESUMED, Dialer
+from jupyter_kube.kernels.handshake import BUSY, LOST, NEW, REPLACED, RESUMED, Dialer
 from jupyter_kube.kernels.link import Link
 from jupyter_kube.kernels.relay import tcp_connection
 from jupyter_kube.kernels.splice import Connection, Splice, shake
@@ -170,9 +171,11 @@ async def test_sessions_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         await old.splice.settled()
 
         new = Server()
+        assert (await new.connect(gate))[0] == BUSY
+        gate.detach()
         status, newer = await new.connect(gate)
         assert status == NEW
-        assert (await new.told.get()) == {"event": "ready"}
+        assert (await new.told.get())["event"] == "ready"
         assert carried is not None
         await carried
         assert (await old.connect(gate))[0] == REPLACED
@@ -180,6 +183,85 @@ async def test_sessions_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
         new.splice.close()
         assert newer is not None
         await newer
+
+
+async def test_of_two_servers_that_race_one_gets_the_kernel(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as (gate, _):
+        for _ in range(5):
+            racers = [Server() for _ in range(4)]
+            found = await asyncio.gather(*(racer.connect(gate) for racer in racers))
+            assert sorted(status for status, _ in found) == [NEW, BUSY, BUSY, BUSY]
+            for racer, (_, carried) in zip(racers, found, strict=True):
+                if carried is not None:
+                    await racer.told.get()
+                    gate.detach()
+                    racer.splice.close()
+                    await carried
+
+
+async def test_a_server_that_vanished_has_time_to_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = 100.0
+    async with opened(monkeypatch) as (gate, _):
+        monkeypatch.setattr(gates, "time", SimpleNamespace(monotonic=lambda: now))
+        old, new = Server(), Server()
+        _, carried = await old.connect(gate)
+        assert carried is not None
+        await old.told.get()
+        now += 2 * gates.TAKEOVER
+        assert (await new.connect(gate))[0] == BUSY, "the old one is still there"
+        assert gate.attached
+        old.splice.cut()
+        await carried
+        while gate.attached:
+            await asyncio.sleep(0)
+        now += gates.TAKEOVER - 0.1
+        assert (await new.connect(gate))[0] == BUSY
+        status, carried = await old.connect(gate)
+        assert status == RESUMED
+        assert carried is not None
+        old.splice.control({"back": True})
+        await old.splice.settled()
+        old.splice.cut()
+        await carried
+        while gate.attached:
+            await asyncio.sleep(0)
+        lost, now = now, now + gates.TAKEOVER
+        status, carried = await new.connect(gate)
+        assert status == NEW
+        assert await new.told.get() == {"event": "ready", "since": lost}
+        assert (await old.connect(gate))[0] == REPLACED
+        new.splice.close()
+        assert carried is not None
+        await carried
+
+
+async def test_since_is_when_the_oldest_output_was_read_that_may_be_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with opened(monkeypatch) as (gate, _):
+        old, new = Server(), Server()
+        _, carried = await old.connect(gate)
+        stream = old.link.open("iopub")
+        old.splice.pump()
+        await old.splice.settled()
+        assert gate._splice is not None
+        gate._splice.link.send(stream, b"heard", born=1.0)
+        gate._splice.pump()
+        await gate._splice.settled()
+        gate._splice.link.send(stream, b"lost", born=2.0)
+        gate._splice.link.send(stream, b"too", born=3.0)
+        gate.detach()
+        status, newer = await new.connect(gate)
+        assert status == NEW
+        assert (await new.told.get())["since"] == 2.0
+        new.splice.close()
+        assert carried is not None
+        assert newer is not None
+        await asyncio.wait([carried, newer])
 
 
 def test_the_port_is_open_on_all_addresses_or_on_the_loopback_one(

@@ -107,7 +107,7 @@ async def test_the_sockets_are_private_and_gone_at_the_end(
             **{f"{c}_port": n for n, c in enumerate(splices.CHANNELS, 1)},
         }
         assert folder.stat().st_mode & 0o777 == 0o700
-        assert {p.name for p in folder.iterdir()} == {f"k-{n}" for n in range(1, 6)}
+        assert {p.name for p in folder.iterdir()} == {f"k-{n}" for n in range(1, 7)}
     assert not list(folder.iterdir()) if folder.exists() else True
 
 

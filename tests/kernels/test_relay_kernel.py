@@ -264,6 +264,7 @@ async def test_a_new_server_takes_the_kernel_over(tmp_path: Path) -> None:
             await client.run("kept = 42")
         first = rig.relay
         pid = (await first.ready())["pid"]
+        await first.command("detach")
         second = rig.new_relay(rig.direct, rig.folder / "s")
         info = await second.start()
         try:
