@@ -194,3 +194,5 @@ class PodState:
     node: str = ""
     ip: str = ""
     exit_code: int | None = None
+    restarts: int = 0
+    """How often its containers were started again."""

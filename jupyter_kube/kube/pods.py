@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from ..models import PodState
+from .deaths import condition, death, disruption, exit_words, failure
+
+__all__ = ["death", "exit_words", "pod_state"]
 
 Object = dict[str, Any]
 
 _HOPELESS_IMAGE = frozenset({"InvalidImageName", "ErrImageNeverPull", "ImageInspectError"})
-_IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff"})
+_IMAGE_TROUBLE = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
+_PASSING = re.compile(
+    r"time(d )?out|connection re|temporary|unexpected EOF|QPS exceeded|too ?many ?requests|"
+    r"(status|code):? (429|5\d\d)|RegistryUnavailable",
+    re.IGNORECASE,
+)
+"""In a registry's answer: Kubernetes tries again, and that may help."""
+_PACKING = re.compile(
+    r'^(Back-off pulling image "[^"]*"|(ErrImagePull|RegistryUnavailable)|'
+    r'rpc error: code = \w+ desc =|failed to [a-z ]+ (image|reference) "[^"]*"):? ?'
+)
+"""What the node and its container runtime put around a registry's answer, layer by layer."""
 _HOPELESS_CONFIG = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
 _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
+_NEWS_OF_NODES = {
+    "TriggeredScaleUp": "a node is being added",  # cluster-autoscaler
+    "Nominated": "a node is being added",  # Karpenter
+    "NotTriggerScaleUp": "no node will be added",
+}
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
 
 
 def pod_state(
@@ -31,7 +51,7 @@ def pod_state(
     pod
         The pod as the API gives it; None if it is gone.
     events
-        Events about this pod, in any order; they tell of pulls and mounts.
+        Events about this pod, in any order; they tell of pulls, mounts and nodes.
     now
         The cluster's time (:meth:`KubeClient.now`); this machine's where it is not given.
 
@@ -39,44 +59,21 @@ def pod_state(
     if pod is None:
         return PodState("", "gone", "Deleted", "the pod was deleted", terminal=True)
     name, status = pod["metadata"]["name"], pod.get("status") or {}
+    events, now = list(events), now or datetime.now(UTC)
     base = {
         "name": name,
         "node": pod.get("spec", {}).get("nodeName", ""),
         "ip": status.get("podIP", ""),
+        "restarts": sum(c.get("restartCount", 0) for c in status.get("containerStatuses") or ()),
     }
-    ended = _ended(pod, status)
+    ended = _ended(pod, status, events)
     if ended is not None:
         phase, reason, message, code = ended
         return PodState(
             **base, phase=phase, reason=reason, message=message, terminal=True, exit_code=code
         )
-    age = _age(pod, now or datetime.now(UTC))
-    phase, reason, message, terminal = _going(pod, status, list(events), age)
+    phase, reason, message, terminal = _going(pod, status, events, now)
     return PodState(**base, phase=phase, reason=reason, message=message, terminal=terminal)
-
-
-def death(container: Object, limits: Object | None = None) -> tuple[str, str, int | None]:
-    """Say how a container ended: reason, words, exit code. ``container`` is its ``terminated``."""
-    code, reason = container.get("exitCode"), container.get("reason", "")
-    memory = (limits or {}).get("memory", "")
-    if reason == "OOMKilled":
-        return reason, "ran out of memory" + (f" (limit {memory})" if memory else ""), code
-    message = (container.get("message") or "").strip()
-    if reason not in {"", "Completed", "Error"}:
-        return reason, message or f"ended: {reason}", code
-    return reason or "Error", message or exit_words(code), code
-
-
-def exit_words(code: int | None) -> str:
-    """Say an exit code in words."""
-    if code is None:
-        return "ended"
-    if code > 128:
-        try:
-            return f"ended by {signal.Signals(code - 128).name} (exit code {code})"
-        except ValueError:
-            pass
-    return "ended" if code == 0 else f"ended with exit code {code}"
 
 
 def _containers(
@@ -91,61 +88,71 @@ def _containers(
     ]
 
 
-def _ended(pod: Object, status: Object) -> tuple[str, str, str, int | None] | None:
+def _ended(
+    pod: Object, status: Object, events: list[Object]
+) -> tuple[str, str, str, int | None] | None:
     """Describe a pod that will not run any more."""
     phase = status.get("phase")
     if phase == "Succeeded":
         return "succeeded", "Completed", "", 0
+    taken, words = disruption(status, events)
     if phase != "Failed":
         if pod["metadata"].get("deletionTimestamp"):
-            return "gone", "Deleted", _disruption(status) or "the pod is being deleted", None
+            return "gone", taken or "Deleted", words or "the pod is being deleted", None
         return None
-    disrupted = _disruption(status)
     if status.get("reason"):  # Evicted, NodeLost, DeadlineExceeded, …
-        return "failed", status["reason"], disrupted or status.get("message", ""), None
+        return "failed", status["reason"], failure(status), None
     for container, limits in _containers(pod, status):
         terminated = (container.get("state") or {}).get("terminated")
         if terminated and terminated.get("exitCode"):
-            reason, words, code = death(terminated, limits)
-            return "failed", reason, disrupted or words, code
-    return "failed", "Failed", disrupted or status.get("message", "the pod failed"), None
-
-
-def _disruption(status: Object) -> str:
-    found = _condition(status, "DisruptionTarget")
-    if found is None or found.get("status") != "True":
-        return ""
-    return f"{found.get('reason', 'Disrupted')}: {found.get('message', '')}".strip(": ")
-
-
-def _condition(status: Object, kind: str) -> Object | None:
-    return next((c for c in status.get("conditions") or () if c["type"] == kind), None)
+            reason, how, code = death(terminated, limits)
+            return "failed", taken or reason, words or how, code
+    return "failed", taken or "Failed", words or status.get("message", "the pod failed"), None
 
 
 def _going(
-    pod: Object, status: Object, events: list[Object], age: float
+    pod: Object, status: Object, events: list[Object], now: datetime
 ) -> tuple[str, str, str, bool]:
     """Describe a pod that runs, or may run yet: phase, reason, message, hopeless."""
-    scheduled = _condition(status, "PodScheduled")
     if not pod.get("spec", {}).get("nodeName"):
-        if scheduled is not None and scheduled.get("status") == "False":
-            reason = scheduled.get("reason", "Unschedulable")
-            return "waiting", reason, scheduled.get("message", "no node has room"), False
-        return "queued", "", "waiting to be scheduled", False
+        return *_unscheduled(status, events), False
     for container, limits in _containers(pod, status):
         if "running" in (container.get("state") or {}):
-            return "running", *_since_restart(container, limits), False
+            return "running", *_running(pod, status, events, container, limits), False
     for container, limits in (
         *_containers(pod, status, "initContainers"),
         *_containers(pod, status),
     ):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in _USUAL:
-            return _waiting(waiting, container, limits, age)
-    return *_pulling(events), False
+            return _waiting(waiting, container, limits, _age(pod, now))
+    return *_pulling(events, now), False
 
 
-def _since_restart(container: Object, limits: Object) -> tuple[str, str]:
+def _unscheduled(status: Object, events: list[Object]) -> tuple[str, str, str]:
+    """Give the scheduler's words, and an autoscaler's."""
+    scheduled = condition(status, "PodScheduled")
+    if scheduled is None or scheduled.get("status") != "False":
+        return "queued", "", "waiting to be scheduled"
+    reason = scheduled.get("reason", "Unschedulable")
+    words = scheduled.get("message", "no node has room")
+    news = _newest(events, _NEWS_OF_NODES)
+    if news is None:
+        return "waiting", reason, words
+    said = f"{_NEWS_OF_NODES[news['reason']]}: {news.get('message', '')}"
+    return "waiting", news["reason"], f"{words} Autoscaler: {said}"
+
+
+def _running(
+    pod: Object, status: Object, events: list[Object], container: Object, limits: Object
+) -> tuple[str, str]:
+    """Say what is remarkable about a pod that runs."""
+    reason, words = disruption(status, events)  # its end is near
+    if reason:
+        return reason, words
+    ready = condition(status, "Ready")
+    if ready and ready.get("status") == "False" and _newest(events, {"NodeNotReady"}):
+        return "NodeNotReady", f"its node {pod['spec']['nodeName']} does not answer"
     last = (container.get("lastState") or {}).get("terminated")
     if not container.get("restartCount") or not last:
         return "", ""
@@ -158,8 +165,8 @@ def _waiting(
 ) -> tuple[str, str, str, bool]:
     reason, message = waiting["reason"], waiting.get("message", "")
     if reason in _HOPELESS_IMAGE or reason in _IMAGE_TROUBLE:
-        text = message or f"the image {container.get('image', '')} cannot be had"
-        return "waiting", reason, text, True
+        passing = reason in _IMAGE_TROUBLE and _PASSING.search(f"{reason} {message}")
+        return "waiting", reason, _image_words(container.get("image", ""), message), not passing
     if reason == "CrashLoopBackOff":
         last = (container.get("lastState") or {}).get("terminated") or {}
         why, words, _ = death(last, limits)
@@ -170,19 +177,42 @@ def _waiting(
     return "starting", reason, message or "the container is being made", False
 
 
+def _image_words(image: str, message: str) -> str:
+    """Name the image and give the registry's answer without its packing."""
+    answer = message.strip()
+    while packing := _PACKING.match(answer):
+        answer = answer[packing.end() :]
+    named = f"the image {image}" if image else "an image"
+    return f"{named} cannot be had" + (f": {answer}" if answer else "")
+
+
 def _age(pod: Object, now: datetime) -> float:
     made = pod["metadata"].get("creationTimestamp")
-    return (
-        (now - datetime.fromisoformat(made.replace("Z", "+00:00"))).total_seconds() if made else 0.0
-    )
+    return (now - datetime.fromisoformat(made)).total_seconds() if made else 0.0
 
 
-def _pulling(events: list[Object]) -> tuple[str, str, str]:
+def _pulling(events: list[Object], now: datetime) -> tuple[str, str, str]:
     """Tell a pull from the rest of a container's making."""
-    reasons = {event.get("reason"): event for event in events}
-    if "Pulling" in reasons and not {"Pulled", "Failed"} & set(reasons):
-        return "pulling", "Pulling", reasons["Pulling"].get("message", "pulling the image")
+    begun, ended = _newest(events, {"Pulling"}), _newest(events, {"Pulled", "Failed"})
+    if begun and (ended is None or _time(begun) > _time(ended)):
+        words = begun.get("message") or "Pulling the image"
+        took = (now - _time(begun)).total_seconds() if _time(begun) > _LONG_AGO else 0
+        return "pulling", "Pulling", words + (f", for {took:.0f} s so far" if took >= 1 else "")
     for trouble in ("FailedMount", "FailedCreatePodSandBox", "FailedAttachVolume"):
-        if trouble in reasons:
-            return "starting", trouble, reasons[trouble].get("message", "")
+        if found := _newest(events, {trouble}):
+            return "starting", trouble, found.get("message", "")
     return "starting", "", "the container is being made"
+
+
+def _newest(events: list[Object], reasons: Container[str]) -> Object | None:
+    """Return the newest event with one of these reasons."""
+    found = [event for event in events if event.get("reason") in reasons]
+    return max(found, key=_time, default=None)
+
+
+def _time(event: Object) -> datetime:
+    """Return when an event happened last."""
+    series = (event.get("series") or {}).get("lastObservedTime")
+    made = (event.get("metadata") or {}).get("creationTimestamp")
+    text = series or event.get("lastTimestamp") or event.get("eventTime") or made
+    return datetime.fromisoformat(text) if text else _LONG_AGO

@@ -74,7 +74,7 @@ OOM = {"reason": "OOMKilled", "exitCode": 137}
         ),
         (
             pod(containerStatuses=waiting("ErrImagePull", "not found: img:1")),
-            ("waiting", "ErrImagePull", "not found: img:1", True),
+            ("waiting", "ErrImagePull", "the image img:1 cannot be had: not found: img:1", True),
         ),
         (
             pod(containerStatuses=waiting("ImagePullBackOff")),
@@ -82,11 +82,11 @@ OOM = {"reason": "OOMKilled", "exitCode": 137}
         ),
         (
             pod(containerStatuses=waiting("ErrImageNeverPull", "not here")),
-            ("waiting", "ErrImageNeverPull", "not here", True),
+            ("waiting", "ErrImageNeverPull", "the image img:1 cannot be had: not here", True),
         ),
         (
             pod(containerStatuses=waiting("InvalidImageName", "bad")),
-            ("waiting", "InvalidImageName", "bad", True),
+            ("waiting", "InvalidImageName", "the image img:1 cannot be had: bad", True),
         ),
         (
             pod(containerStatuses=waiting("CreateContainerConfigError", "runs as root")),
@@ -97,7 +97,7 @@ OOM = {"reason": "OOMKilled", "exitCode": 137}
                 containerStatuses=waiting("PodInitializing"),
                 init={"waiting": {"reason": "ErrImagePull", "message": "no init image"}},
             ),
-            ("waiting", "ErrImagePull", "no init image", True),
+            ("waiting", "ErrImagePull", "an image cannot be had: no init image", True),
         ),
         (
             pod(containerStatuses=waiting("PodInitializing"), init={"running": {}}),
@@ -140,7 +140,7 @@ OOM = {"reason": "OOMKilled", "exitCode": 137}
         ),
         (
             pod(phase="Failed", reason="Evicted", message="low on memory"),
-            ("failed", "Evicted", "low on memory", True),
+            ("failed", "Evicted", "evicted: low on memory", True),
         ),
         (
             pod(
@@ -150,7 +150,12 @@ OOM = {"reason": "OOMKilled", "exitCode": 137}
                 ),
                 containerStatuses=terminated(exitCode=137),
             ),
-            ("failed", "Error", "PreemptionByScheduler: more urgent", True),
+            (
+                "failed",
+                "PreemptionByScheduler",
+                "preempted by a pod with a higher priority: more urgent",
+                True,
+            ),
         ),
         (pod(phase="Failed"), ("failed", "Failed", "the pod failed", True)),
     ],
@@ -202,8 +207,162 @@ def test_what_identifies_it_is_kept() -> None:
         (0, "ended"),
         (1, "ended with exit code 1"),
         (137, "ended by SIGKILL (exit code 137)"),
+        (139, "ended by SIGSEGV, a segmentation fault (exit code 139)"),
         (255, "ended with exit code 255"),
     ],
 )
 def test_exit_codes_in_words(code: int | None, words: str) -> None:
     assert exit_words(code) == words
+
+
+def event(reason: str, message: str, second: int) -> dict[str, Any]:
+    return {"reason": reason, "message": message, "lastTimestamp": f"2026-11-24T09:00:{second:02}Z"}
+
+
+UP = event("TriggeredScaleUp", "pod triggered scale-up: [{gpus 0->1 (max: 3)}]", 10)
+NOT_UP = event("NotTriggerScaleUp", "pod didn't trigger scale-up: 1 max node group size reached", 5)
+KARPENTER = event("Nominated", "Pod should schedule on: nodeclaim/gpu-7x", 12)
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "words"),
+    [
+        ([], "Unschedulable", NO_ROOM),
+        ([UP], "TriggeredScaleUp", f"Autoscaler: a node is being added: {UP['message']}"),
+        ([NOT_UP], "NotTriggerScaleUp", f"no node will be added: {NOT_UP['message']}"),
+        ([KARPENTER], "Nominated", f"a node is being added: {KARPENTER['message']}"),
+        ([UP, NOT_UP], "TriggeredScaleUp", UP["message"]),
+        ([KARPENTER, UP, NOT_UP], "Nominated", KARPENTER["message"]),
+    ],
+)
+def test_f16_the_schedulers_words_and_the_autoscalers_newest(
+    events: list[dict[str, Any]], reason: str, words: str
+) -> None:
+    waits = pod("", conditions=condition("PodScheduled", "False", "Unschedulable", NO_ROOM))
+    phase, found, message, terminal = said(waits, events)
+    assert (phase, found, terminal) == ("waiting", reason, False)
+    assert message.startswith(NO_ROOM)
+    assert message.endswith(words)
+
+
+@pytest.mark.parametrize(
+    ("events", "phase", "words"),
+    [
+        (
+            [event("Pulling", 'Pulling image "i"', 3)],
+            "pulling",
+            'Pulling image "i", for 17 s so far',
+        ),
+        (
+            [event("Pulling", 'Pulling image "i"', 20), event("Failed", "no", 9)],
+            "pulling",
+            'Pulling image "i"',
+        ),
+        (
+            [event("Pulling", 'Pulling image "i"', 3), event("Pulled", "done", 9)],
+            "starting",
+            "the container is being made",
+        ),
+    ],
+)
+def test_a_pull_says_how_long_it_has_taken(
+    events: list[dict[str, Any]], phase: str, words: str
+) -> None:
+    state = pod_state(pod(phase="Pending"), events, now=at(20))
+    assert (state.phase, state.message) == (phase, words)
+
+
+NOT_FOUND = (
+    'Back-off pulling image "img:1": ErrImagePull: rpc error: code = NotFound desc = failed to '
+    'pull and unpack image "img:1": failed to resolve reference "img:1": img:1: not found'
+)
+DENIED = (
+    'rpc error: code = Unknown desc = failed to pull and unpack image "img:1": failed to resolve '
+    'reference "img:1": pull access denied, repository does not exist or may require authorization'
+)
+BUSY = (
+    'failed to pull and unpack image "img:1": unexpected status from GET request to '
+    "https://registry.example/v2/img/manifests/1: 429 Too Many Requests"
+)
+SLOW = "dial tcp 192.0.2.1:443: i/o timeout"
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "answer", "hopeless"),
+    [
+        ("ImagePullBackOff", NOT_FOUND, "img:1: not found", True),
+        (
+            "ErrImagePull",
+            DENIED,
+            "pull access denied, repository does not exist or may require authorization",
+            True,
+        ),
+        ("ErrImagePull", BUSY, BUSY.partition(": ")[2], False),
+        ("ErrImagePull", SLOW, SLOW, False),
+        ("RegistryUnavailable", "503 Service Unavailable", "503 Service Unavailable", False),
+    ],
+)
+def test_f14_an_image_is_named_with_the_registrys_answer(
+    reason: str, message: str, answer: str, hopeless: bool
+) -> None:
+    phase, found, words, terminal = said(pod(containerStatuses=waiting(reason, message)))
+    assert (phase, found, terminal) == ("waiting", reason, hopeless)
+    assert words == f"the image img:1 cannot be had: {answer}"
+
+
+PREEMPTING = condition("DisruptionTarget", "True", "PreemptionByScheduler", "default-scheduler: …")
+
+
+def test_f11_the_event_names_who_preempted() -> None:
+    given = pod(conditions=PREEMPTING, containerStatuses=container({"running": {}}))
+    by = event("Preempted", "Preempted by pod 1-2-3 on node n1", 1)
+    words = "preempted by a pod with a higher priority: Preempted by pod 1-2-3 on node n1"
+    assert said(given, [by]) == ("running", "PreemptionByScheduler", words, False)
+    given["metadata"]["deletionTimestamp"] = MADE
+    assert said(given, [by]) == ("gone", "PreemptionByScheduler", words, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("EvictionByEvictionAPI", "evicted through the API, as when a node is drained: why"),
+        ("DeletionByTaintManager", "removed from its node, which was lost or tainted: why"),
+        ("DeletionByPodGC", "its node is gone: why"),
+        ("SomethingNew", "SomethingNew: why"),
+    ],
+)
+def test_f10_who_took_a_pod_away_is_said(reason: str, words: str) -> None:
+    given = pod(conditions=condition("DisruptionTarget", "True", reason, "why"))
+    given["metadata"]["deletionTimestamp"] = MADE
+    assert said(given) == ("gone", reason, words, True)
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [
+        ("NodeLost", "its node was lost: why"),
+        ("DeadlineExceeded", "its lifetime is over: why"),
+        ("OutOfnvidia.com/gpu", "its node refused it (OutOfnvidia.com/gpu): why"),
+    ],
+)
+def test_a_pod_that_its_node_failed_says_so(reason: str, words: str) -> None:
+    assert said(pod(phase="Failed", reason=reason, message="why")) == (
+        "failed",
+        reason,
+        words,
+        True,
+    )
+
+
+def test_f09_a_pod_on_a_node_that_does_not_answer_says_so() -> None:
+    given = pod(
+        conditions=condition("Ready", "False", "", ""), containerStatuses=container({"running": {}})
+    )
+    assert said(given) == ("running", "", "", False)
+    lost = [event("NodeNotReady", "Node is not ready", 1)]
+    assert said(given, lost) == ("running", "NodeNotReady", "its node n1 does not answer", False)
+
+
+def test_restarts_are_counted() -> None:
+    given = pod(containerStatuses=container({"running": {}}, restartCount=2))
+    assert pod_state(given).restarts == 2
