@@ -25,6 +25,8 @@ CHANNELS = ("shell", "iopub", "stdin", "control", "hb")
 """A kernel's sockets; the n-th (from 1) is at ``<prefix>-n``."""
 COMPANION = "companion"
 """One channel more, that of the pod's companion: what a server asks that was not there before."""
+SILENT = "the other end is silent"
+"""Why a connection was cut after some beats without an answer."""
 ACK_DELAY = 0.02
 """Seconds after which the other end is told what arrived, if nothing else was to be said."""
 
@@ -360,7 +362,7 @@ class Splice:
 
     def _beat(self) -> None:
         if not self.link.tick():
-            self.cut("the other end is silent")
+            self.cut(SILENT)
             return
         self._next_beat = asyncio.get_running_loop().call_later(BEAT, self._beat)
         self.pump()

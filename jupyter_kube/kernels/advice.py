@@ -1,0 +1,137 @@
+"""Why a kernel ended, in words, and what its user can do about it (pure)."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..models import PodState, Profile
+from ..quantity import amount
+
+_OUT_OF_MEMORY = "out of memory"  # the supervisor's words
+_GONE = {
+    "OOMKilled": "oom",
+    "Evicted": "evicted",
+    "EvictionByEvictionAPI": "evicted",
+    "TerminationByKubelet": "evicted",
+    "PreemptionByScheduler": "preempted",
+    "Preempting": "preempted",
+    "DeletionByTaintManager": "node-lost",
+    "DeletionByPodGC": "node-lost",
+    "NodeLost": "node-lost",
+    "NodeShutdown": "node-lost",
+    "Shutdown": "node-lost",
+    "Terminated": "node-lost",
+    "DeadlineExceeded": "deadline",
+    "Deleted": "deleted",
+}
+"""Kubernetes' reason for a pod's end to our cause."""
+_NEW_PROCESS = "Variables are gone; the next cell runs in a new process in the same pod."
+_NEW_POD = "Variables are gone. Restart the kernel to get a new pod."
+_CAUSES = {
+    "gave-up": "crash-loop",
+    "error": "launcher",
+    "replaced": "replaced",
+    "ended": "ended",
+}
+
+
+@dataclass(frozen=True)
+class Death:
+    """How a kernel process, or a whole kernel, ended.
+
+    ``cause`` is one of the schema kernel_end/v1; ``words`` say what happened, ``next`` what to do.
+    """
+
+    cause: str
+    words: str
+    next: str = ""
+    exit_code: int | None = None
+    signal: int | None = None
+
+    @property
+    def text(self) -> str:
+        """What is written under the cell."""
+        return f"{self.words} {self.next}".strip()
+
+
+def explain(
+    event: Mapping[str, Any],
+    state: PodState,
+    *,
+    limits: Mapping[str, str],
+    profiles: Iterable[Profile],
+) -> Death:
+    """Explain an event that ends a kernel's process.
+
+    Parameters
+    ----------
+    event
+        As the relay or :class:`.life.Life` tells it.
+    state
+        Where the kernel's pod stands.
+    limits
+        What the kernel's container may use, by resource.
+    profiles
+        All there are, in the configuration's order.
+
+    """
+    kind, reason = event["event"], event.get("reason", "")
+    if kind == "died" and reason == _OUT_OF_MEMORY:
+        return _out_of_memory(limits, profiles, _NEW_PROCESS, signum=signal.SIGKILL)
+    if kind == "died":
+        return _died(event, state)
+    if kind in {"launcher-restarted", "explained"}:
+        if state.reason == "OOMKilled":
+            return _out_of_memory(limits, profiles, _NEW_PROCESS)
+        how = state.message.removeprefix("restarted: ")
+        words = f"its container was restarted: {how}" if how else "its container was restarted"
+        return Death("container", f"The kernel died: {words}.", _NEW_PROCESS)
+    if kind == "gone":
+        if state.reason == "OOMKilled":
+            return _out_of_memory(limits, profiles, _NEW_POD)
+        cause = _GONE.get(state.reason, "exit" if state.exit_code is not None else "deleted")
+        words = f"The kernel's pod is gone: {reason}".rstrip(".")
+        return Death(cause, f"{words}.", _NEW_POD, exit_code=state.exit_code)
+    return Death(_CAUSES.get(kind, kind), reason, _NEW_POD if kind == "gave-up" else "")
+
+
+def bigger(limits: Mapping[str, str], profiles: Iterable[Profile]) -> Profile | None:
+    """Return the profile with the least memory above a container's that has its devices, too."""
+    devices = {name: n for name, n in limits.items() if "/" in name}
+    able = [
+        profile
+        for profile in profiles
+        if amount(profile.memory) > amount(limits["memory"])
+        and all(profile.gpu_resource == name for name in devices)
+        and all(amount(n) <= profile.gpus for n in devices.values())
+    ]
+    return min(able, key=lambda profile: (amount(profile.memory), profile.gpus), default=None)
+
+
+def _out_of_memory(
+    limits: Mapping[str, str], profiles: Iterable[Profile], then: str, *, signum: int | None = None
+) -> Death:
+    limit = f" (limit {limits['memory']})" if "memory" in limits else ""
+    better = bigger(limits, profiles) if limit else None
+    if better is None:
+        advice = "No profile has more memory: load less at once, or ask for a bigger profile."
+    else:
+        name = better.display_name or better.name
+        advice = (
+            f"The profile “{name}” has {better.memory}: Kernel > Change Kernel > {better.title}."
+        )
+    return Death("oom", f"Kernel ran out of memory{limit}.", f"{advice} {then}", signal=signum)
+
+
+def _died(event: Mapping[str, Any], state: PodState) -> Death:
+    """Explain the end of a kernel process that was not about memory."""
+    then = _NEW_PROCESS if event.get("restarting") else _NEW_POD
+    number, code = event.get("signal"), event.get("exit_code")
+    if number == signal.SIGSEGV:
+        words = f"segmentation fault (signal {int(number)}), in compiled code"
+        return Death("segfault", f"The kernel died: {words}.", then, signal=number)
+    cause = "signal" if number else "exit"
+    return Death(cause, f"The kernel died: {event['reason']}.", then, code, number)
