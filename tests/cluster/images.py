@@ -164,6 +164,30 @@ def load_server() -> str:
     return _bring("server", server_layers(), package_layer(), installation_layer())
 
 
+def packages_layer(name: str, *requirements: str) -> Layer:
+    """Return a layer with other software than ours in place of our image's; made once."""
+
+    def make(folder: Path) -> None:
+        _pip(folder / "root/opt/site", requirements)
+        pack(folder)
+
+    return packed(build.cached(f"site-{name}", build.digest(*requirements), make))
+
+
+def bring(
+    name: str, layers: Sequence[Layer], environment: Mapping[str, str], **config: object
+) -> str:
+    """Bring an image of Debian with Python and `layers`; return its reference."""
+    system = packed(_system())
+    reference = f"localhost/{name}:{build.digest(*(layer.digest for layer in layers))}"
+    if reference not in _present():
+        variables = [f"{key}={value}" for key, value in {**_ENVIRONMENT, **environment}.items()]
+        # Our own images have brought the lowest layer.
+        named = Layer(system.digest, system.size)
+        _import(reference, [named, *layers], {"Env": variables, **config})
+    return reference
+
+
 def _bring(name: str, base: Sequence[Layer], *own: Layer) -> str:
     """Bring the image of `base` and `own`, of which containerd may have the former already."""
     present = _present()
