@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ NOT_DONE = frozenset({_UNREACHABLE, _TOO_MANY})
 """Reasons of :class:`ClusterUnavailable` after which the API has surely not acted."""
 
 _BIG = 200_000  # bytes of an answer from which decoding it would be felt on the event loop
+_A_WHILE = 1.0  # seconds to wait where a 429 does not say how long
 _WORDS_TIME = 5.0  # seconds for the body of a refusal
 
 
@@ -56,6 +58,13 @@ async def refusal(response: aiohttp.ClientResponse, what: str) -> ClusterError:
         error.why = "the cluster does not accept these credentials (401)"
         error.next = "Log in again, then see `kubectl auth whoami`."
     return error
+
+
+def too_many(status: int, headers: Mapping[str, str] | None) -> float:
+    """Return how many seconds a 429 asks to wait; 0 for any other answer."""
+    if status != 429:
+        return 0.0
+    return _seconds((headers or {}).get("Retry-After")) or _A_WHILE
 
 
 def unreachable(address: str, error: Exception) -> ClusterError:

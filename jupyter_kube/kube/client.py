@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,7 +21,7 @@ from ..errors import (
     from_status,
 )
 from . import credentials
-from .answers import NOT_DONE, ahead, decoded, refusal, unreachable
+from .answers import NOT_DONE, ahead, decoded, refusal, too_many, unreachable
 from .transport import open_session
 
 if TYPE_CHECKING:
@@ -53,7 +53,9 @@ class KubeClient:
         self, found: credentials.Credentials, session: aiohttp.ClientSession, timeout: float
     ) -> None:
         self.context, self.namespace, self.server = found.context, found.namespace, found.server
-        self._credentials, self._session, self._timeout = found, session, timeout
+        self._credentials, self._session = found, session
+        self.timeout = timeout
+        """Seconds that one request may take."""
         self._proxy, self._hostname = found.proxy, found.server_hostname
         self._ahead = timedelta()
         self._closing: set[asyncio.Future[object]] = set()
@@ -95,12 +97,14 @@ class KubeClient:
         content_type: str = "application/json",
         timeout: float | None = None,
         what: str = "",
+        on_trouble: Callable[[ClusterUnavailable], None] | None = None,
     ) -> Json:
         """Ask the API and return its decoded answer.
 
         A refused connection, 429 and, where repeating is harmless, 5xx are tried again until
         ``timeout`` (seconds; default: the setting ``request_timeout``), as Retry-After says.
-        ``what`` says in an error what was being done, as in ``"create pod kube-ab12"``.
+        ``what`` says in an error what was being done, as in ``"create pod kube-ab12"``;
+        ``on_trouble`` is told each time that something is to be tried again.
 
         Raises
         ------
@@ -109,7 +113,7 @@ class KubeClient:
 
         """
         loop = asyncio.get_running_loop()
-        end = loop.time() + (timeout or self._timeout)
+        end = loop.time() + (timeout or self.timeout)
         pause = _FIRST_PAUSE
         call = _Call(method, path, what or f"{method.lower()} {path}", query, body, content_type)
         while True:
@@ -121,6 +125,8 @@ class KubeClient:
                 wait = (error.retry_after or pause) * random.uniform(1.0, 1.3)  # noqa: S311 - jitter
                 if loop.time() + wait >= end:
                     raise
+                if on_trouble is not None:
+                    on_trouble(error)
                 await asyncio.sleep(wait)
                 pause = min(pause * 2, _LONGEST_PAUSE)
 
@@ -146,7 +152,7 @@ class KubeClient:
         import aiohttp
 
         limits = aiohttp.ClientTimeout(
-            total=None, sock_connect=self._timeout, sock_read=idle_timeout
+            total=None, sock_connect=self.timeout, sock_read=idle_timeout
         )
         response = await self._send(_Call("GET", path, what or f"read {path}", query), limits)
         try:
@@ -166,6 +172,8 @@ class KubeClient:
     ) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket (exec, port-forward).
 
+        429 is waited out until ``timeout``, as Retry-After says.
+
         Raises
         ------
         ClusterError
@@ -175,7 +183,8 @@ class KubeClient:
         import aiohttp
 
         call = _Call("GET", path, what or f"open a stream to {path}", query)
-        seconds = timeout or self._timeout
+        seconds = timeout or self.timeout
+        end = asyncio.get_running_loop().time() + seconds
         refused: str | None = None
         while True:
             token = await self._credentials.token(refused=refused)
@@ -194,6 +203,10 @@ class KubeClient:
             except aiohttp.WSServerHandshakeError as error:
                 if error.status == 401 and refused is None:
                     refused = token
+                    continue
+                wait = too_many(error.status, error.headers) * random.uniform(1.0, 1.3)  # noqa: S311
+                if wait and asyncio.get_running_loop().time() + wait < end:
+                    await asyncio.sleep(wait)
                     continue
                 raise await self._no_stream(call, error.status, seconds) from error
             except (aiohttp.ClientError, OSError, TimeoutError) as error:

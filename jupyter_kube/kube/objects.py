@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -12,6 +15,10 @@ from .answers import NOT_DONE
 from .client import Json, KubeClient
 
 FIELD_MANAGER = "jupyter-kube"
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+_WHOLE_SECONDS = 2.0
+"""Seconds by which the cluster's clock, told in whole ones, and an object's age may differ."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +104,19 @@ async def create(
     *,
     namespace: str | None = None,
     timeout: float | None = None,
+    on_trouble: Callable[[ClusterUnavailable], None] | None = None,
 ) -> Json:
     """Create an object and return it as the API stored it.
 
-    Where the connection breaks before the answer, an object with a name is created once all the
-    same: it is asked for again, and found if the first request had got through.
+    Where it cannot be told whether a request got through, an object with a name is created once all
+    the same: it is asked for again until ``timeout`` (seconds; default: the setting
+    ``request_timeout``), and if it is there by then, it is ours unless it is older than our first
+    request.
+
+    Parameters
+    ----------
+    on_trouble
+        Told each time that the API was not reached, or could not, and will be asked again.
 
     Raises
     ------
@@ -111,25 +126,37 @@ async def create(
     """
     manifest = {"apiVersion": resource.group_version, "kind": resource.kind, **body}
     name = manifest.get("metadata", {}).get("name", "")
-
-    async def post() -> Json:
-        return await client.request(
-            "POST",
-            resource.path(_space(client, resource, namespace)),
-            body=manifest,
-            timeout=timeout,
-            what=f"create {resource.kind} {name}",
-        )
-
-    try:
-        return await post()
-    except ClusterUnavailable as error:
-        if error.reason in NOT_DONE or not name:
-            raise
-    try:
-        return await post()
-    except Conflict:
-        return await get(client, resource, name, namespace=namespace)
+    path = resource.path(_space(client, resource, namespace))
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    end = begun + (timeout or client.timeout)
+    pause, unsure = _FIRST_PAUSE, False
+    while True:
+        left = max(end - loop.time(), 0.1)
+        try:
+            return await client.request(
+                "POST",
+                path,
+                body=manifest,
+                timeout=min(left, client.timeout),
+                what=f"create {resource.kind} {name}",
+                on_trouble=on_trouble,
+            )
+        except Conflict:
+            if not unsure:
+                raise
+            found = await get(client, resource, name, namespace=namespace)
+            if _age(client, found) > loop.time() - begun + _WHOLE_SECONDS:
+                raise
+            return found
+        except ClusterUnavailable as error:
+            unsure = unsure or error.reason not in NOT_DONE
+            if not name or loop.time() + pause >= end:
+                raise
+            if on_trouble is not None:
+                on_trouble(error)
+        await asyncio.sleep(pause * random.uniform(1.0, 1.3))  # noqa: S311 - jitter
+        pause = min(pause * 2, _LONGEST_PAUSE)
 
 
 async def get(
@@ -148,9 +175,25 @@ async def list_(
     labels: str = "",
     fields: str = "",
     limit: int | None = None,
+    after: str = "",
 ) -> Json:
-    """Return the List object: ``items``, and ``metadata.resourceVersion`` to watch from."""
-    query = {"labelSelector": labels, "fieldSelector": fields, "limit": str(limit or "")}
+    """Return the List object: ``items``, and ``metadata.resourceVersion`` to watch from.
+
+    Parameters
+    ----------
+    limit
+        Return so many objects at most; if there are more, ``metadata.continue`` says where they
+        begin.
+    after
+        Such a place.
+
+    """
+    query = {
+        "labelSelector": labels,
+        "fieldSelector": fields,
+        "limit": str(limit or ""),
+        "continue": after,
+    }
     found = await client.request(
         "GET",
         resource.path(_space(client, resource, namespace)),
@@ -161,20 +204,55 @@ async def list_(
     return found
 
 
+async def pages(
+    client: KubeClient,
+    resource: Resource,
+    *,
+    namespace: str | None = None,
+    labels: str = "",
+    fields: str = "",
+    size: int,
+) -> AsyncIterator[Json]:
+    """Give the List objects of at most ``size`` objects each that together are one list.
+
+    Raises
+    ------
+    Expired
+        If they take so long that the API has forgotten the list's version: begin again.
+
+    """
+    after = ""
+    while True:
+        page = await list_(
+            client,
+            resource,
+            namespace=namespace,
+            labels=labels,
+            fields=fields,
+            limit=size,
+            after=after,
+        )
+        yield page
+        after = page["metadata"].get("continue") or ""
+        if not after:
+            return
+
+
 async def patch(
     client: KubeClient,
     resource: Resource,
     name: str,
-    body: Mapping[str, Any],
+    body: Mapping[str, Any] | Sequence[Mapping[str, Any]],
     *,
     namespace: str | None = None,
 ) -> Json:
-    """Change an object by a JSON merge patch and return it."""
+    """Change an object by a JSON merge patch, or by a JSON patch (a list), and return it."""
+    kind = "json-patch" if isinstance(body, Sequence) else "merge-patch"
     return await client.request(
         "PATCH",
         resource.path(_space(client, resource, namespace), name),
         body=body,
-        content_type="application/merge-patch+json",
+        content_type=f"application/{kind}+json",
         what=f"change {resource.kind} {name}",
     )
 
@@ -291,3 +369,9 @@ def _space(client: KubeClient, resource: Resource, namespace: str | None) -> str
     if namespace == "":
         raise KubeError(f"a namespace is needed for {resource.plural}")
     return namespace or client.namespace
+
+
+def _age(client: KubeClient, item: Mapping[str, Any]) -> float:
+    """Return for how many seconds an object has been there, by the cluster's clock."""
+    made = datetime.fromisoformat(item["metadata"]["creationTimestamp"])
+    return (client.now() - made).total_seconds()

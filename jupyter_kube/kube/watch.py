@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ..errors import ClusterError, ClusterUnavailable, Expired, from_status
 from .client import KubeClient
-from .objects import Resource, list_
+from .objects import Resource, pages
 from .transport import lines
 
 log = logging.getLogger(__name__)
@@ -27,9 +27,13 @@ Object = dict[str, Any]
 Callback = Callable[[str, Object], None]
 """``callback(type, object)`` with type ADDED, MODIFIED or DELETED."""
 
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.8, 30.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.8, 15.0  # seconds, before jitter
 _SERVED = 1.0
 """Seconds after which even a watch without an event has served."""
+_PAGE = 100
+"""Objects of a list that are read, and decoded, at a time."""
+_IN_A_ROW = 50
+"""Events after which others get a turn of the event loop."""
 
 
 class Reflector:
@@ -46,7 +50,8 @@ class Reflector:
         Seconds without a sign of life after which a watch is opened anew. The API sends a bookmark
         about every minute; a vanished peer is noticed earlier, by the connection's keepalive.
     first_pause
-        Seconds, at least, before the first repetition of what failed; doubles up to 30.
+        Seconds, at least, before the first repetition of what failed. Pauses double until they
+        last 15 to 30 s: then an API that comes back is seen within half a minute.
 
     """
 
@@ -75,6 +80,7 @@ class Reflector:
         self._version = ""
         self._alive_at = 0.0
         self._watching, self._served = False, False
+        self._in_a_row = 0
 
     async def start(self) -> None:
         """Begin; returns at once."""
@@ -189,21 +195,28 @@ class Reflector:
 
     async def _list(self) -> None:
         """Read everything, and tell what changed since the copy was last right."""
-        found = await list_(
+        found: set[str] = set()
+        version = ""
+        # Page by page: decoding a big list in one go would be felt on the event loop.
+        async for page in pages(
             self._client,
             self._resource,
             namespace=self._namespace,
             labels=self._labels,
             fields=self._fields,
-        )
-        kept = filter(None, map(self._reduced, found["items"]))
-        fresh = {item["metadata"]["name"]: item for item in kept}
-        for name, item in list(self.items.items()):
-            if not _same(item, fresh.get(name)):  # gone, or a new object under an old name
-                self._forget(item)
-        for item in fresh.values():
-            self._remember(item)
-        self._version = found["metadata"]["resourceVersion"]
+            size=_PAGE,
+        ):
+            version = version or page["metadata"]["resourceVersion"]
+            for item in filter(None, map(self._reduced, page["items"])):
+                name = item["metadata"]["name"]
+                found.add(name)
+                before = self.items.get(name)
+                if before is not None and not _same(before, item):  # a new object, an old name
+                    self._forget(before)
+                self._remember(item)
+        for name in self.items.keys() - found:
+            self._forget(self.items[name])
+        self._version = version
         self._alive_at = asyncio.get_running_loop().time()
         self.last_error = None
         self._listed = True
@@ -233,8 +246,16 @@ class Reflector:
                     self._alive_at = loop.time()
                     if line.strip():
                         self._handle(self._decoded(line))
+                        await self._give_way()
             finally:
                 self._served = self._served or loop.time() - opened_at > _SERVED
+
+    async def _give_way(self) -> None:
+        """Let others have the event loop now and then: of one chunk come hundreds of events."""
+        self._in_a_row += 1
+        if self._in_a_row >= _IN_A_ROW:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
 
     def _decoded(self, line: bytes) -> Object:
         try:
@@ -298,8 +319,8 @@ def _settle(
         found.set_result(value)
 
 
-def _same(before: Object, now: Object | None) -> bool:
-    return now is not None and before["metadata"].get("uid") == now["metadata"].get("uid")
+def _same(before: Object, now: Object) -> bool:
+    return bool(before["metadata"].get("uid") == now["metadata"].get("uid"))
 
 
 def _version(item: Object) -> tuple[str, str]:

@@ -28,7 +28,7 @@ from jupyter_kube.errors import (
 from jupyter_kube.kube import answers, objects
 from jupyter_kube.kube.client import KubeClient
 
-from .fake import FakeApi, kubeconfig, ok, raw, status, thing, vanish
+from .fake import Answer, FakeApi, kubeconfig, ok, raw, status, thing, vanish
 
 PODS = "/api/v1/namespaces/here/pods"
 
@@ -161,14 +161,36 @@ async def test_the_clusters_clock_is_known(api: FakeApi, client: KubeClient) -> 
     assert abs(client.now() - then) < timedelta(minutes=1)
 
 
-async def test_a_created_object_is_created_once_though_its_answer_is_lost(
-    api: FakeApi, client: KubeClient
+def made(seconds_ago: float = 0) -> dict[str, object]:
+    """Make an object of that age."""
+    pod = thing("p", 7)
+    then = datetime.now(UTC) - timedelta(seconds=seconds_ago)
+    pod["metadata"]["creationTimestamp"] = then.strftime("%Y-%m-%dT%H:%M:%SZ")
+    return pod
+
+
+@pytest.mark.parametrize("lost", [vanish, status(500), status(503)])
+async def test_f02_a_created_object_is_created_once_though_its_answer_is_lost(
+    api: FakeApi, client: KubeClient, lost: Answer, naps: list[float]
 ) -> None:
-    api.on("POST", PODS, vanish, status(409, "AlreadyExists"))
-    api.on("GET", f"{PODS}/p", ok(thing("p", 7)))
-    made = await objects.create(client, objects.PODS, {"metadata": {"name": "p"}})
-    assert made["metadata"]["uid"] == "uid-p"
-    assert len(api.asked("POST", PODS)) == 2
+    api.on("POST", PODS, lost, lost, status(409, "AlreadyExists"))
+    api.on("GET", f"{PODS}/p", ok(made()))
+    troubles: list[ClusterUnavailable] = []
+    pod = await objects.create(
+        client, objects.PODS, {"metadata": {"name": "p"}}, on_trouble=troubles.append
+    )
+    assert pod["metadata"]["uid"] == "uid-p"
+    assert len(api.asked("POST", PODS)) == 3
+    assert len(troubles) == 2
+
+
+async def test_f02_an_older_object_of_the_name_is_not_taken_for_the_one_whose_answer_was_lost(
+    api: FakeApi, client: KubeClient, naps: list[float]
+) -> None:
+    api.on("POST", PODS, vanish, status(409, "AlreadyExists", 'pods "p" already exists'))
+    api.on("GET", f"{PODS}/p", ok(made(seconds_ago=60)))
+    with pytest.raises(Conflict):
+        await objects.create(client, objects.PODS, {"metadata": {"name": "p"}})
 
 
 async def test_a_name_that_is_taken_is_a_conflict(api: FakeApi, client: KubeClient) -> None:
