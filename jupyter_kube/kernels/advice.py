@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from ..models import PodState, Profile
@@ -96,6 +97,19 @@ def explain(
         words = f"The kernel's pod is gone: {reason}".rstrip(".")
         return Death(cause, f"{words}.", _NEW_POD, exit_code=state.exit_code)
     return Death(_CAUSES.get(kind, kind), reason, _NEW_POD if kind == "gave-up" else "")
+
+
+def silence(since: datetime, state: PodState, trouble: str) -> str:
+    """Say that a kernel's pod does not answer; ``trouble`` is why it was not reached."""
+    node = f" {state.node}" if state.node else ""
+    guess = f"its node{node} may be lost"
+    if state.reason == "NodeNotReady":
+        guess = f"its node{node} does not answer Kubernetes either"
+    why = f" ({trouble})" if trouble else ""
+    return (
+        f"No answer from the kernel's pod since {since:%H:%M:%S}{why}; {guess}. "
+        "If it comes back, the kernel goes on where it was; nothing is restarted unless you ask."
+    )
 
 
 def bigger(limits: Mapping[str, str], profiles: Iterable[Profile]) -> Profile | None:
