@@ -11,6 +11,8 @@ from typing import Any
 
 _LONGEST_MESSAGE = 256
 """Characters of an API message shown to a user; longer ones may carry manifests or secrets."""
+_LONGEST_REFUSAL = 2000
+"""The same where a policy or a quota has refused: the words are its author's, for the user."""
 
 
 class KubeError(Exception):
@@ -192,7 +194,8 @@ def from_status(
         Seconds from the Retry-After header, if there was one.
 
     """
-    message = str(body.get("message") or "")[:_LONGEST_MESSAGE]
+    longest = _LONGEST_REFUSAL if code == 403 else _LONGEST_MESSAGE
+    message = str(body.get("message") or "")[:longest]
     reason = str(body.get("reason") or "")
     kind = _BY_CODE.get(code, ClusterUnavailable if code >= 500 else ClusterError)
     if code == 403 and "exceeded quota" in message:

@@ -39,6 +39,12 @@ def test_long_messages_are_cut_so_that_nothing_secret_leaks():
     assert len(error.why) == 256
 
 
+def test_f17_a_policys_words_are_shown_whole():
+    policy = "denied: " + "because " * 60
+    assert errors.from_status(403, {"message": policy}, what="create").why == policy
+    assert len(errors.from_status(403, {"message": "x" * 5000}, what="create").why) == 2000
+
+
 def test_a_message_says_what_why_and_what_next():
     error = errors.KubeError("It broke", "too hot", "Cool it.")
     assert str(error) == "It broke: too hot. Cool it."

@@ -33,7 +33,7 @@ class Cluster:
         self._pods: Reflector | None = None
         self._events: Reflector | None = None
         self._now: Callable[[], datetime] | None = None
-        self._gone: set[str] = set()  # uids of pods that were there
+        self._gone: dict[str, PodState] = {}  # by uid, how pods ended that were there
 
     async def client(self) -> KubeClient:
         """Return the client; the first call reads the credentials.
@@ -66,7 +66,11 @@ class Cluster:
         """Return where a pod stands, from the caches; None where they do not know it yet."""
         pod = self._pods.items.get(name) if self._pods else None
         if pod is None or pod["metadata"]["uid"] != uid:
-            return pod_state(None) if uid in self._gone else None
+            return self._gone.get(uid)
+        return self._state(pod)
+
+    def _state(self, pod: dict[str, Any]) -> PodState:
+        uid = pod["metadata"]["uid"]
         events = self._events.items.values() if self._events else ()
         about = [e for e in events if e["involvedObject"].get("uid") == uid]
         return pod_state(pod, about, now=self._now() if self._now else None)
@@ -77,7 +81,8 @@ class Cluster:
         def of_pod(change: str, pod: dict[str, Any]) -> None:
             if pod["metadata"]["name"] == name:
                 if change == "DELETED":
-                    self._gone.add(pod["metadata"]["uid"])
+                    meta = {"deletionTimestamp": "now", **pod["metadata"]}
+                    self._gone[meta["uid"]] = self._state({**pod, "metadata": meta})
                 callback()
 
         def of_event(_change: str, event: dict[str, Any]) -> None:

@@ -98,7 +98,7 @@ def _ended(
     taken, words = disruption(status, events)
     if phase != "Failed":
         if pod["metadata"].get("deletionTimestamp"):
-            return "gone", taken or "Deleted", words or "the pod is being deleted", None
+            return "gone", taken or "Deleted", words or "the pod was deleted", None
         return None
     if status.get("reason"):  # Evicted, NodeLost, DeadlineExceeded, …
         return "failed", status["reason"], failure(status), None

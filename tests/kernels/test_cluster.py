@@ -34,11 +34,16 @@ class Watch:
 
     def __init__(self, _client: Any, _resource: Any, **selection: Any) -> None:
         self.items: dict[str, dict[str, Any]] = {}
+        self.callback: Callable[[str, dict[str, Any]], None] = lambda _change, _pod: None
         self.keep: Callable[[dict[str, Any]], dict[str, Any] | None] = selection.get("keep", dict)
         self.made.append(self)
 
     async def start(self) -> None:
         pass
+
+    def subscribe(self, callback: Callable[[str, dict[str, Any]], None]) -> Callable[[], None]:
+        self.callback = callback
+        return lambda: None
 
     async def close(self) -> None:
         pass
@@ -91,4 +96,30 @@ async def test_events_about_other_pods_are_not_kept() -> None:
     assert events.keep({**event(""), "involvedObject": {}}) is None
     kept = events.keep(event("kernel-a"))
     assert kept == {k: v for k, v in event("kernel-a").items() if k != "x"}
+    await cluster.release()
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        ({"phase": "Running"}, "Deleted"),
+        ({"phase": "Failed", "reason": "Evicted", "message": "low on memory"}, "Evicted"),
+        (
+            {"conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "New"}]},
+            "New",
+        ),
+    ],
+)
+async def test_a_pod_that_is_gone_is_remembered_with_its_reason(
+    status: dict[str, Any], reason: str
+) -> None:
+    cluster, pods, _ = await watched()
+    told: list[str] = []
+    cluster.subscribe("kernel-a", lambda: told.append("kernel-a"))
+    pod = {"metadata": {"name": "kernel-a", "uid": "u"}, "spec": {}, "status": status}
+    pods.callback("DELETED", pod)
+    state = cluster.state("kernel-a", "u")
+    assert state is not None
+    assert (state.reason, state.terminal, told) == (reason, True, ["kernel-a"])
+    assert cluster.state("kernel-a", "another") is None
     await cluster.release()

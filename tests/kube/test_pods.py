@@ -167,7 +167,7 @@ def test_words(given: Any, expected: tuple[str, str, str, bool]) -> None:
 def test_a_pod_being_deleted_is_gone() -> None:
     leaving = pod(containerStatuses=container({"running": {}}))
     leaving["metadata"]["deletionTimestamp"] = MADE
-    assert said(leaving) == ("gone", "Deleted", "the pod is being deleted", True)
+    assert said(leaving) == ("gone", "Deleted", "the pod was deleted", True)
 
 
 @pytest.mark.parametrize(("seconds", "hopeless"), [(0, False), (4, False), (6, True)])
