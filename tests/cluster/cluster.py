@@ -54,10 +54,11 @@ class Cluster:
         self.kubectl("apply", "--validate=false", "-f", "-", stdin=json.dumps(manifest))
 
     @contextmanager
-    def namespace(self, prefix: str = "test") -> Iterator[str]:
+    def namespace(self, prefix: str = "test", *, name: str = "") -> Iterator[str]:
         """Make a namespace under Pod Security *restricted*; delete it and all in it at the end."""
-        name = f"{prefix}-{secrets.token_hex(3)}"
-        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        name = name or f"{prefix}-{secrets.token_hex(3)}"
+        modes = ("enforce", "warn")
+        labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in modes}
         metadata = {"name": name, "labels": labels}
         self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
         try:

@@ -1,0 +1,186 @@
+"""Jupyter Server as a pod, with the shipped Role and service account and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from jupyter_kube import naming
+from jupyter_kube.kube import rbac
+from jupyter_kube.session import JupyterServer
+from tests.cluster.cluster import kubectl_program
+
+from .conftest import SETTINGS, Site, attached, kernels, start, value
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+
+SERVER = "server-0"
+FOLDER = "/etc/jupyter-kube"
+HOME = "/home/jovyan"
+
+
+def manifest(image: str, token: str) -> dict[str, Any]:
+    """Build the pod of a server, as docs/operators/hub.md shows it."""
+    probe = {"httpGet": {"path": "/api", "port": 8888}, "periodSeconds": 1}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": SERVER, "labels": {"app.kubernetes.io/name": "jupyter-kube-server"}},
+        "spec": {
+            "serviceAccountName": rbac.NAME,
+            "terminationGracePeriodSeconds": 10,
+            "shareProcessNamespace": True,  # else nobody inside can kill the server's process
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": 1000,
+                "fsGroup": 1000,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "volumes": [
+                {"name": "home", "emptyDir": {}},
+                {"name": "settings", "configMap": {"name": SETTINGS}},
+            ],
+            "containers": [
+                {
+                    "name": "server",
+                    "image": image,
+                    "command": ["python3", "-m", "jupyter_server"],
+                    "args": ["--no-browser", "--ServerApp.ip=0.0.0.0"],
+                    "workingDir": HOME,
+                    "env": [
+                        {"name": "HOME", "value": HOME},
+                        {"name": "JUPYTER_TOKEN", "value": token},
+                        {"name": "JUPYTER_CONFIG_PATH", "value": FOLDER},
+                    ],
+                    "volumeMounts": [
+                        {"name": "home", "mountPath": HOME},
+                        {"name": "settings", "mountPath": FOLDER, "readOnly": True},
+                    ],
+                    "ports": [{"containerPort": 8888}],
+                    "readinessProbe": probe,
+                    "securityContext": {
+                        "allowPrivilegeEscalation": False,
+                        "capabilities": {"drop": ["ALL"]},
+                    },
+                }
+            ],
+        },
+    }
+
+
+def create(site: Site, namespace: str) -> str:
+    """Create the server's pod; return its token."""
+    token = secrets.token_hex(16)
+    body = json.dumps(manifest(site.server_image, token))
+    site.cluster.kubectl("create", "-n", namespace, "-f", "-", stdin=body)
+    return token
+
+
+@asynccontextmanager
+async def reached(site: Site, namespace: str, token: str) -> AsyncIterator[JupyterServer]:
+    """Reach the server's pod through kubectl, as its user does, once it answers."""
+    kubectl = site.cluster.kubectl
+    where = ["--kubeconfig", str(site.cluster.kubeconfig), "--context", site.cluster.context]
+    try:
+        kubectl("wait", "-n", namespace, f"pod/{SERVER}", "--for=condition=Ready", "--timeout=60s")
+        forward = await asyncio.create_subprocess_exec(
+            *(kubectl_program(), *where, "port-forward", "-n", namespace, f"pod/{SERVER}", ":8888"),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            assert forward.stdout is not None
+            line = (await forward.stdout.readline()).decode()
+            match = re.search(r"127\.0\.0\.1:(\d+)", line)
+            assert match, line
+            server = JupyterServer(f"http://127.0.0.1:{match[1]}", token)
+            yield server
+            server.close()
+        finally:
+            if forward.returncode is None:
+                forward.send_signal(signal.SIGTERM)
+            await forward.communicate()
+    except BaseException:
+        print(kubectl("logs", "-n", namespace, SERVER))
+        raise
+
+
+async def test_a_server_in_the_cluster_works_like_one_on_a_laptop(
+    site: Site, namespace: str
+) -> None:
+    site.prepare(namespace, python=site.base)
+    token = create(site, namespace)
+    async with reached(site, namespace, token) as server, site.watch(namespace) as pods:
+        kernel, socket = await start(server, "python")
+        name = naming.kernel_name(kernel)
+        assert await value(socket, "__import__('os').environ['HOSTNAME']") == name
+        uid = pods[name]["metadata"]["uid"]
+        await socket.run("x = 1", 60)
+        await server.request("POST", f"api/kernels/{kernel}/restart")
+        assert await value(socket, "'x' in globals()") == "False"
+        assert pods[name]["metadata"]["uid"] == uid
+        killed = await socket.run("import os; os.kill(os.getpid(), 9)", 60)
+        assert killed.status in {"aborted", "error"}
+        assert await value(socket, "6 * 7") == "42"
+        assert site.warnings(namespace, name) == ""
+        assert site.warnings(namespace, SERVER) == ""
+        socket.close()
+        await server.request("DELETE", f"api/kernels/{kernel}")
+        await pods.gone(name)
+        assert await kernels(server) == []
+
+
+async def test_the_doctor_in_the_servers_pod_finds_nothing_missing(
+    site: Site, namespace: str
+) -> None:
+    site.prepare(namespace, python=site.base)
+    async with reached(site, namespace, create(site, namespace)):
+        doctor = ["python3", "-m", "jupyter_kube.cli", "doctor", "--json"]
+        said = site.cluster.kubectl("exec", "-n", namespace, SERVER, "--", *doctor)
+    assert [check for check in json.loads(said) if check["level"] != "ok"] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+async def test_kernels_outlive_the_end_of_the_servers_process(
+    number: signal.Signals, site: Site, namespace: str
+) -> None:
+    site.prepare(namespace, python=site.base)
+    token = create(site, namespace)
+    async with site.watch(namespace) as pods:
+        async with reached(site, namespace, token) as server:
+            kernel, socket = await start(server, "python")
+            name = naming.kernel_name(kernel)
+            await socket.run("x = 41", 60)
+            uid = pods[name]["metadata"]["uid"]
+            # A cell that goes on while nobody is there.
+            begun = "import time; print('begun', flush=True); time.sleep(4); y = x + 1; print(y)"
+            cell = socket.send_code(begun)
+            while (await socket.receive())["header"]["msg_type"] != "stream":
+                pass
+            session = socket.session
+            end_process(site, namespace, number)
+        async with reached(site, namespace, token) as server:
+            again = await attached(server, kernel)
+            assert await value(again, "y") == "42"
+            assert pods[name]["metadata"]["uid"] == uid
+            again.close()
+            await server.request("DELETE", f"api/kernels/{kernel}")
+            await pods.gone(name)
+    del cell, session
+
+
+def end_process(site: Site, namespace: str, number: signal.Signals) -> None:
+    """End the server's process; return when its container runs again."""
+    find = "$(pgrep -f jupyter_server)"
+    command = ["sh", "-c", f"kill -{number.value} {find}"]
+    site.cluster.kubectl("exec", "-n", namespace, SERVER, "--", *command)
+    restarted = "jsonpath={.status.containerStatuses[0].restartCount}=1"
+    site.cluster.kubectl("wait", "-n", namespace, f"pod/{SERVER}", f"--for={restarted}")
