@@ -1,246 +1,266 @@
 """Kernels side by side, in one run, interleaved and with jittered starts.
 
-Arms: ``floor`` (a bare pod with ipykernel on fixed ports, reached by its address, no Jupyter
-Server), ``auto``, ``pod-ip`` and ``port-forward`` (ours), ``local`` (a stock kernel of a stock server),
-``local-nodelay`` (a local kernel of a server with our websocket).
+Arms: ``floor`` (a bare pod with ipykernel, reached by its address, no Jupyter Server); ours by
+each way to a pod (``auto``, the default; ``pod-ip``; ``port-forward``); ``gateway-provisioners``
+0.5.0 and ``enterprise-gateway`` 3.3.0, installed by this program; ``local`` (a stock kernel of a
+stock server) and ``local-nodelay`` (a local kernel of a server with our websocket).
 
-    python -m bench.kernels --kubeconfig FILE --image IMAGE [-n 12] [--json OUT]
+    python -m bench.kernels [-n 12] [--json FILE] [--markdown FILE]
+
+It uses this machine's test cluster, or any that ``--kubeconfig`` and ``--image`` name. A long run
+can be cut into parts: ``--minutes`` ends one, and a further one with the same ``--json`` goes on.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import random
-import secrets
-import statistics
 import sys
 import tempfile
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-from jupyter_client.asynchronous.client import AsyncKernelClient
+from bench import measure, startup
+from bench.arms import enterprise_gateway as eg
+from bench.arms import floor as bare
+from bench.arms import gateway_provisioners as gp
+from bench.arms import peers
+from bench.arms.arm import Arm
+from bench.arms.local import local
+from bench.arms.ours import RIGHTS, WAYS, ours, settings
+from bench.place import Place, Rights, place
+from bench.report import Aim, Samples, aims, facts, in_detail, side_by_side
+from tests.cluster import Cluster, up, used
 
-from jupyter_kube.config import KubeConfig
-from jupyter_kube.errors import NotFound
-from jupyter_kube.kube import objects
-from jupyter_kube.kube.client import KubeClient
-from jupyter_kube.session import JupyterServer, KernelSocket, running_server
+LOCAL = ("local", "local-nodelay")
+ARMS = (bare.Floor.name, *WAYS, gp.NAME, eg.NAME, *LOCAL)
+PHASES = ("lives", "starts", "crowds", "idle", "startup")
+AIMS = (
+    Aim("start", "auto", "floor", 1.1),
+    Aim("start", "pod-ip", "floor", 1.1),
+    Aim("start", "auto", gp.NAME, 0.4),
+    Aim("restart", "auto", "local", 1.0),
+    Aim("round trip", "auto", "local-nodelay", 1.5),
+    Aim("round trip", "auto", "local", 0.2),
+    Aim("crash", "auto", None, 1000),
+    Aim("gone", "auto", None, 500),
+    Aim("lost", "auto", None, 0),
+    Aim("added", startup.OURS, None, 100),
+    Aim("import", startup.OURS, None, 100),
+)
+_CROWDS = (5, 10)
+_IDLE = 60.0  # seconds
 
-from .report import Samples
 
-CELLS = 100
+class Measured(Protocol):
+    """What an arm offers to the rounds."""
+
+    async def life(self) -> measure.Taken:
+        """Measure one kernel's life."""
+
+    async def start(self) -> measure.Taken:
+        """Measure one kernel's start only."""
+
+    async def at_once(self, number: int) -> float:
+        """Measure some kernels that start at the same time, in ms."""
 
 
-async def main(options: argparse.Namespace) -> Samples:
-    """Take all samples."""
-    samples = Samples()
-    async with AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="jk-bench-")))
-        config = KubeConfig(kubeconfig=options.kubeconfig, namespace=options.namespace)
-        client = await KubeClient.connect(config)
-        stack.push_async_callback(client.close)
+class ServerArm:
+    """An arm that has a server."""
 
-        async def server(name: str, **choice: Any) -> JupyterServer:
-            (folder / name).mkdir()
-            running = running_server(folder / name, _settings(options, **choice))
-            return await stack.enter_async_context(running)
+    def __init__(self, arm: Arm) -> None:
+        self.arm = arm
 
-        servers = {
-            "auto": (await server("auto"), "kube-python"),
-            "pod-ip": (await server("pod-ip", reach="pod-ip"), "kube-python"),
-            "port-forward": (await server("port-forward", reach="port-forward"), "kube-python"),
-            "local": (await server("local", stock=True), "python3"),
-        }
-        servers["local-nodelay"] = (servers["pod-ip"][0], "python3")
-        for turn in range(options.n + 1):
-            arms = ["floor", *servers]
-            random.shuffle(arms)
-            for arm in arms:
-                await asyncio.sleep(random.uniform(0.1, 1.1))
-                if arm == "floor":
-                    taken = {"start": await _floor(client, options)}
-                else:
-                    taken = await _kernel(*servers[arm])
+    async def life(self) -> measure.Taken:
+        """Measure one kernel's life."""
+        return await measure.life(self.arm)
+
+    async def start(self) -> measure.Taken:
+        """Measure one kernel's start only."""
+        kernel, taken = await measure.begin(self.arm)
+        await kernel.end()
+        return taken
+
+    async def at_once(self, number: int) -> float:
+        """Measure some kernels that start at the same time, in ms."""
+        return await measure.at_once(self.arm, number)
+
+
+class Run:
+    """One run, or a part of one: takes samples until the time is up."""
+
+    def __init__(self, options: argparse.Namespace, samples: Samples) -> None:
+        self.options, self.samples = options, samples
+        self._end = time.monotonic() + 60 * options.minutes
+
+    async def all(self, here: Place) -> None:
+        """Take all samples that are asked for."""
+        async with AsyncExitStack() as stack:
+            arms = await open_arms(stack, here, self.options.arms)
+            if "lives" in self.options.phases:
+                await self.lives(arms)
+            if "starts" in self.options.phases:
+                await self.starts(arms)
+            if "crowds" in self.options.phases:
+                await self.crowds(arms)
+            if "idle" in self.options.phases:
+                await self.idle(here, arms)
+        if "startup" in self.options.phases:
+            for arm, taken in await startup.starts(settings(here, "auto")):
+                self.samples.add(arm, taken)
+            early = startup.imported_early()
+            self.samples.facts["kubernetes at server start"] = ", ".join(early) or "not imported"
+            self.save()
+
+    async def lives(self, arms: Mapping[str, Measured]) -> None:
+        """Measure one kernel of each arm, in random order, round after round."""
+        for turn in range(self.options.n + 1):
+            for name in random.sample(list(arms), len(arms)):
+                await asyncio.sleep(random.uniform(0.1, 1.1))  # not in step with the kubelet
+                taken = await arms[name].life()
                 if turn:  # the first round only warms up
-                    for measure, seconds in taken.items():
-                        samples.add(measure, arm, seconds)
-            print(f"round {turn} of {options.n}", file=sys.stderr, flush=True)
-    return samples
+                    self.samples.add(name, taken)
+            self.save()
+            say(f"round {turn} of {self.options.n}")
+            if time.monotonic() > self._end:
+                return
+
+    async def starts(self, arms: Mapping[str, Measured]) -> None:
+        """Start further kernels: what the kubelet's list of once a second adds differs a lot."""
+        for turn in range(self.options.starts):
+            for name in random.sample(list(arms), len(arms)):
+                await asyncio.sleep(random.uniform(0.1, 1.1))
+                self.samples.add(name, await arms[name].start())
+            self.save()
+            say(f"start {turn + 1} of {self.options.starts}")
+            if time.monotonic() > self._end:
+                return
+
+    async def crowds(self, arms: Mapping[str, Measured]) -> None:
+        """Start several kernels of an arm at once."""
+        for turn in range(self.options.crowds):
+            for number in _CROWDS:
+                for name in random.sample(list(arms), len(arms)):
+                    if name in ("pod-ip", "port-forward", "local-nodelay"):
+                        continue  # nothing that the other arms of their kind do not show
+                    await asyncio.sleep(random.uniform(1.1, 2.1))
+                    self.samples.add(name, {f"start of {number}": await arms[name].at_once(number)})
+            self.save()
+            say(f"crowd {turn + 1} of {self.options.crowds}")
+            if time.monotonic() > self._end:
+                return
+
+    async def idle(self, here: Place, arms: Mapping[str, Measured]) -> None:
+        """Leave a kernel of each arm alone, with its websocket open, and count API requests."""
+        servers = [m.arm for m in arms.values() if isinstance(m, ServerArm) and m.arm.in_cluster]
+        kernels = [(await measure.begin(arm))[0] for arm in servers]
+        await asyncio.sleep(5)
+        before = here.requests()
+        await asyncio.sleep(_IDLE)
+        after = here.requests()
+        for kernel in kernels:
+            name = kernel.arm.name
+            self.samples.add(name, {"calls": after.get(name, 0) - before.get(name, 0)})
+            await kernel.end()
+        self.save()
+
+    def save(self) -> None:
+        """Keep what there is so far."""
+        if self.options.json:
+            self.samples.write(Path(self.options.json))
 
 
-async def _kernel(server: JupyterServer, spec: str) -> dict[str, float]:
-    """Measure one kernel's life: start, round trips, restart, crash, end."""
-    taken = {}
-    begun = time.perf_counter()
-    model = await server.start_kernel(spec)
-    taken["create call"] = time.perf_counter() - begun
-    socket = await server.connect(model["id"])
-    await _run(socket, "1+1")
-    taken["start"] = time.perf_counter() - begun
-    taken["round trip"] = await _round_trips(socket)
-    begun = time.perf_counter()
-    await server.request("POST", f"api/kernels/{model['id']}/restart")
+async def open_arms(stack: AsyncExitStack, here: Place, names: list[str]) -> dict[str, Measured]:
+    """Start the servers of all arms."""
+    arms: dict[str, Measured] = {}
+    for name in names:
+        folder = here.folder / name
+        folder.mkdir()
+        if name == bare.Floor.name:
+            arms[name] = await stack.enter_async_context(bare.floor(here))
+        elif name in WAYS:
+            arms[name] = ServerArm(await stack.enter_async_context(ours(here, name, folder)))
+        elif name in LOCAL:
+            arms[name] = ServerArm(await stack.enter_async_context(local(name, folder)))
+        else:
+            peer = gp.gateway_provisioners if name == gp.NAME else eg.enterprise_gateway
+            arms[name] = ServerArm(await stack.enter_async_context(peer(here, folder)))
+    return arms
+
+
+@contextmanager
+def cluster(options: argparse.Namespace) -> Iterator[Cluster]:
+    """Yield the cluster that the options name, or this machine's test cluster."""
+    if options.kubeconfig:
+        yield Cluster(Path(options.kubeconfig), options.context, options.image, "", 0, {})
+        return
+    with used():
+        yield up()
+
+
+def rights(names: list[str]) -> dict[str, Rights]:
+    """Return the rights of each arm that needs any."""
+    by_arm: dict[str, Rights] = {bare.Floor.name: bare.RIGHTS, **dict.fromkeys(WAYS, RIGHTS)}
+    by_arm |= dict.fromkeys((gp.NAME, eg.NAME), peers.RIGHTS)
+    # The start of a server is measured as the default arm's account.
+    return {name: by_arm[name] for name in by_arm if name in {*names, "auto"}}
+
+
+def markdown(samples: Samples) -> str:
+    """Show everything, most important first."""
+    arms = [*ARMS, startup.STOCK, startup.OURS]
+    parts = (side_by_side(samples, arms), aims(samples, AIMS), facts(samples), in_detail(samples))
+    return "\n\n".join(parts) + "\n"
+
+
+def say(text: str) -> None:
+    """Tell how far the run is."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """Do what the command line says."""
+    options = parser().parse_args()
+    samples = Samples()
+    if options.json and Path(options.json).exists():
+        samples.read(Path(options.json))
     try:
-        await _run(socket, "1+1", 5)
-        taken["restart"] = time.perf_counter() - begun
-    except TimeoutError:  # seen with stock servers only: they can lose a message at a restart
-        print(f"{spec}: a cell sent after a restart got no answer", file=sys.stderr)
-        await _run(socket, "1+1")
-    if spec.startswith("kube-"):
-        begun = time.perf_counter()
-        await socket.run("import os; os.kill(os.getpid(), 9)", 30)
-        await _run(socket, "1+1")
-        taken["crash"] = time.perf_counter() - begun
-    socket.close()
-    begun = time.perf_counter()
-    await server.request("DELETE", f"api/kernels/{model['id']}")
-    taken["delete call"] = time.perf_counter() - begun
-    return taken
-
-
-async def _run(socket: KernelSocket, code: str, seconds: float = 60) -> None:
-    reply = await socket.run(code, seconds)
-    if reply.status != "ok":
-        raise RuntimeError(f"the cell ended {reply.status}: {reply.content}")
-
-
-async def _round_trips(socket: KernelSocket) -> float:
-    """Send cells back to back; returns the median of their times."""
-    times = []
-    for _ in range(CELLS):
-        begun = time.perf_counter()
-        await socket.run("1", 30)
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times)
-
-
-async def _floor(client: KubeClient, options: argparse.Namespace) -> float:
-    """Time a bare pod from its creation to the first reply over its address."""
-    name = f"bench-{secrets.token_hex(4)}"
-    ports = {
-        f"{c}_port": 50000 + i for i, c in enumerate(("shell", "iopub", "stdin", "control", "hb"))
-    }
-    connection = {
-        **ports,
-        "ip": "0.0.0.0",
-        "key": secrets.token_hex(16),
-        "transport": "tcp",
-        "signature_scheme": "hmac-sha256",
-        "kernel_name": "",
-    }
-    begun = time.perf_counter()
-    pod = await objects.create(client, objects.PODS, _bare_pod(name, options.image))
-    await objects.create(client, objects.SECRETS, _connection_secret(pod, connection))
-    try:
-        address = await _address(client, name)
-        kernel = AsyncKernelClient()
-        kernel.load_connection_info(
-            {**connection, "ip": address, "key": connection["key"].encode()}
-        )
-        kernel.start_channels(shell=True, iopub=False, stdin=False, hb=False, control=False)
-        try:
-            await kernel.execute("1+1", reply=True, timeout=60)
-        finally:
-            kernel.stop_channels()
-        return time.perf_counter() - begun
+        with (
+            cluster(options) as its,
+            tempfile.TemporaryDirectory(prefix="jk-bench-") as folder,
+            place(its, rights(options.arms), Path(folder)) as here,
+        ):
+            asyncio.run(Run(options, samples).all(here))
     finally:
-        await objects.delete(client, objects.PODS, name, grace=0)
+        shown = markdown(samples)
+        print(shown)
+        if options.markdown:
+            Path(options.markdown).write_text(shown)
 
 
-async def _address(client: KubeClient, name: str) -> str:
-    """Wait for a pod's address by a watch of its own."""
-    query = {"fieldSelector": f"metadata.name={name}", "watch": "true"}
-    path = objects.PODS.path(client.namespace)
-    buffer = b""
-    async with client.stream(path, query=query) as content:
-        async for chunk in content:
-            buffer += chunk
-            *lines, buffer = buffer.split(b"\n")
-            for line in lines:
-                if address := json.loads(line)["object"].get("status", {}).get("podIP"):
-                    return str(address)
-    raise NotFound(f"pod {name} went away")
-
-
-def _bare_pod(name: str, image: str) -> dict[str, Any]:
-    boot = (
-        "import os; open('/tmp/c.json','w').write(os.environ['CONNECTION']);"
-        "from ipykernel.kernelapp import launch_new_instance as run;"
-        "run(argv=['-f','/tmp/c.json'])"
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    described = (__doc__ or "").partition("    python")[0]
+    made = argparse.ArgumentParser(prog="python -m bench.kernels", description=described)
+    made.add_argument("-n", type=int, default=12, help="rounds, beside one to warm up")
+    made.add_argument("--starts", type=int, default=24, help="rounds of starts alone")
+    made.add_argument("--crowds", type=int, default=3, help="rounds of kernels started at once")
+    made.add_argument("--minutes", type=float, default=60, help="end after the round that is on")
+    made.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
+    made.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
+    made.add_argument(
+        "--json", default="", help="file for all samples; one that is there is added to"
     )
-    secret = {"valueFrom": {"secretKeyRef": {"name": name, "key": "connection"}}}
-    return {
-        "metadata": {"name": name},
-        "spec": {
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "containers": [
-                {
-                    "name": "kernel",
-                    "image": image,
-                    "command": ["python3", "-c", boot],
-                    "env": [{"name": "CONNECTION", **secret}, {"name": "HOME", "value": "/tmp"}],
-                }
-            ],
-        },
-    }
-
-
-def _connection_secret(pod: dict[str, Any], connection: dict[str, Any]) -> dict[str, Any]:
-    name = pod["metadata"]["name"]
-    return {
-        "metadata": {"name": name, "ownerReferences": [objects.owner_reference(pod)]},
-        "stringData": {"connection": json.dumps(connection)},
-    }
-
-
-def _settings(options: argparse.Namespace, *, stock: bool = False, reach: str = "auto") -> Any:
-    """Configure a server: ``stock`` leaves our extension out, ``reach`` says how to reach pods."""
-    return {
-        "ServerApp": {"jpserver_extensions": {"jupyter_kube": not stock}},
-        "KubeConfig": {
-            "kubeconfig": options.kubeconfig,
-            "namespace": options.namespace,
-            "profiles": {"python": {"image": options.image, "cpu": "100m"}},
-        },
-        "KubeProvisioner": {"reach": reach},
-        "ZMQChannelsWebsocketConnection": {"limit_rate": False},
-    }
-
-
-def _verdicts(samples: Samples) -> str:
-    """Say how ours compares with what it is measured against."""
-    wanted = (
-        ("start", "auto", "floor", 1.25),
-        ("start", "pod-ip", "floor", 1.25),
-        ("start", "port-forward", "floor", 1.25),
-        ("restart", "auto", "local", 1.0),
-        ("round trip", "auto", "local-nodelay", 1.5),
-        ("round trip", "auto", "local", 0.2),
-    )
-    lines = ["", "| measure | ratio | 95 % interval | aim |", "| --- | --- | --- | --- |"]
-    for measure, arm, base, aim in wanted:
-        ratio, low, high = samples.ratio(measure, arm, base)
-        lines.append(
-            f"| {measure}: {arm} / {base} | {ratio:.2f} | {low:.2f}–{high:.2f} | ≤ {aim} |"
-        )
-    return "\n".join(lines)
+    made.add_argument("--markdown", default="", help="file for the tables, beside stdout")
+    made.add_argument("--kubeconfig", default="", help="another cluster than the test one")
+    made.add_argument("--context", default="", help="its context (default: the current one)")
+    made.add_argument("--image", default="", help="an image with ipykernel that it can pull")
+    return made
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kubeconfig", required=True)
-    parser.add_argument("--image", required=True)
-    parser.add_argument("--namespace", default="default")
-    parser.add_argument("-n", type=int, default=12, help="samples per arm")
-    parser.add_argument("--json", default="", help="file for all samples")
-    given = parser.parse_args()
-    result = asyncio.run(main(given))
-    print(result.markdown())
-    print(_verdicts(result))
-    if given.json:
-        result.write(Path(given.json))
+    main()

@@ -1,4 +1,4 @@
-"""Samples by arm and measure, and how they are shown: JSON for machines, Markdown for people."""
+"""Samples by figure and arm, and how they are shown: JSON for machines, Markdown for people."""
 
 from __future__ import annotations
 
@@ -8,52 +8,155 @@ import platform
 import random
 import statistics
 from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One thing that is measured: its key in the samples, its name for people, its unit."""
+
+    key: str
+    name: str
+    unit: str = "ms"
+
+
+FIGURES = (
+    Figure("start", "start → first result"),
+    Figure("create call", "answer to the request for a kernel"),
+    Figure("restart", "restart → first result"),
+    Figure("crash", "kill -9 → next result"),
+    Figure("interrupt", "interrupt → reply"),
+    Figure("delete call", "answer to DELETE"),
+    Figure("gone", "DELETE → process gone"),
+    Figure("round trip", "cell, back to back"),
+    Figure("output", "50 MB of output"),
+    Figure("lost", "of these lost", "MB"),
+    Figure("calls", "API requests of an idle kernel", "per min"),
+    Figure("start of 5", "5 kernels at once → all have a result"),
+    Figure("start of 10", "10 kernels at once → all have a result"),
+    Figure("server start", "server's process → its first answer"),
+    Figure("added", "of this added by the extension"),
+    Figure("import", "import of the server extension"),
+)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """What one arm's median should be: at most ``most`` times another arm's, or ``most`` itself."""
+
+    figure: str
+    arm: str
+    base: str | None
+    most: float
 
 
 class Samples:
-    """Milliseconds by (measure, arm), in the order they were taken."""
+    """Values by (figure, arm), in the order they were taken."""
 
     def __init__(self) -> None:
         self.taken: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-        self.load_before = os.getloadavg()[0]
+        self.facts: dict[str, str] = {
+            "taken": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
+            "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python "
+            f"{platform.python_version()}",
+            "load before": f"{os.getloadavg()[0]:.1f}",
+        }
 
-    def add(self, measure: str, arm: str, seconds: float) -> None:
-        """Keep one sample."""
-        self.taken[measure][arm].append(seconds * 1000)
+    def add(self, arm: str, taken: Mapping[str, float | Sequence[float]]) -> None:
+        """Keep what was measured of one arm."""
+        for figure, value in taken.items():
+            values = [value] if isinstance(value, (int, float)) else value
+            self.taken[figure][arm].extend(values)
 
-    def median(self, measure: str, arm: str) -> float:
-        """Return the median of one arm, in ms."""
-        return statistics.median(self.taken[measure][arm])
+    def median(self, figure: str, arm: str) -> float:
+        """Return the median of one arm."""
+        return statistics.median(self.taken[figure][arm])
 
-    def ratio(self, measure: str, arm: str, base: str) -> tuple[float, float, float]:
+    def ratio(self, figure: str, arm: str, base: str) -> tuple[float, float, float]:
         """Return the ratio of two medians with its bootstrap 95 % interval."""
-        ours, other = self.taken[measure][arm], self.taken[measure][base]
+        ours, other = self.taken[figure][arm], self.taken[figure][base]
         draw = random.Random(1)
         ratios = sorted(
             statistics.median(draw.choices(ours, k=len(ours)))
             / statistics.median(draw.choices(other, k=len(other)))
             for _ in range(2000)
         )
-        return self.median(measure, arm) / self.median(measure, base), ratios[50], ratios[1949]
-
-    def markdown(self) -> str:
-        """Show every measure as a table row per arm."""
-        lines = [
-            f"{platform.machine()}, {os.cpu_count()} cores. Milliseconds.",
-            f"Load {self.load_before:.1f} before and {os.getloadavg()[0]:.1f} after.",
-            "",
-            "| measure | arm | n | median | min | max |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        for measure, arms in self.taken.items():
-            for arm, values in arms.items():
-                lines.append(
-                    f"| {measure} | {arm} | {len(values)} | {statistics.median(values):.1f} | "
-                    f"{min(values):.1f} | {max(values):.1f} |"
-                )
-        return "\n".join(lines)
+        return self.median(figure, arm) / self.median(figure, base), ratios[50], ratios[1949]
 
     def write(self, path: Path) -> None:
-        """Write all samples as JSON."""
-        path.write_text(json.dumps(self.taken, indent=1))
+        """Write all samples as JSON, whole or not at all."""
+        self.facts["load after"] = f"{os.getloadavg()[0]:.1f}"
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps({"facts": self.facts, "samples": self.taken}, indent=1))
+        partial.replace(path)
+
+    def read(self, path: Path) -> None:
+        """Add the samples of an earlier part of the same run."""
+        earlier = json.loads(path.read_text())
+        self.facts = {**self.facts, **earlier["facts"]}
+        for figure, arms in earlier["samples"].items():
+            for arm, values in arms.items():
+                self.add(arm, {figure: values})
+
+
+def side_by_side(samples: Samples, arms: Sequence[str]) -> str:
+    """Show the medians: a row per figure, a column per arm."""
+    shown = [arm for arm in arms if any(arm in by_arm for by_arm in samples.taken.values())]
+    rows = []
+    for figure in FIGURES:
+        by_arm = samples.taken.get(figure.key)
+        if by_arm:
+            cells = (_median(by_arm.get(arm)) for arm in shown)
+            rows.append([f"{figure.name}, {figure.unit}", *cells])
+    return _table(["", *shown], rows)
+
+
+def in_detail(samples: Samples) -> str:
+    """Show each figure of each arm: how many samples, and how they spread."""
+    rows = []
+    for figure in FIGURES:
+        for arm, values in samples.taken.get(figure.key, {}).items():
+            p95 = sorted(values)[min(len(values) - 1, round(0.95 * len(values)))]
+            numbers = (statistics.median(values), p95, min(values), max(values))
+            cells = (str(len(values)), *(_number(n) for n in numbers))
+            rows.append([f"{figure.name}, {figure.unit}", arm, *cells])
+    return _table(["figure", "arm", "n", "p50", "p95", "min", "max"], rows)
+
+
+def aims(samples: Samples, wanted: Iterable[Aim]) -> str:
+    """Say which aims are reached, with the 95 % interval of each ratio."""
+    rows = []
+    for aim in wanted:
+        if not all(samples.taken[aim.figure].get(arm) for arm in (aim.arm, aim.base or aim.arm)):
+            continue
+        if aim.base is None:
+            value, interval = samples.median(aim.figure, aim.arm), ""
+        else:
+            value, low, high = samples.ratio(aim.figure, aim.arm, aim.base)
+            interval = f"{low:.2f}–{high:.2f}"
+        what = f"{aim.figure}: {aim.arm}" + (f" / {aim.base}" if aim.base else "")
+        verdict = "yes" if value <= aim.most else "**no**"
+        rows.append([what, _number(value), interval, f"≤ {aim.most:g}", verdict])
+    return _table(["figure", "seen", "95 % interval", "aim", "reached"], rows)
+
+
+def facts(samples: Samples) -> str:
+    """Say when, where and with what all was taken."""
+    return "\n".join(f"- {name}: {value}" for name, value in samples.facts.items())
+
+
+def _median(values: Sequence[float] | None) -> str:
+    return _number(statistics.median(values)) if values else "–"
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -1,0 +1,1 @@
+"""What is measured side by side: one module per way to run a kernel."""

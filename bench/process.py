@@ -1,0 +1,49 @@
+"""A kernel's process on this machine, and the moment it is gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from bench.measure import Kernel
+
+_WHO = "import os\nprint(os.getpid(), os.readlink('/proc/self/ns/pid'))"
+
+
+class Process:
+    """A process that is watched by a descriptor, which no other process can come to own."""
+
+    def __init__(self, pid: int) -> None:
+        self._fd = os.pidfd_open(pid)
+
+    async def gone(self) -> None:
+        """Wait until it has ended."""
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+        loop.add_reader(self._fd, ended.set)
+        try:
+            await ended.wait()
+        finally:
+            loop.remove_reader(self._fd)
+            os.close(self._fd)
+
+
+async def kernel_process(kernel: Kernel) -> Process | None:
+    """Return the kernel's process, or None where it runs on another machine."""
+    inner, namespace = (await kernel.run(_WHO)).text.split()
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with suppress(OSError):  # it has ended, or is not ours to look at
+            if str((entry / "ns/pid").readlink()) == namespace and _inner(entry) == inner:
+                return Process(int(entry.name))
+    return None
+
+
+def _inner(entry: Path) -> str:
+    """Return the process id as the process itself sees it."""
+    status = (entry / "status").read_text()
+    return status.partition("NSpid:")[2].partition("\n")[0].split()[-1]
