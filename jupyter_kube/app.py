@@ -12,6 +12,7 @@ from typing import Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.gateway.gateway_client import GatewayClient
+from traitlets import TraitError
 
 from .config import KubeConfig
 from .errors import KubeError
@@ -64,16 +65,18 @@ class KubeExtension(ExtensionApp):
         if serverapp.gateway_config.gateway_enabled:
             return
         try:
-            profiles = KubeConfig(parent=self).parsed_profiles()
-        except KubeError as error:
+            settings = KubeConfig(parent=self)
+        except TraitError as error:
             serverapp.log.error("No kernels on Kubernetes are offered: %s", error)
             return
+        for wrong in settings.wrong_profiles().values():
+            serverapp.log.error("A profile is left out: %s", wrong)
         from .kernels import specs
 
         runtime = Path(serverapp.runtime_dir)
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._specs = Path(tempfile.mkdtemp(prefix="jupyter-kube-", dir=runtime))
-        specs.write(self._specs, profiles.values())
+        specs.write(self._specs, settings.valid_profiles().values())
         serverapp.kernel_spec_manager.kernel_dirs.append(str(self._specs))
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:

@@ -16,8 +16,9 @@ from typing import Any
 from traitlets import Dict, Float, TraitError, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
+from .checks import clip, suggest
 from .errors import InvalidInput
-from .models import Profile
+from .models import Profile, profile_keys
 
 SETTINGS_ENV = "JUPYTER_KUBE_SETTINGS"
 """JSON of the settings a kernel pod needs to submit jobs; holds no secret."""
@@ -44,16 +45,17 @@ class KubeConfig(LoggingConfigurable):
     profiles = Dict(
         value_trait=Dict(),
         key_trait=Unicode(),
-        help="""Kinds of pods that users may choose, by name. Each is a dictionary with any of:
-        display_name, image, image_pull_policy, python, cpu, memory, gpus, gpu_resource, env,
-        volumes, volume_mounts, service_account, node_selector, tolerations, run_as_user,
-        start_timeout. Empty: one profile named "python" with the defaults. Example::
-
-            c.KubeConfig.profiles = {
-                "python": {"memory": "4Gi"},
-                "gpu-small": {"gpus": 1, "image": "registry.example/tf:1"},
-            }
-        """,
+        help='Kinds of pods that users may choose, by name. Empty: one named "python" with all'
+        " defaults. One that is wrong is left out; the log says why. Example::\n\n"
+        "    c.KubeConfig.profiles = {\n"
+        '        "python": {"memory": "4Gi"},\n'
+        '        "gpu-small": {"gpus": 1, "image": "registry.example/tf:1"},\n'
+        "    }\n\n"
+        "Each is a dictionary with any of these keys:\n\n"
+        + "\n\n".join(
+            f"{key.name}: {key.meaning} Default: {key.default!r}. Example: {key.example!r}."
+            for key in profile_keys()
+        ),
     ).tag(config=True)
     default_profile = Unicode(
         "", help="Profile used where none is named. Empty: the first one."
@@ -71,8 +73,24 @@ class KubeConfig(LoggingConfigurable):
             For the first profile that is wrong.
 
         """
-        raw = self.profiles or {"python": {}}
-        return {name: Profile.parse(name, values) for name, values in raw.items()}
+        return {name: Profile.parse(name, values) for name, values in self._raw().items()}
+
+    def valid_profiles(self) -> dict[str, Profile]:
+        """Return the profiles that are right; :meth:`wrong_profiles` tells of the others."""
+        wrong = self.wrong_profiles()
+        return {n: Profile.parse(n, values) for n, values in self._raw().items() if n not in wrong}
+
+    def wrong_profiles(self) -> dict[str, InvalidInput]:
+        """Tell what is wrong with the profiles that are, by name, and with the default's name."""
+        wrong = {}
+        for name, values in self._raw().items():
+            try:
+                Profile.parse(name, values)
+            except InvalidInput as error:
+                wrong[name] = error
+        if self.default_profile and self.default_profile not in self._raw():
+            wrong[self.default_profile] = self._unknown(self.default_profile)
+        return wrong
 
     def profile(self, name: str = "") -> Profile:
         """Return one profile, the default one without a name.
@@ -80,20 +98,28 @@ class KubeConfig(LoggingConfigurable):
         Raises
         ------
         InvalidInput
-            If there is none of that name; the text lists those there are.
+            If there is none of that name (the text lists those there are), or it is wrong.
 
         """
-        profiles = self.parsed_profiles()
-        wanted = name or self.default_profile or next(iter(profiles))
-        if wanted not in profiles:
-            raise InvalidInput(
-                f'there is no profile "{wanted[:80]}"', f"there are: {', '.join(profiles)}"
-            )
-        return profiles[wanted]
+        raw = self._raw()
+        wanted = name or self.default_profile or next(iter(raw))
+        if wanted not in raw:
+            raise self._unknown(wanted)
+        return Profile.parse(wanted, raw[wanted])
+
+    def _raw(self) -> Mapping[str, Mapping[str, Any]]:
+        return self.profiles or {"python": {}}
+
+    def _unknown(self, name: str) -> InvalidInput:
+        known = list(self._raw())
+        return InvalidInput(
+            f'there is no profile "{clip(name)}"{suggest(name, known)}',
+            f"there are: {', '.join(known)}",
+        )
 
     def settings(self) -> str:
         """Return the JSON that a kernel pod gets as :data:`SETTINGS_ENV`."""
-        profiles = {name: p.to_json() for name, p in self.parsed_profiles().items()}
+        profiles = {name: p.to_json() for name, p in self.valid_profiles().items()}
         return json.dumps(
             {
                 "namespace": self.namespace,

@@ -48,11 +48,13 @@ def examine(*, context: str = "", namespace: str = "") -> Iterator[Finding]:
     yield from _jupyter_classes()
     try:
         settings = config.load(context=context, namespace=namespace)
-        profiles = settings.parsed_profiles()
     except KubeError as error:
         yield Finding("failed", f"The settings cannot be used. {error}")
         return
-    yield Finding("ok", f"Profiles: {', '.join(profiles)}")
+    for wrong in settings.wrong_profiles().values():
+        yield Finding("failed", f"A profile is left out. {wrong}")
+    profiles = settings.valid_profiles()
+    yield Finding("ok" if profiles else "failed", f"Profiles: {', '.join(profiles) or 'none'}")
     yield from asyncio.run(_cluster(settings, demanded=bool(context)))
 
 
@@ -180,7 +182,7 @@ async def _rights(client: Any) -> list[Finding]:
 
 
 async def _accounts(client: Any, settings: config.KubeConfig) -> list[Finding]:
-    having = [p.name for p in settings.parsed_profiles().values() if p.service_account]
+    having = [p.name for p in settings.valid_profiles().values() if p.service_account]
     if having:
         return [Finding("ok", f"Kernels that may submit jobs: profile {', '.join(having)}")]
     return [
@@ -197,7 +199,7 @@ async def _gpus(client: Any, settings: config.KubeConfig) -> list[Finding]:
     from .errors import AccessDenied
     from .kube import objects
 
-    wanting = [p for p in settings.parsed_profiles().values() if p.gpus]
+    wanting = [p for p in settings.valid_profiles().values() if p.gpus]
     if not wanting:
         return []
     try:

@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
         """Refuse what is unknown; called for a command's own options, too."""
         found, rest = super().parse_known_args(args, namespace)
         if rest:
-            from .train.options import clip, suggest
+            from .checks import clip, suggest
 
             option = rest[0].partition("=")[0]
             if not option.startswith("-"):
@@ -53,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
         """Refuse, without the usage text."""
         wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
         if wrong:
-            from .train.options import clip, suggest
+            from .checks import clip, suggest
 
             known = re.findall(r"[\w-]+", wrong[2])
             hint = suggest(wrong[1], known)

@@ -2,148 +2,272 @@
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import MISSING, Field, dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
+from . import bounds, overlay, rules
+from .checks import clip, is_label, suggest
 from .errors import InvalidInput
+from .quantity import amount
+from .restricted import CONTAINER_SECURITY, pod_security
+from .rules import Rule
 
-_QUANTITY = re.compile(r"[0-9]+(\.[0-9]+)?(m|[kMGTPE]|[KMGTPE]i)?")
-_LEAST_MEMORY = 2**20  # bytes; less is a unit forgotten
-_PROFILE_NAME = re.compile(r"[a-z]([a-z0-9-]{0,38}[a-z0-9])?")
-
-
-def check_quantity(text: str, what: str) -> str:
-    """Return a Kubernetes quantity as it is, or refuse it in words.
-
-    Raises
-    ------
-    InvalidInput
-        If it is not a positive quantity such as ``500m``, ``2``, ``4Gi``.
-
-    """
-    if not _QUANTITY.fullmatch(text):
-        hint = re.sub(r"(?i)\s*([kmgtpe])i?b?$", lambda m: m[1].upper() + "i", text.strip())
-        better = f'; did you mean "{hint}"?' if _QUANTITY.fullmatch(hint) else ""
-        raise InvalidInput(f'{what} "{text[:80]}" is not a Kubernetes quantity{better}')
-    if not re.search("[1-9]", text):
-        raise InvalidInput(f"{what} must be more than nothing (got {text})")
-    if what == "memory" and text.endswith("m"):
-        raise InvalidInput(f'memory "{text}" is a fraction of a byte; did you mean {text[:-1]}Mi?')
-    if what == "memory" and text.isdigit() and int(text) < _LEAST_MEMORY:
-        raise InvalidInput(f'memory "{text}" is in bytes; did you mean {text}Gi?')
-    return text
+_LONGEST_NAME = 40
 
 
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-def _is_word(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _is_whole(value: object, least: int = 0) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _is_texts(value: object) -> bool:
-    return isinstance(value, Mapping) and all(map(_is_text, [*value, *value.values()]))
-
-
-def _is_objects(value: object) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
-
-
-_TEXT = ("text", _is_text)
-_WORD = ("text that is not empty", _is_word)
-_QUANTITY_LIKE = ("a quantity such as 500m, 2 or 4Gi", lambda v: _is_text(v) or _is_number(v))
-_TEXTS = ('a dictionary of texts, as {"NAME": "1"}', _is_texts)
-_OBJECTS = ("a list of dictionaries, as in a pod's spec", _is_objects)
-_POLICIES = ("Always", "IfNotPresent", "Never")
-
-_ALLOWED: dict[str, tuple[str, Callable[[Any], bool]]] = {
-    "display_name": _TEXT,
-    "image": _WORD,
-    "image_pull_policy": (", ".join(_POLICIES), lambda value: value in _POLICIES),
-    "python": _WORD,
-    "cpu": _QUANTITY_LIKE,
-    "memory": _QUANTITY_LIKE,
-    "gpus": ("a whole number", _is_whole),
-    "gpu_resource": _WORD,
-    "env": _TEXTS,
-    "volumes": _OBJECTS,
-    "volume_mounts": _OBJECTS,
-    "service_account": _TEXT,
-    "node_selector": _TEXTS,
-    "tolerations": _OBJECTS,
-    "run_as_user": ("a user's number, not root's", lambda value: _is_whole(value, 1)),
-    "start_timeout": (
-        "a number of seconds above 0",
-        lambda value: _is_number(value) and 0 < value < math.inf,
-    ),
-}
-"""What each key of a profile may be: in words for people, and as a test."""
+def _key(default: Any, rule: Rule, meaning: str, example: Any) -> Any:
+    """Describe one key of a profile: its default, what it may be, what it means, an example."""
+    about = {"rule": rule, "meaning": meaning, "example": example}
+    if isinstance(default, dict):
+        return field(default_factory=dict, metadata=about)
+    return field(default=default, metadata=about)
 
 
 @dataclass(frozen=True)
 class Profile:
     """What one kind of pod looks like, as the platform engineer decided it.
 
-    Everything has a default but the name; quantities are Kubernetes' own strings.
+    Everything has a default but the name; quantities are Kubernetes' own strings, times seconds.
     """
 
     name: str
-    display_name: str = ""
-    """Text on the launcher tile; empty means one is made from the name."""
-    image: str = "quay.io/jupyter/scipy-notebook:2026-11-02"
-    """Any image with Python >= 3.11 and ipykernel >= 7.3."""
-    image_pull_policy: str = "IfNotPresent"
-    python: str = "python3"
-    """The interpreter in the image."""
-    cpu: str = "1"
-    """Request; no CPU limit is set, so that idle cores can be used."""
-    memory: str = "2Gi"
-    """Request and limit."""
-    gpus: int = 0
-    gpu_resource: str = "nvidia.com/gpu"
-    env: Mapping[str, str] = field(default_factory=dict)
-    """Plain environment of the container."""
-    volumes: tuple[Mapping[str, Any], ...] = ()
-    """Kubernetes volumes, as in a pod's spec."""
-    volume_mounts: tuple[Mapping[str, Any], ...] = ()
-    service_account: str = ""
-    """Service account whose token the pod gets; empty: no token at all."""
-    node_selector: Mapping[str, str] = field(default_factory=dict)
-    tolerations: tuple[Mapping[str, Any], ...] = ()
-    run_as_user: int = 1000
-    start_timeout: float = 600.0
-    """Seconds a pod may wait for room, images and its kernel before the start is given up."""
+
+    # --- what is offered
+    display_name: str = _key(
+        "", rules.TEXT, "Text on the launcher's tile; empty: made from the name.", "One GPU"
+    )
+    options: Mapping[str, Any] = _key(
+        {},
+        bounds.RULE,
+        "What users may vary: cpu, memory and gpus from min to max, image from a list.",
+        {"gpus": {"min": 0, "max": 4}, "memory": {"max": "32Gi"}, "image": ["lab:2", "lab:3"]},
+    )
+    max_per_user: int = _key(
+        0, rules.WHOLE, "Kernels of this profile that one user may have at once; 0: any number.", 2
+    )
+
+    # --- what runs
+    image: str = _key(
+        "quay.io/jupyter/scipy-notebook:2026-11-02",
+        rules.IMAGE,
+        "Any image with Python 3.11 or newer and ipykernel 7.3 or newer.",
+        "registry.example/team/lab:1",
+    )
+    image_pull_policy: str = _key(
+        "IfNotPresent", rules.POLICY, "Always, IfNotPresent or Never.", "Always"
+    )
+    pull_secrets: tuple[str, ...] = _key(
+        (), rules.NAMES, "Secrets with the registry's credentials.", ["registry"]
+    )
+    python: str = _key(
+        "python3", rules.WORD, "The interpreter in the image.", "/opt/conda/bin/python"
+    )
+    working_dir: str = _key(
+        "",
+        rules.FOLDER,
+        "Folder the kernel starts in; empty: the image's own.",
+        "/home/jovyan/work",
+    )
+    run_as_user: int = _key(1000, rules.USER, "User and group of all processes; never root.", 1001)
+
+    # --- resources
+    cpu: str = _key(
+        "1",
+        rules.QUANTITY,
+        "Cores requested; no limit is set, so that idle cores can be used.",
+        "500m",
+    )
+    memory: str = _key("2Gi", rules.QUANTITY, "Memory requested, and its limit.", "16Gi")
+    gpus: int = _key(0, rules.WHOLE, "Whole devices of gpu_resource.", 1)
+    gpu_resource: str = _key(
+        "nvidia.com/gpu", rules.RESOURCE, "What a GPU is called here, or a MIG slice of one.",
+        "nvidia.com/mig-1g.5gb",
+    )  # fmt: skip
+    resource_claims: Mapping[str, str] = _key(
+        {},
+        rules.CLAIMS,
+        "Devices by dynamic resource allocation: a name for each ResourceClaimTemplate.",
+        {"gpu": "one-h200"},
+    )
+    shm_size: str = _key(
+        "",
+        rules.SIZE_OR_NONE,
+        "Size of /dev/shm in memory; what is in it counts against memory. Empty: 64 MiB, as ever.",
+        "1Gi",
+    )
+
+    # --- where it runs
+    node_selector: Mapping[str, str] = _key(
+        {}, rules.LABELS, "Labels that a node must have.", {"pool": "gpu"}
+    )
+    tolerations: tuple[Mapping[str, Any], ...] = _key(
+        (),
+        rules.TOLERATIONS,
+        "Taints of nodes that do not matter, as in a pod.",
+        [{"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}],
+    )
+    affinity: Mapping[str, Any] = _key(
+        {},
+        rules.AFFINITY,
+        "Finer rules for the choice of nodes, as in a pod.",
+        {"podAntiAffinity": {}},
+    )
+    priority_class: str = _key(
+        "", rules.NAME, "PriorityClass: who waits for whom, who may be preempted.", "interactive"
+    )
+
+    # --- what it finds there
+    env: Mapping[str, str] = _key(
+        {},
+        rules.ENV,
+        "Environment; everybody who can read pods can read it.",
+        {"HF_HOME": "/data/hf"},
+    )
+    env_from_secrets: Mapping[str, str] = _key(
+        {},
+        rules.SECRETS,
+        "Environment from Secrets of the namespace, each as secret/key.",
+        {"DB_PASSWORD": "database/password"},
+    )
+    pvcs: Mapping[str, str] = _key(
+        {},
+        rules.PVCS,
+        "PersistentVolumeClaims and where they are mounted; with :ro, to be read only.",
+        {"home-ann": "/home/jovyan", "datasets": "/data:ro"},
+    )
+    volumes: tuple[Mapping[str, Any], ...] = _key(
+        (),
+        rules.VOLUMES,
+        "Other volumes, as in a pod; folders of the node are refused.",
+        [{"name": "conf", "configMap": {"name": "lab"}}],
+    )
+    volume_mounts: tuple[Mapping[str, Any], ...] = _key(
+        (), rules.MOUNTS, "Where they are mounted.", [{"name": "conf", "mountPath": "/etc/lab"}]
+    )
+    service_account: str = _key(
+        "",
+        rules.NAME,
+        "Service account whose token kernels get, so that they can submit jobs; empty: no token.",
+        "jupyter-kube",
+    )
+
+    # --- how long
+    start_timeout: float = _key(
+        600.0, rules.TIME, "How long a start may wait for room, images and the kernel.", "20m"
+    )
+    idle_timeout: float = _key(
+        0.0, rules.TIME_OR_NEVER, "A kernel that is idle so long ends; 0: never.", "2h"
+    )
+    lost_timeout: float = _key(
+        3600.0,
+        rules.TIME_OR_NEVER,
+        "An idle kernel whose server is gone so long ends; 0: never.",
+        "2h",
+    )
+    lost_busy_timeout: float = _key(
+        86400.0,
+        rules.TIME_OR_NEVER,
+        "A busy kernel whose server is gone so long ends; 0: never.",
+        "12h",
+    )
+    lifetime: float = _key(
+        0.0,
+        rules.TIME_OR_NEVER,
+        "A kernel's pod ends after this time, whatever it does; 0: never.",
+        "5d",
+    )
+
+    # --- everything else
+    overlay: Mapping[str, Any] = _key(
+        {},
+        rules.OVERLAY,
+        'Part of a pod, laid over ours last; our container is called "kernel". Lists of things with'
+        " names merge by name. Refused where Pod Security restricted would refuse the pod.",
+        {"spec": {"runtimeClassName": "nvidia"}},
+    )
 
     @classmethod
     def parse(cls, name: str, values: Mapping[str, Any]) -> Profile:
         """Check one profile of the configuration.
 
+        Parameters
+        ----------
+        name
+            At most 40 lower-case letters, digits and "-", beginning with a letter.
+        values
+            By the keys that :func:`profile_keys` lists. Numbers for quantities become text,
+            times become seconds.
+
         Raises
         ------
         InvalidInput
-            With the profile's name, the key and what is allowed. Numbers for ``cpu`` and
-            ``memory`` become quantities.
+            In one sentence, with the profile's name, the key and what is allowed.
 
         """
-        if not _PROFILE_NAME.fullmatch(name):
+        if not is_label(name) or not name[0].isalpha() or len(name) > _LONGEST_NAME:
             raise InvalidInput(
-                f'profile name "{name[:80]}" is not allowed',
+                f'profile name "{clip(name)}" is not allowed',
                 'at most 40 lower-case letters, digits and "-", beginning with a letter',
             )
-        cooked = {key: _checked(name, key, value) for key, value in values.items()}
-        return cls(name=name, **cooked)
+        rules_ = {key.name: key.rule for key in profile_keys()}
+        for key in values:
+            if key not in rules_:
+                raise InvalidInput(
+                    f'profile "{name}" has an unknown key "{clip(key)}"{suggest(str(key), rules_)}',
+                    f"known keys are {', '.join(sorted(rules_))}",
+                )
+        with cls(name)._named():
+            profile = cls(name, **{key: rules_[key].check(key, values[key]) for key in values})
+            profile._check_whole()
+        return profile
+
+    def vary(self, choice: Mapping[str, Any]) -> Profile:
+        """Return the profile with what a user chose.
+
+        Parameters
+        ----------
+        choice
+            By option: ``cpu``, ``memory``, ``gpus``, ``image``.
+
+        Raises
+        ------
+        InvalidInput
+            In one sentence: if the profile does not offer that option, or not that value.
+
+        """
+        with self._named():
+            chosen = {
+                name: bounds.choose(self.options, self.image, name, value)
+                for name, value in choice.items()
+            }
+            return self._with(chosen)
+
+    def resize(
+        self, *, gpus: int | None = None, cpu: str | None = None, memory: str | None = None
+    ) -> Profile:
+        """Return the profile with what a job's workers need; None is the profile's own.
+
+        Unlike :meth:`vary`, an option for which the profile sets no bounds is free: what a job
+        may take in all is for quotas to say.
+
+        Raises
+        ------
+        InvalidInput
+            In one sentence: if a value is none, or out of the profile's bounds.
+
+        """
+        wanted = {"gpus": gpus, "cpu": cpu, "memory": memory}
+        with self._named():
+            chosen = {
+                name: bounds.choose(self.options, self.image, name, value)
+                if name in self.options
+                else bounds.read(name, name, value)
+                for name, value in wanted.items()
+                if value is not None
+            }
+            return self._with(chosen)
 
     @property
     def title(self) -> str:
@@ -152,29 +276,108 @@ class Profile:
             return self.display_name
         return "Python on Kubernetes" + ("" if self.name == "python" else f" ({self.name})")
 
+    @property
+    def resources(self) -> dict[str, Any]:
+        """The container's requests and limits, as in a pod."""
+        requests = {"cpu": self.cpu, "memory": self.memory}
+        limits = {"memory": self.memory}
+        if self.gpus:
+            requests[self.gpu_resource] = limits[self.gpu_resource] = str(self.gpus)
+        claims = [{"name": name} for name in self.resource_claims]
+        return {"requests": requests, "limits": limits, **({"claims": claims} if claims else {})}
+
     def to_json(self) -> dict[str, Any]:
-        """Return what :meth:`parse` takes, without the name."""
-        out = asdict(self)
-        del out["name"]
-        return out
+        """Return what :meth:`parse` takes, without the name and without defaults."""
+        default = Profile(self.name)
+        values = {key.name: getattr(self, key.name) for key in profile_keys()}
+        return {key: value for key, value in values.items() if value != getattr(default, key)}
 
-
-def _checked(profile: str, key: str, value: Any) -> Any:
-    """Return one value of a profile as it is kept."""
-    if key not in _ALLOWED:
-        raise InvalidInput(
-            f'profile "{profile}" has an unknown key "{key}"',
-            f"known keys are {', '.join(sorted(_ALLOWED))}",
-        )
-    words, allowed = _ALLOWED[key]
-    if not allowed(value):
-        raise InvalidInput(f'profile "{profile}": {key} must be {words} (got {repr(value)[:80]})')
-    if _ALLOWED[key] is _QUANTITY_LIKE:
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Begin a refusal with the profile's name."""
         try:
-            return check_quantity(str(value), key)
+            yield
         except InvalidInput as error:
-            raise InvalidInput(f'profile "{profile}": {error.what}', error.why) from None
-    return tuple(value) if _ALLOWED[key] is _OBJECTS else value
+            what = f'profile "{self.name}": {error.what}' if self.name else error.what
+            raise InvalidInput(what, error.why, error.next) from None
+
+    def _with(self, chosen: Mapping[str, Any]) -> Profile:
+        varied = replace(self, **chosen)
+        varied._check_shm()
+        return varied
+
+    # what each key's rule cannot see
+
+    def _check_whole(self) -> None:
+        if both := sorted(set(self.env) & set(self.env_from_secrets)):
+            raise InvalidInput(f"{both[0]} is in env and in env_from_secrets", "choose one")
+        self._check_mounts()
+        self._check_shm()
+        for name, limits in self.options.items():
+            if name != "image":
+                bounds.within(limits, f"options: its own {name}", getattr(self, name))
+        skeleton = {
+            "metadata": {},
+            "spec": {
+                "securityContext": pod_security(self.run_as_user),
+                "containers": [
+                    {
+                        "name": overlay.CONTAINER,
+                        "securityContext": CONTAINER_SECURITY,
+                        "resources": self.resources,
+                    }
+                ],
+            },
+        }
+        try:
+            overlay.apply(skeleton, self.overlay, overlay.CONTAINER)
+        except InvalidInput as error:
+            raise InvalidInput(f"overlay: {error.what}", error.why) from error
+
+    def _check_mounts(self) -> None:
+        known = {volume["name"] for volume in self.volumes}
+        for mount in self.volume_mounts:
+            if mount["name"] not in known:
+                raise InvalidInput(
+                    f'volume_mounts has "{mount["name"]}", which is not in volumes',
+                    f"there are {', '.join(sorted(known))}" if known else "",
+                )
+        paths = [str(mount["mountPath"]).rstrip("/") for mount in self.volume_mounts]
+        paths += [place.removesuffix(":ro").rstrip("/") for place in self.pvcs.values()]
+        paths += [rules.SHM] if self.shm_size else []
+        for path in paths:
+            if paths.count(path) > 1:
+                raise InvalidInput(f"two volumes are mounted at {path}")
+
+    def _check_shm(self) -> None:
+        if self.shm_size and amount(self.shm_size) > amount(self.memory):
+            raise InvalidInput(
+                f"shm_size {self.shm_size} is above memory {self.memory}",
+                "what is in /dev/shm counts against memory",
+            )
+
+
+class Key(NamedTuple):
+    """One key of a profile."""
+
+    name: str
+    default: Any
+    rule: Rule
+    meaning: str
+    """One or more sentences."""
+    example: Any
+
+
+def profile_keys() -> Iterator[Key]:
+    """List what a profile may have, in the order in which it is explained."""
+    for each in fields(Profile):
+        if each.metadata:
+            about = each.metadata
+            yield Key(each.name, _default(each), about["rule"], about["meaning"], about["example"])
+
+
+def _default(of: Field[Any]) -> Any:
+    return of.default if of.default_factory is MISSING else of.default_factory()
 
 
 @dataclass(frozen=True)

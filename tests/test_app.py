@@ -70,13 +70,29 @@ def test_profiles_come_from_the_servers_configuration(jp_configurable_serverapp:
     assert specs_of(jp_configurable_serverapp(config=config)) == {"kube-a", "kube-b"}
 
 
-def test_a_wrong_profile_is_logged_and_the_server_starts(
+def test_a_wrong_profile_is_left_out_in_words_and_the_others_are_offered(
     jp_configurable_serverapp: Any, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    config = {"ServerApp": dict(ENABLED), "KubeConfig": {"profiles": {"a": {"memroy": "1Gi"}}}}
+    profiles = {"a": {"memroy": "1Gi"}, "b": {}, "c": {"gpus": -1}}
+    config = {
+        "ServerApp": dict(ENABLED),
+        "KubeConfig": {"profiles": profiles, "default_profile": "d"},
+    }
     app = jp_configurable_serverapp(config=config)
-    assert specs_of(app) == set()
-    assert 'unknown key "memroy"' in capfd.readouterr().err
+    assert specs_of(app) == {"kube-b"}
+    said = capfd.readouterr().err
+    assert 'profile "a" has an unknown key "memroy"; did you mean memory?' in said
+    assert 'profile "c": gpus must be a whole number (got -1)' in said
+    assert 'there is no profile "d": there are: a, b, c' in said
+    assert "Traceback" not in said
+
+
+def test_settings_of_the_wrong_type_do_not_keep_the_server_from_starting(
+    jp_configurable_serverapp: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    config = {"ServerApp": dict(ENABLED), "KubeConfig": {"profiles": {"a": 5}}}
+    assert specs_of(jp_configurable_serverapp(config=config)) == set()
+    assert "No kernels on Kubernetes are offered: " in capfd.readouterr().err
 
 
 def test_profiles_come_from_a_file_of_their_own(

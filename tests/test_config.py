@@ -46,7 +46,7 @@ def test_a_broken_file_is_named(config_dir):
 
 def test_settings_survive_the_way_into_a_pod(config_dir, monkeypatch):
     first = config.KubeConfig(
-        namespace="n", profiles={"gpu": {"gpus": 2, "volumes": [{"name": "v"}]}}
+        namespace="n", profiles={"gpu": {"gpus": 2, "volumes": [{"name": "v", "emptyDir": {}}]}}
     )
     monkeypatch.setenv(config.SETTINGS_ENV, first.settings())
     assert config.load().parsed_profiles() == first.parsed_profiles()

@@ -27,6 +27,7 @@ from .podsecurity import PodSecurity
 from .quota import Quota
 from .scheduler import Scheduler
 from .server import HOST, ApiServer
+from .serviceaccounts import ServiceAccounts
 from .store import NAMESPACE, NODE, SERVICEACCOUNT, Store
 
 T = TypeVar("T")
@@ -90,7 +91,8 @@ class LocalCluster:
         self._server: ApiServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self.store.admission += [
-            shapes.admit, defaults.admit, validation.admit, PodSecurity(self.store).admit,
+            shapes.admit, defaults.admit, validation.admit, ServiceAccounts(self.store).admit,
+            PodSecurity(self.store).admit,
         ]  # fmt: skip
 
     async def start(self) -> None:

@@ -111,20 +111,22 @@ class ResourceHandler(ApiHandler):
 
     # -- lists
 
-    def _select(self, target: Target) -> list[Object]:
+    def _select(self, target: Target, version: int | None = None) -> list[Object]:
         return self.api.store.list(
             target.kind,
             target.namespace,
             label_selector=self.get_query_argument("labelSelector", ""),
             field_selector=self.get_query_argument("fieldSelector", ""),
+            version=version,
         )
 
     async def _list(self, target: Target) -> None:
-        found, version, meta = self._select(target), str(self.api.store.version), {}
         exactly = self.get_query_argument("resourceVersionMatch", "") == "Exact"
-        if exactly and self.get_query_argument("resourceVersion", "") != version:
-            text = "The resourceVersion for the provided list is too old."
-            raise ApiError(410, "Expired", text)
+        at = self.number("resourceVersion") if exactly else None
+        if at is not None and at > self.api.store.version:
+            raise ApiError(504, "Timeout", f"Too large resource version: {at}")
+        found, meta = self._select(target, at), {}
+        version = str(self.api.store.version if at is None else at)
         if token := self.get_query_argument("continue", ""):
             version, after = _read_token(token)
             found = [obj for obj in found if _place(obj) > after]

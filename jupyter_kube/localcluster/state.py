@@ -48,6 +48,16 @@ class State:
         """Give all stored objects of a kind, oldest first."""
         return list(self._objects[kind].values())
 
+    def all_at(self, kind: Kind, version: int) -> Sequence[Object]:
+        """Give all objects of a kind as they were at a version; 410 if that is not known."""
+        objects = dict(self._objects[kind])
+        for _, new, old in reversed(self._history.since(kind, version)):
+            if old is None:
+                del objects[_place(new)]
+            else:
+                objects[_place(old)] = old
+        return list(objects.values())
+
     def inside(self, namespace: str) -> Iterator[Key]:
         """Name everything in a namespace."""
         for kind in KINDS:

@@ -94,12 +94,22 @@ class Store:
         *,
         label_selector: str = "",
         field_selector: str = "",
+        version: int | None = None,
     ) -> list[Object]:
-        """Return all objects of a kind that match, in one namespace or (None, "") in all."""
+        """Return all objects of a kind that match, in one namespace or (None, "") in all.
+
+        Raises
+        ------
+        ApiError
+            410 if it is not known any more what there was at ``version``.
+
+        """
         matches = selectors.both(kind, label_selector, field_selector)
+        state = self._state
+        found = state.all(kind) if version is None else state.all_at(kind, version)
         return [
             copy.deepcopy(obj)
-            for obj in sorted(self._state.all(kind), key=_place)
+            for obj in sorted(found, key=_place)
             if (not namespace or _place(obj)[0] == namespace) and matches(obj)
         ]
 

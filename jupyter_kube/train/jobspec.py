@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .. import naming
-from ..errors import InvalidInput
+from ..models import Profile
+from ..podspec import build, mounts, volumes
 from .cell import Bundle
 from .payload import (
     BUNDLE_DIR_ENV,
@@ -19,7 +20,7 @@ from .payload import (
     boot_command,
     worker_payload,
 )
-from .request import JobRequest, PodTemplate
+from .request import JobRequest
 
 CONTAINER = "worker"
 PORT = 5823
@@ -34,14 +35,9 @@ _BUNDLE = "/var/run/jupyter-kube/bundle"
 _MESSAGE = "/dev/termination-log"
 _SECRET_PART = 1_000_000  # bytes: a Secret holds 1 MiB
 _GRACE = 5
-_AWAY = 30  # seconds a node may be gone before its worker is given up
-_PASSING = {"secret", "configMap", "emptyDir", "downwardAPI", "projected", "ephemeral"}
-
-_NO_SIDECARS = {
-    "sidecar.istio.io/inject": "false",
-    "linkerd.io/inject": "disabled",
-    "kuma.io/sidecar-injection": "disabled",
-}
+_PASSING = {
+    "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,7 +64,7 @@ def manifests(request: JobRequest, bundle: Bundle, key: bytes) -> Manifests:
     Raises
     ------
     InvalidInput
-        If the pod's template mounts a folder of the node.
+        If Pod Security *restricted* does not permit the pods.
 
     """
     from .backends import job
@@ -89,8 +85,8 @@ def key_of(secret: Mapping[str, Any]) -> bytes:
 
 def labels(request: JobRequest, **extra: str) -> dict[str, str]:
     """Build the labels that all objects of a job carry."""
-    if request.profile:
-        extra["profile"] = request.profile
+    if request.profile.name:
+        extra["profile"] = request.profile.name
     if request.kernel_id:
         extra["kernel_id"] = request.kernel_id
     return naming.labels(
@@ -160,65 +156,37 @@ def pod_template(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
     Raises
     ------
     InvalidInput
-        If it mounts a folder of the node.
+        If Pod Security *restricted* does not permit the pods.
 
     """
-    template = request.template
-    if any("hostPath" in volume for volume in template.volumes):
-        raise InvalidInput(
-            "workers may not mount a folder of the node (hostPath)",
-            "pods that may do so can read and change the node",
-            "Use a PersistentVolumeClaim.",
-        )
     parts = _parts(bundle)
-    spec: dict[str, Any] = {
-        "restartPolicy": "Never",
-        "subdomain": request.name,
-        "terminationGracePeriodSeconds": _GRACE,
-        "enableServiceLinks": False,
-        "automountServiceAccountToken": False,
-        "securityContext": _security(template),
-        "tolerations": [*_away(), *map(dict, template.tolerations)],
-        "containers": [_container(request, parts)],
-        "volumes": [
-            {"name": "scratch", "emptyDir": {}},
-            *_bundle_volume(request, parts),
-            *map(dict, template.volumes),
-        ],
-    }
-    if template.node_selector:
-        spec["nodeSelector"] = dict(template.node_selector)
-    about = {
-        "labels": labels(request, role="worker"),
-        "annotations": {**_NO_SIDECARS, **_whose(request)},
-    }
-    return {"metadata": about, "spec": spec}
+    more_volumes = [{"name": "scratch", "emptyDir": {}}, *_bundle_volume(request, parts)]
+    more_mounts = [{"name": "scratch", "mountPath": _SCRATCH}]
+    if parts:
+        more_mounts.append({"name": "bundle", "mountPath": _BUNDLE})
+    return build(
+        request.profile,
+        _container(request, parts),
+        metadata={"labels": labels(request, role="worker"), "annotations": _whose(request)},
+        spec={
+            "restartPolicy": "Never",
+            "subdomain": request.name,
+            "terminationGracePeriodSeconds": _GRACE,
+            "automountServiceAccountToken": False,
+        },
+        more_volumes=more_volumes,
+        more_mounts=more_mounts,
+    )
 
 
 def _container(request: JobRequest, parts: list[bytes]) -> dict[str, Any]:
-    template = request.template
-    mounts = [{"name": "scratch", "mountPath": _SCRATCH}]
-    if parts:
-        mounts.append({"name": "bundle", "mountPath": _BUNDLE})
-    container: dict[str, Any] = {
+    return {
         "name": CONTAINER,
-        "image": template.image,
-        "imagePullPolicy": template.image_pull_policy,
-        "command": boot_command(template.python),
+        "command": boot_command(request.profile.python),
         "env": _env(request, parts),
         "ports": [{"name": "gather", "containerPort": PORT, "protocol": "TCP"}],
-        "resources": _resources(template),
-        "volumeMounts": [*mounts, *map(dict, template.volume_mounts)],
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-        },
         "terminationMessagePath": _MESSAGE,
-        "terminationMessagePolicy": "FallbackToLogsOnError",
     }
-    if template.working_dir:
-        container["workingDir"] = template.working_dir
-    return container
 
 
 def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
@@ -232,33 +200,26 @@ def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
     plain = {SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
-    if storage := _storage(request.template):
+    if storage := _storage(request.profile):
         plain[STORAGE_ENV] = storage
     if parts:
         plain[BUNDLE_DIR_ENV] = _BUNDLE
-    ours = [
+    return [
         field("POD_IP", "status.podIP"),
         field("POD_NAME", "metadata.name"),
         *({"name": name, "value": value} for name, value in plain.items()),
         secret(WORKER_ENV, "worker"),
         *([] if parts else [secret(BUNDLE_ENV, "bundle")]),
     ]
-    taken = {entry["name"] for entry in ours}
-    theirs = [
-        {"name": name, "value": str(value)}
-        for name, value in request.template.env.items()
-        if name not in taken
-    ]
-    return [*theirs, *ours]
 
 
-def _storage(template: PodTemplate) -> str:
-    """Where the template mounts something that outlives a pod: there checkpoints go."""
-    lasting = {volume["name"] for volume in template.volumes if not _PASSING & set(volume)}
+def _storage(profile: Profile) -> str:
+    """Where the profile mounts something that outlives a pod: there checkpoints go."""
+    lasting = {volume["name"] for volume in volumes(profile) if not _PASSING & set(volume)}
     return next(
         (
             str(mount["mountPath"])
-            for mount in template.volume_mounts
+            for mount in mounts(profile)
             if mount["name"] in lasting and not mount.get("readOnly")
         ),
         "",
@@ -306,35 +267,3 @@ def _secret(about: dict[str, Any], **content: dict[str, str]) -> dict[str, Any]:
         "immutable": True,
         **content,
     }
-
-
-def _security(template: PodTemplate) -> dict[str, Any]:
-    group = template.run_as_user or 1000
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": template.run_as_user,
-        "runAsGroup": group,
-        "fsGroup": group,
-        "fsGroupChangePolicy": "OnRootMismatch",
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-
-
-def _away() -> list[dict[str, Any]]:
-    return [
-        {
-            "key": f"node.kubernetes.io/{state}",
-            "operator": "Exists",
-            "effect": "NoExecute",
-            "tolerationSeconds": _AWAY,
-        }
-        for state in ("not-ready", "unreachable")
-    ]
-
-
-def _resources(template: PodTemplate) -> dict[str, Any]:
-    requests = {"cpu": template.cpu, "memory": template.memory}
-    limits = {"memory": template.memory}
-    if template.gpus:
-        requests[template.gpu_resource] = limits[template.gpu_resource] = str(template.gpus)
-    return {"requests": requests, "limits": limits}

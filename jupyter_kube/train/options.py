@@ -5,12 +5,12 @@ The magic, the Python interface and REST share these checks; nothing is created 
 
 from __future__ import annotations
 
-import difflib
 import keyword
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from .. import naming
+from ..checks import LONGEST_TIME, clip, seconds, suggest
 from ..errors import InvalidInput
 
 FRAMEWORKS = ("tensorflow", "python")
@@ -18,22 +18,6 @@ FRAMEWORKS = ("tensorflow", "python")
 MOST_WORKERS = 1000
 MOST_RETRIES = 100
 LONGEST_NAME = 30
-LONGEST_DURATION = 30 * 86400.0
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def clip(value: object, longest: int = 80) -> str:
-    """Shorten a user's value for a message, with control characters escaped."""
-    text = str(value)
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-    return text if len(text) <= longest else text[: longest - 1] + "…"
-
-
-def suggest(word: str, known: Iterable[str], *, close_to: float = 0.6) -> str:
-    """Return ``; did you mean X?`` when something known is close, else nothing."""
-    close = difflib.get_close_matches(word, list(known), 1, close_to)
-    return f"; did you mean {close[0]}?" if close else ""
 
 
 def workers(value: str | int) -> int:
@@ -102,16 +86,12 @@ def duration(value: str | float, option: str) -> float:
         If there is no unit, or it is not between 1 s and 30 days.
 
     """
-    if isinstance(value, str):
-        match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)([smhd])", value.strip())
-        seconds = float(match[1]) * _UNITS[match[2]] if match else 0.0
-    else:
-        seconds = float(value)
-    if not 1 <= seconds <= LONGEST_DURATION:
+    number = seconds(value) or 0.0
+    if not 1 <= number <= LONGEST_TIME:
         raise InvalidInput(
             f'{option} "{clip(value)}" is not a time', "write a unit: 5s, 5m, 2h (at most 30d)"
         )
-    return seconds
+    return number
 
 
 def base_name(value: str) -> str:

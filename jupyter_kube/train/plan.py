@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
+from ..checks import check_quantity
 from ..config import KubeConfig
 from ..errors import InvalidInput
-from ..models import check_quantity
+from ..models import Profile
 from . import cell, jobspec, options
 from .frameworks import check_keras
 from .origin import Origin
-from .request import JobRequest, PodTemplate
+from .request import JobRequest, like_kernel
 
 if TYPE_CHECKING:
     from .cell import Bundle
@@ -119,19 +120,17 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
     """
     submission = naming.new_id()
     base = wish.name or naming.slug(origin.title, options.LONGEST_NAME) or bundle.framework
-    profile, template = _template(wish, settings, origin)
     request = JobRequest(
         name=naming.job_name(base, submission),
         submission=submission,
         framework=bundle.framework,
         workers=wish.workers,
-        template=template,
+        profile=_profile(wish, settings, origin),
         namespace=space,
         outputs=wish.outputs,
         retries=wish.retries,
         timeout=wish.timeout,
         keep=wish.keep,
-        profile=profile,
         user=origin.user,
         notebook=origin.notebook,
         kernel_id=origin.kernel_id,
@@ -140,14 +139,10 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
     return Plan(request, bundle, jobspec.manifests(request, bundle, key), key)
 
 
-def _template(wish: Wish, settings: KubeConfig, origin: Origin) -> tuple[str, PodTemplate]:
+def _profile(wish: Wish, settings: KubeConfig, origin: Origin) -> Profile:
     """Choose the pods' shape: the profile named, else the kernel's own pod, else the default."""
     if origin.pod is not None and not wish.profile:
-        template = PodTemplate.from_pod(
-            origin.pod, gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory
-        )
-        return origin.profile, template
-    profile = settings.profile(wish.profile)
-    return profile.name, PodTemplate.from_profile(
-        profile, gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory
-    )
+        profile = like_kernel(origin.pod, settings.valid_profiles().get(origin.profile))
+    else:
+        profile = settings.profile(wish.profile)
+    return profile.resize(gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory)

@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
+from ..checks import clip, suggest
 from ..errors import ClusterError, NotFound
 from ..kube import logs, objects
 from . import frames
 from .feed import Line
-from .options import clip, suggest
 from .view import JobView, job_view, rank_of
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ def server(
         four={**base, "gpus": 4},
         impossible={**base, "gpus": 99},
         bad={**base, "image": missing, "image_pull_policy": "Never"},
-        forbidden={**base, "volumes": [{"name": "share", "nfs": {"server": "h", "path": "/"}}]},
+        forbidden={**base, "service_account": "nobody"},
     )
     reach = request.getfixturevalue("reach") if "reach" in request.fixturenames else "auto"
     config = {"KubeConfig": settings, "KubeProvisioner": {"reach": reach}}
@@ -145,7 +145,7 @@ async def test_a_pod_that_can_never_run_fails_with_kubernetes_words(
 ) -> None:
     with pytest.raises(ServerError) as caught:
         await server.start_kernel(f"kube-{profile}")
-    wanted = {"bad": "missing/image:1", "forbidden": "restricted"}[profile]
+    wanted = {"bad": "missing/image:1", "forbidden": 'serviceaccount "nobody" not found'}[profile]
     assert wanted in caught.value.message
     assert [k for k in await server.request("GET", "api/kernels") if k] == []
 

@@ -25,7 +25,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "four-gpus": {**_BASE, "gpus": 4},
     "impossible": {**_BASE, "gpus": 99},
     "bad": {**_BASE, "image": "localhost/missing:1"},
-    "forbidden": {**_BASE, "volumes": [{"name": "share", "nfs": {"server": "h", "path": "/"}}]},
+    "forbidden": {**_BASE, "service_account": "nobody"},
     "hasty": {**_BASE, "gpus": 99, "start_timeout": 1.0},
 }
 

@@ -204,7 +204,7 @@ async def test_a_front_end_that_comes_back_after_a_death_gets_an_answer(server: 
 
 @pytest.mark.parametrize(
     ("profile", "code", "words"),
-    [("bad", 503, "localhost/missing:1"), ("forbidden", 403, "restricted")],
+    [("bad", 503, "localhost/missing:1"), ("forbidden", 403, "service account tests/nobody")],
 )
 async def test_a_start_that_fails_says_why_on_both_routes(
     profile: str, code: int, words: str, server: Server, cluster: LocalCluster

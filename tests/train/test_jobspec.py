@@ -21,12 +21,12 @@ from jupyter_kube.train import jobspec
 from jupyter_kube.train.cell import Bundle, pack
 from jupyter_kube.train.jobspec import Manifests, key_of, manifests, with_owner
 from jupyter_kube.train.payload import WORKER_ENV
-from jupyter_kube.train.request import JobRequest, PodTemplate
+from jupyter_kube.train.request import JobRequest
 
 KEY = bytes(range(32))
 
 
-def request(template: PodTemplate | None = None, **more: Any) -> JobRequest:
+def request(profile: Profile | None = None, **more: Any) -> JobRequest:
     defaults: dict[str, Any] = {
         "name": "digits-7f3a",
         "submission": "0123456789abcdef",
@@ -34,15 +34,12 @@ def request(template: PodTemplate | None = None, **more: Any) -> JobRequest:
         "workers": 2,
         "namespace": "ann",
         "user": "ann@example.org",
-        "profile": "gpu-small",
     }
-    return JobRequest(template=template or PodTemplate(image="i"), **{**defaults, **more})
+    return JobRequest(profile=profile or Profile("gpu-small", image="i"), **{**defaults, **more})
 
 
-def made(
-    bundle: Bundle | None = None, template: PodTemplate | None = None, **more: Any
-) -> Manifests:
-    return manifests(request(template, **more), bundle or pack("x = 1", {}), KEY)
+def made(bundle: Bundle | None = None, profile: Profile | None = None, **more: Any) -> Manifests:
+    return manifests(request(profile, **more), bundle or pack("x = 1", {}), KEY)
 
 
 def pod_of(all_: Manifests) -> dict[str, Any]:
@@ -149,8 +146,8 @@ def test_the_owner_is_added_to_a_copy() -> None:
 
 
 def test_the_pod_fits_pod_security_restricted() -> None:
-    template = PodTemplate.from_profile(Profile("p", gpus=2, service_account="powerful"))
-    spec = pod_of(made(template=template))
+    profile = Profile("p", gpus=2, service_account="powerful")
+    spec = pod_of(made(profile=profile))
     container = spec["containers"][0]
     assert spec["securityContext"]["runAsNonRoot"]
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -163,13 +160,14 @@ def test_the_pod_fits_pod_security_restricted() -> None:
 
 
 def test_a_folder_of_the_node_is_refused() -> None:
-    template = PodTemplate(image="i", volumes=({"name": "x", "hostPath": {"path": "/"}},))
+    profile = Profile("p", image="i", volumes=({"name": "x", "hostPath": {"path": "/"}},))
     with pytest.raises(InvalidInput, match="hostPath"):
-        made(template=template)
+        made(profile=profile)
 
 
 def test_storage_is_the_first_volume_that_lasts_and_can_be_written() -> None:
-    template = PodTemplate(
+    profile = Profile(
+        "p",
         image="i",
         volumes=(
             {"name": "conf", "configMap": {"name": "c"}},
@@ -182,13 +180,13 @@ def test_storage_is_the_first_volume_that_lasts_and_can_be_written() -> None:
             {"name": "rw", "mountPath": "/rw"},
         ),
     )
-    assert env_of(made(template=template))["JUPYTER_KUBE_STORAGE"]["value"] == "/rw"
+    assert env_of(made(profile=profile))["JUPYTER_KUBE_STORAGE"]["value"] == "/rw"
     assert "JUPYTER_KUBE_STORAGE" not in env_of(made())
 
 
 def test_a_profiles_environment_cannot_replace_ours() -> None:
-    template = PodTemplate(image="i", env={"POD_IP": "6.6.6.6", "MINE": "1"})
-    env = env_of(made(template=template))
+    profile = Profile("p", image="i", env={"POD_IP": "6.6.6.6", "MINE": "1"})
+    env = env_of(made(profile=profile))
     assert "valueFrom" in env["POD_IP"]
     assert env["MINE"]["value"] == "1"
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jupyter_kube import naming
+from jupyter_kube import checks, naming
 from jupyter_kube.config import KubeConfig, user_name
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import options, plan
@@ -34,7 +34,7 @@ def made(wish, origin):
 def test_workers_are_like_the_kernels_own_pod():
     planned = made(plan.Wish(workers=3), Origin("ann", "work/My Digits.ipynb", KERNEL))
     request, job = planned.request, planned.manifests.job
-    assert (request.template.image, request.template.memory) == ("own:1", "3Gi")
+    assert (request.profile.image, request.profile.memory) == ("own:1", "3Gi")
     assert request.name.startswith("my-digits-")
     assert (request.user, request.namespace, request.workers) == ("ann", "space", 3)
     for made_of in (job, job["spec"]["template"]):
@@ -45,9 +45,9 @@ def test_workers_are_like_the_kernels_own_pod():
 
 def test_a_named_profile_or_no_kernel_pod_takes_the_profile():
     kernel = Origin("ann", "", KERNEL)
-    assert made(plan.Wish(profile="big"), kernel).request.template.image == "b:1"
+    assert made(plan.Wish(profile="big"), kernel).request.profile.image == "b:1"
     alone = made(plan.Wish(name="mine", gpus=1), Origin("ann"))
-    assert (alone.request.template.image, alone.request.template.gpus) == ("s:1", 1)
+    assert (alone.request.profile.image, alone.request.profile.gpus) == ("s:1", 1)
     assert alone.request.name.startswith("mine-")
     assert naming.KERNEL_ID not in alone.manifests.job["metadata"]["labels"]
 
@@ -112,5 +112,5 @@ def test_durations_that_are_none(text):
 
 
 def test_what_a_user_wrote_is_clipped_and_escaped():
-    assert options.clip("a\x1b[31m\n\u202eb") == "a\\x1b[31m\\n\\u202eb"
-    assert len(options.clip("x" * 1000)) == 80
+    assert checks.clip("a\x1b[31m\n\u202eb") == "a\\x1b[31m\\n\\u202eb"
+    assert len(checks.clip("x" * 1000)) == 80

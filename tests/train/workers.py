@@ -18,10 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from jupyter_kube.models import Profile
 from jupyter_kube.train.cell import pack, unpack_result
 from jupyter_kube.train.frames import Frame, Parser
 from jupyter_kube.train.jobspec import manifests
-from jupyter_kube.train.request import JobRequest, PodTemplate
+from jupyter_kube.train.request import JobRequest
 
 KEY = bytes(range(32))
 
@@ -131,7 +132,7 @@ class Workers:
             submission="s1",
             framework=framework,
             workers=workers,
-            template=PodTemplate(image="local/test", python=sys.executable),
+            profile=Profile("", image="local/test", python=sys.executable),
             namespace="default",
             outputs=outputs,
             retries=retries,
