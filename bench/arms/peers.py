@@ -66,8 +66,9 @@ def image(name: str, requirements: Sequence[str], launchers: Mapping[str, bytes]
 def scripts(folder: Path, change: Callable[[str], str] = lambda text: text) -> dict[str, bytes]:
     """Read a peer's ``kernel-launchers`` folder, as far as Python kernels need it."""
     found = {
-        f"kernel-launchers/{path.relative_to(folder)}": path.read_bytes()
-        for path in folder.glob("python/scripts/*.py")
+        f"kernel-launchers/python/scripts/{path.name}": path.read_bytes()
+        for part in ("python", "shared")  # what is shared takes the place of a stub
+        for path in (folder / part / "scripts").glob("*.py")
     }
     boot = change((folder / "bootstrap/bootstrap-kernel.sh").read_text())
     return {**found, "bootstrap-kernel.sh": boot.encode()}
