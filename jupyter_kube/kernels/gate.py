@@ -27,6 +27,7 @@ STRANGERS = 16
 TAKEOVER = 5.0
 """Seconds a server has to come back before another one gets the kernel."""
 
+_SLACK = 0.005  # seconds; the companion may have heard it a moment before we read it
 _READ_AHEAD = 256 * 1024  # bytes kept of a connection nobody reads, about
 
 
@@ -56,6 +57,8 @@ class Gate:
         self._key, self._greeting = key, greeting
         self._on_control, self._on_open = on_control, on_open
         self._splice: Splice | None = None
+        self.begun = 0.0
+        """When the last session began; 0 if there was none."""
         self._left = 0.0  # when that was without a connection the last time
         self._detached: float | None = None  # when its server let go of the kernel
         self._met = asyncio.Event()  # set by the first session
@@ -87,6 +90,11 @@ class Gate:
         """Whether a server is connected now, and has not let go."""
         splice = self._splice
         return splice is not None and splice.link.connected and self._detached is None
+
+    @property
+    def left(self) -> float:
+        """When the last server let go or its connection ended; 0 if there was none."""
+        return self._detached or self._left
 
     def detach(self) -> None:
         """Let the next server in at once: this one goes."""
@@ -166,6 +174,7 @@ class Gate:
         self._splice = Splice(Link(session), on_control=self._on_control, on_open=self._on_open)
         self._splice.control(greeting)
         self._left, self._detached = time.monotonic(), None
+        self.begun = self._left
         self._met.set()
         return NEW, 0
 
@@ -179,8 +188,8 @@ class Gate:
         """Say until when the former server, if there was one, had all output."""
         if self._splice is None:
             return {}
-        oldest, left = self._splice.link.oldest, self._detached or self._left
-        return {"since": left if oldest is None else min(oldest, left)}
+        oldest, left = self._splice.link.oldest, self.left
+        return {"since": left if oldest is None else min(oldest - _SLACK, left)}
 
 
 def listening_socket(port: int) -> socket.socket:

@@ -62,9 +62,18 @@ class Base:
         # With it a kernel ends soon after a supervisor that was killed; ignored where that is 1.
         self.env["JPY_PARENT_PID"] = str(os.getpid())
 
+    @property
+    def companion(self) -> str:
+        """The path of the companion's socket."""
+        return f"{self.folder}/c"
+
     def clean_up(self) -> None:
         """Remove the private folder, unless the user's home is in it."""
         try:  # noqa: SIM105 - contextlib's import would delay the start
+            os.unlink(self.companion)  # noqa: PTH108
+        except OSError:
+            pass
+        try:  # noqa: SIM105
             os.rmdir(self.folder)  # noqa: PTH106
         except OSError:
             pass

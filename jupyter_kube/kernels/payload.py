@@ -24,7 +24,10 @@ DEFAULT_PORT = 8888
 _LONGEST = 120_000
 """Characters of the variable: Linux refuses one of 131,072 or more."""
 
-_TRAVELLERS = ("launcher", "supervisor", "gate", "image", "cgroup", "splice", "link", "handshake")
+_TRAVELLERS = (
+    *("launcher", "supervisor", "gate", "splice", "link", "handshake", "image", "cgroup"),
+    *("retire", "attend", "companion", "tape"),
+)
 
 BOOT = f"""\
 import os, sys
@@ -110,6 +113,24 @@ def launch_payload(
         msg = f"the kernel's start variable has {len(packed)} characters, {_LONGEST} fit"
         raise ValueError(msg)
     return packed
+
+
+def open_payload(packed: str) -> dict[str, Any]:
+    """Return what :func:`launch_payload` packed.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+
+    """
+    try:
+        launch = json.loads(zlib.decompress(base64.b64decode(packed, validate=True)))
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
+    if not isinstance(launch, dict):
+        raise ValueError("not a kernel's start variable")
+    return launch
 
 
 def _text(value: bytes | str | None) -> str | None:

@@ -224,7 +224,7 @@ class Splice:
 
     def _born(self, pipe: Pipe, data: bytes) -> float:
         """Return the earliest time at which the kernel can have said this; 0 if nobody will ask."""
-        if pipe.channel != "iopub":
+        if pipe.channel not in {"iopub", "shell"}:
             return 0.0
         born = pipe.behind or time.monotonic()
         if len(data) < _SHORT:

@@ -17,10 +17,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from .attend import Attendant
 from .cgroup import oom_kills
 from .gate import Gate
 from .image import ipykernel_problem
 from .launcher import Base, Kernel, leave_word
+from .retire import Limits, Use, verdict
 from .splice import CHANNELS, COMPANION, Pipe
 
 log = logging.getLogger("jupyter-kube")
@@ -57,11 +59,13 @@ class Supervisor:
         self._death: dict[str, Any] = {}  # the last one told of
         self._failure: dict[str, Any] | None = None
         self._waiting: list[Pipe] = []  # streams for a kernel that is not ready yet
-        self._asking: list[Pipe] = []  # streams for the companion, which is not there yet
         self._joined: WeakKeyDictionary[Pipe, int] = WeakKeyDictionary()  # with which generation
         self._gate = Gate(
             base.key, greeting=self._state, on_control=self._on_control, on_open=self._on_open
         )
+        self._attendant = Attendant(base)
+        self._limits = Limits.of(base.options)
+        self._first_start = self._born
         self._exit: asyncio.Future[int]
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -73,6 +77,9 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGTERM, self._terminated)
         await self._gate.listen(self._base.options["port"])
         self._spawn(self._bring_up, self._kernel)
+        self._spawn(self._watch_use)
+        self._attendant.follow(self._kernel)
+        self._spawn(self._attendant.keep)
         self._reap()  # what died before the handler was there
         if "ipykernel_launcher" in self._base.argv:
             encrypted = bool(self._base.launch.get("curve_secretkey"))
@@ -80,6 +87,7 @@ class Supervisor:
                 self._fail("error", problem)
         code = await self._exit
         self._gate.close()
+        self._attendant.stop()
         for kernel in self._running.values():
             kernel.signal(signal.SIGKILL)
         self._base.clean_up()
@@ -109,6 +117,7 @@ class Supervisor:
         self._kernel = self._running[kernel.pid] = kernel
         self._gone[kernel.generation] = asyncio.Event()
         self._born, self._ready, self._wanted = time.monotonic(), False, True
+        self._attendant.follow(kernel)
         self._gate.tell(self._state())
         self._spawn(self._bring_up, kernel, old)
 
@@ -122,6 +131,7 @@ class Supervisor:
             await self._gone[old.generation].wait()
         if kernel is self._kernel and kernel.pid in self._running:
             self._ready = True
+            self._attendant.begin()
             self._gate.tell(self._state())
             waiting, self._waiting = self._waiting, []
             for pipe in waiting:
@@ -147,8 +157,11 @@ class Supervisor:
                 return
             if pid == 0:
                 return
+            code = os.waitstatus_to_exitcode(status)
             if kernel := self._running.pop(pid, None):
-                self._bury(kernel, os.waitstatus_to_exitcode(status))
+                self._bury(kernel, code)
+            else:
+                self._attendant.reaped(pid, code)
 
     def _bury(self, kernel: Kernel, code: int) -> None:
         """Act on the end of a kernel process."""
@@ -173,6 +186,7 @@ class Supervisor:
             "restarting": again,
         }
         log.info("kernel generation %d ended: %s", kernel.generation, reason)
+        self._attendant.died(reason)
         was_ready, self._ready = self._ready, False
         self._gate.tell(self._death)
         if not again:
@@ -210,6 +224,33 @@ class Supervisor:
         self._kernel.signal(signal.SIGKILL)
         self._gate.tell(self._failure)
         self._spawn(self._last_words, 1, _LAST_WORDS)
+
+    async def _watch_use(self) -> None:
+        """End the pod once it has gone unused for too long."""
+        if not self._limits.look_every:
+            return
+        reason = ""
+        while not reason:
+            await asyncio.sleep(self._limits.look_every)
+            reason = verdict(self._limits, self._use(), time.monotonic())
+        if self._failure is not None:
+            return  # it ends anyway
+        log.info("%s", reason)
+        leave_word(reason)
+        self._failure = {"event": "ended", "reason": reason}
+        self._gate.tell(self._failure)
+        self._kernel.signal(signal.SIGTERM)
+        await self._finish(0, GRACE)
+
+    def _use(self) -> Use:
+        gate, attendant = self._gate, self._attendant
+        return Use(
+            attached=gate.attached,
+            begun=gate.begun or self._first_start,
+            left=gate.left or self._first_start,
+            busy=attendant.busy,
+            idle_since=attendant.idle_since,
+        )
 
     def _terminated(self) -> None:
         """End with the pod."""
@@ -287,7 +328,7 @@ class Supervisor:
 
     def _on_open(self, pipe: Pipe) -> None:
         if pipe.channel == COMPANION:
-            self._asking.append(pipe)
+            self._spawn(self._attendant.connect, pipe)
         elif self._ready:
             self._spawn(self._connect, pipe)
         else:

@@ -52,14 +52,15 @@ def test_travelling_modules_import_only_each_other_and_the_standard_library() ->
 
     folder = Path(launcher.__file__).parent
     for name in _TRAVELLERS:
+        known = {*sys.stdlib_module_names, *(["zmq"] if name == "companion" else [])}
         for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
             if isinstance(node, ast.Import):
-                assert all(a.name.split(".")[0] in sys.stdlib_module_names for a in node.names)
+                assert all(a.name.split(".")[0] in known for a in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level:
                 assert node.level == 1
                 assert node.module in _TRAVELLERS
             elif isinstance(node, ast.ImportFrom):
-                assert (node.module or "").split(".")[0] in sys.stdlib_module_names
+                assert (node.module or "").split(".")[0] in known
 
 
 # --- the user ------------------------------------------------------------------------------------
