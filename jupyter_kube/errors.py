@@ -51,6 +51,12 @@ class InvalidInput(KubeError):
     status = 400
 
 
+class LimitReached(KubeError):
+    """A user has as many of something as the platform engineer allows."""
+
+    status = 403
+
+
 class NotConfigured(KubeError):
     """No usable credentials or no such context."""
 

@@ -13,7 +13,7 @@ from ..errors import ClusterError, Conflict, QuotaExceeded, StartFailed
 from ..kube import objects
 from ..kube.client import KubeClient
 from ..models import PodState
-from . import podspec
+from . import cap, podspec
 
 _AGAIN = 3.0  # seconds between tries while a quota is full
 _FORMER = 0.3  # seconds between tries while a former pod of this name is ending
@@ -32,6 +32,8 @@ class KernelPod:
         From :func:`.podspec.pod`.
     on_wait
         Told while the pod cannot be created yet, and why.
+    most
+        How many kernels of its profile the user may have at once; 0 is any number.
     log
         A logger.
 
@@ -44,7 +46,9 @@ class KernelPod:
         *,
         on_wait: Callable[[PodState], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
+        most: int = 0,
     ) -> None:
+        self._most = most
         self._client, self._manifest = client, manifest
         self._on_wait, self._log = on_wait, log
         self._requests: set[asyncio.Task[dict[str, Any]]] = set()
@@ -66,17 +70,22 @@ class KernelPod:
             If the API refuses the pod for another reason.
         StartFailed
             If somebody else's pod has this name.
+        LimitReached
+            If the user has as many kernels of this profile as that allows; the pod is there.
 
         """
         while True:
             try:
-                return await self._request(objects.PODS, self._manifest)
+                pod = await self._request(objects.PODS, self._manifest)
+                break
             except QuotaExceeded as error:
                 words = f"Waiting for room in the quota: {error.why}"
                 self._on_wait(PodState(self.name, "waiting", "QuotaExceeded", words))
                 await asyncio.sleep(_AGAIN * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load
             except Conflict as error:
                 await self._await_former(error)
+        await cap.check(self._client, pod, self._most)
+        return pod
 
     async def create_secret(self, pod: dict[str, Any], launch: str, user: str) -> None:
         """Create the Secret the pod waits for, owned by the pod.

@@ -100,6 +100,12 @@ def pod(
     }
 
 
+def timeouts(profile: Profile) -> dict[str, float]:
+    """Return the launch options by which a pod ends itself, in seconds; 0 is never."""
+    names = ("idle_timeout", "lost_timeout", "lost_busy_timeout")
+    return {name: getattr(profile, name) for name in names}
+
+
 def secret(
     kernel_id: str, launch: str, owner: dict[str, Any], *, namespace: str, user: str = ""
 ) -> dict[str, Any]:

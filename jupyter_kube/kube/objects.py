@@ -176,6 +176,7 @@ async def list_(
     fields: str = "",
     limit: int | None = None,
     after: str = "",
+    at: str = "",
 ) -> Json:
     """Return the List object: ``items``, and ``metadata.resourceVersion`` to watch from.
 
@@ -186,6 +187,8 @@ async def list_(
         begin.
     after
         Such a place.
+    at
+        A resourceVersion of the last minutes: list what there was then.
 
     """
     query = {
@@ -193,6 +196,8 @@ async def list_(
         "fieldSelector": fields,
         "limit": str(limit or ""),
         "continue": after,
+        "resourceVersion": at,
+        "resourceVersionMatch": "Exact" if at else "",
     }
     found = await client.request(
         "GET",
@@ -287,6 +292,7 @@ async def delete(
     grace: int | None = None,
     propagation: str = "Background",
     uid: str | None = None,
+    timeout: float | None = None,
 ) -> bool:
     """Delete an object; False if it was gone already, whether or not another has its name.
 
@@ -305,7 +311,8 @@ async def delete(
         body["preconditions"] = {"uid": uid}
     path = resource.path(_space(client, resource, namespace), name)
     try:
-        await client.request("DELETE", path, body=body, what=f"delete {resource.kind} {name}")
+        what = f"delete {resource.kind} {name}"
+        await client.request("DELETE", path, body=body, timeout=timeout, what=what)
     except NotFound:
         return False
     except Conflict:  # with a uid: another object of this name

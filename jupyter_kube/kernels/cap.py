@@ -1,0 +1,71 @@
+"""How many kernels of a profile a user may have: counted right, however many start at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .. import naming
+from ..errors import LimitReached
+from ..kube import objects
+from ..kube.client import KubeClient
+
+_LISTED = 5  # kernels named in a refusal
+_OVER = {"Succeeded", "Failed"}
+
+
+async def check(client: KubeClient, pod: Mapping[str, Any], most: int) -> None:
+    """Refuse a kernel's pod, just created, if its user had enough of its profile before.
+
+    Pods are listed as they were at the very moment this one was created (its resourceVersion): all
+    creators agree on that order, so that of any number at once exactly ``most`` stay.
+
+    Parameters
+    ----------
+    pod
+        As the API answered its creation.
+    most
+        The profile's ``max_per_user``; 0 allows any number.
+
+    Raises
+    ------
+    LimitReached
+        With the user's kernels. The caller deletes the pod.
+
+    """
+    if not most:
+        return
+    meta = pod["metadata"]
+    wanted = {
+        key: meta["labels"][label]
+        for key, label in (("profile", naming.PROFILE), ("user_hash", naming.USER_HASH))
+        if label in meta["labels"]
+    }
+    selector = naming.selector(component="kernel", **wanted)
+    found = await objects.list_(client, objects.PODS, labels=selector, at=meta["resourceVersion"])
+    others = [other for other in found["items"] if _counts(other, meta["uid"])]
+    if len(others) >= most:
+        raise _refusal(meta["labels"].get(naming.PROFILE, ""), most, others)
+
+
+def _counts(pod: Mapping[str, Any], own_uid: str) -> bool:
+    meta = pod["metadata"]
+    over = (pod.get("status") or {}).get("phase") in _OVER
+    return meta["uid"] != own_uid and "deletionTimestamp" not in meta and not over
+
+
+def _refusal(profile: str, most: int, others: Iterable[Mapping[str, Any]]) -> LimitReached:
+    names = sorted(map(_words, others))
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    kernels = "1 kernel" if most == 1 else f"{most} kernels"
+    return LimitReached(
+        f'The profile "{profile}" allows {kernels} at once for each user',
+        f"yours: {', '.join(names[:_LISTED])}{more}",
+        "Shut one down, or choose another profile.",
+    )
+
+
+def _words(pod: Mapping[str, Any]) -> str:
+    meta = pod["metadata"]
+    notebook = (meta.get("annotations") or {}).get(naming.NOTEBOOK, "")
+    return f"{notebook} ({meta['name']})" if notebook else str(meta["name"])
