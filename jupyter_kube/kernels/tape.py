@@ -64,24 +64,42 @@ class Request:
         self.error: dict[str, Any] | None = None
 
 
+class _Step(NamedTuple):
+    """Some losses in a row."""
+
+    losses: int
+    until: float
+    count: int
+    size: int
+
+    def merged(self, other: _Step) -> _Step:
+        losses, until = self.losses + other.losses, max(self.until, other.until)
+        return _Step(losses, until, self.count + other.count, self.size + other.size)
+
+
 class Losses:
     """How much was lost when, for one session."""
 
     def __init__(self) -> None:
-        self._steps: list[tuple[float, int, int]] = []  # until when, messages, bytes
+        self._steps: list[_Step] = []
+        self._width = 1  # losses in one step
 
     def add(self, at: float, count: int, size: int) -> None:
         """Note a loss; they come in order, nearly."""
-        self._steps.append((at, count, size))
-        if len(self._steps) > _STEPS:
-            pairs = zip(self._steps[::2], self._steps[1::2], strict=False)
-            odd = self._steps[len(self._steps) // 2 * 2 :]
-            self._steps = [(max(a[0], b[0]), a[1] + b[1], a[2] + b[2]) for a, b in pairs] + odd
+        new = _Step(1, at, count, size)
+        if self._steps and self._steps[-1].losses < self._width:
+            self._steps[-1] = self._steps[-1].merged(new)
+            return
+        if len(self._steps) == _STEPS:
+            pairs = zip(self._steps[::2], self._steps[1::2], strict=True)
+            self._steps = [one.merged(two) for one, two in pairs]
+            self._width *= 2
+        self._steps.append(new)
 
     def since(self, at: float) -> tuple[int, int]:
         """Return how many messages and bytes were lost since then."""
-        found = [step for step in self._steps if step[0] >= at]
-        return sum(step[1] for step in found), sum(step[2] for step in found)
+        found = [step for step in self._steps if step.until >= at]
+        return sum(step.count for step in found), sum(step.size for step in found)
 
 
 class Tape:
