@@ -21,6 +21,7 @@ from .kernels import adapter
 _CLASSES = {
     "kernel_manager_class": "jupyter_kube.kernels.manager.KubeMappingKernelManager",
     "kernel_websocket_connection_class": "jupyter_kube.kernels.connection.KubeWebsocketConnection",
+    "session_manager_class": "jupyter_kube.kernels.sessions.KubeSessionManager",
 }
 
 
@@ -83,18 +84,20 @@ class KubeExtension(ExtensionApp):
         """Prepare in the background what the first start of a kernel would wait for."""
         if self._specs is not None:
             self._preparing = asyncio.create_task(self._prepare(serverapp))
+            if hasattr(serverapp.kernel_manager, "attaching"):  # ours: lists wait for it
+                serverapp.kernel_manager.attaching = self._preparing
 
     async def _prepare(self, serverapp: Any) -> None:
-        """Read credentials, without any request; a failure is told when a kernel is asked for."""
+        """Attach to kernels that an earlier server left; what fails is told when it is needed."""
         await asyncio.to_thread(import_module, "jupyter_kube.kernels.provisioner")
         from .kernels.cluster import shared
+        from .kernels.manager import KubeMappingKernelManager
 
         self._cluster = shared(KubeConfig(parent=self))
         self._cluster.hold()
-        try:
-            await self._cluster.client()
-        except KubeError as error:
-            serverapp.log.info("No kernels on Kubernetes can be started yet: %s", error)
+        manager = serverapp.kernel_manager
+        if isinstance(manager, KubeMappingKernelManager):
+            await manager.attach(self._cluster, serverapp.session_manager)
 
     async def stop_extension(self) -> None:
         """Let go of the cluster and remove the kernelspecs; kernels are ended by their manager."""

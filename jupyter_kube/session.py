@@ -55,6 +55,8 @@ class JupyterServer:
 
     def __init__(self, url: str, token: str) -> None:
         self.url, self.token = url.rstrip("/"), token
+        self.process: subprocess.Popen[bytes] | None = None
+        """The server's process, where it is :func:`running_server`'s."""
         self._http = AsyncHTTPClient(force_instance=True)
 
     async def request(self, method: str, path: str, body: Any = None, timeout: float = 60) -> Any:
@@ -99,9 +101,9 @@ class JupyterServer:
         model: Message = await self.request("POST", "api/kernels", {"name": name})
         return model
 
-    async def connect(self, kernel_id: str) -> KernelSocket:
-        """Open a kernel's websocket."""
-        session, rest = uuid.uuid4().hex, self.url.removeprefix("http")
+    async def connect(self, kernel_id: str, session: str = "") -> KernelSocket:
+        """Open a kernel's websocket, as a front end that was there before where it is named."""
+        session, rest = session or uuid.uuid4().hex, self.url.removeprefix("http")
         address = f"ws{rest}/api/kernels/{kernel_id}/channels?session_id={session}"
         request = HTTPRequest(address, headers={"Authorization": f"token {self.token}"})
         try:
@@ -211,6 +213,8 @@ async def running_server(
 ) -> AsyncIterator[JupyterServer]:
     """Run a Jupyter Server in a process of its own, on loopback, until the block is left.
 
+    Its kernels end with it, unless the settings say otherwise.
+
     Parameters
     ----------
     folder
@@ -224,7 +228,10 @@ async def running_server(
     port, token = _free_port(), secrets.token_urlsafe(16)
     config = folder / "jupyter_server_config.json"
     quiet = {"log_level": "WARN", **settings.get("ServerApp", {})}
-    config.write_text(json.dumps({**settings, "ServerApp": quiet}))
+    ours = {"keep_kernels": False, **settings.get("KubeMappingKernelManager", {})}
+    config.write_text(
+        json.dumps({**settings, "ServerApp": quiet, "KubeMappingKernelManager": ours})
+    )
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     argv = [
         *(sys.executable, "-m", app, f"--config={config}", "--allow-root"),
@@ -240,6 +247,7 @@ async def running_server(
         start_new_session=True,  # Ctrl-C is ours: we end the server when we are done with it
     )
     server = JupyterServer(f"http://127.0.0.1:{port}", token)
+    server.process = process
     try:
         await server.wait_until_up(60, lambda: process.poll() is None)
         yield server

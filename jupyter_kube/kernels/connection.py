@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.session import DELIM
 from jupyter_server.services.kernels.connection.base import (
@@ -22,10 +22,14 @@ from . import adapter
 from .kernel import KubeKernelManager
 from .ledger import Ledger, Message
 
+if TYPE_CHECKING:
+    from .recall import Recording
+
 _V1 = "v1.kernel.websocket.jupyter.org"
 _WELCOME = b'"iopub_welcome"'
 _STATUS = b'"status"'
 _REPLY = "_reply"
+_CELL_REPLY = "execute_reply"
 _AGAIN = 0.1  # seconds for a kernel to welcome a subscription
 _TRIES = 30  # after which a kernel is taken for one that welcomes nobody
 
@@ -43,6 +47,8 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._subscribed = False  # output cannot be missed any more
         self._topics: list[bytes] = []
         self._asking: asyncio.TimerHandle | None = None
+        self._catching: asyncio.Task[None] | None = None  # gets what was said before
+        self._later: list[tuple[Any, list[Any]]] = []  # what the kernel says meanwhile
         self._told = ""  # why the start takes time, as last said
         self._told_cell: dict[str, Any] | None = None
 
@@ -104,6 +110,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         if kernel is not None and self in kernel.listeners:
             kernel.listeners.remove(self)
         self._stop_asking()
+        self._stop_catching()
         return super().disconnect()
 
     # --- what the kernel manager tells -----------------------------------------------------------
@@ -119,6 +126,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Keep what is sent from now on."""
         self._subscribed = False
         self._stop_asking()
+        self._stop_catching()
 
     def kernel_settled(self, why: str, *, final: bool = False) -> None:
         """Answer what the process that ended has taken along."""
@@ -185,6 +193,9 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         """Pass a message of the kernel on to the front end, and keep the books."""
         if self._kernel is not None:
+            if self._catching is not None:
+                self._later.append((stream, outgoing_msg))
+                return
             start = outgoing_msg.index(DELIM)
             parts = outgoing_msg[start + 2 :]
             channel = getattr(stream, "channel", None)
@@ -198,6 +209,45 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             elif channel == "shell":
                 self.ledger.answered(json.loads(parts[1]).get("msg_id", ""))
         super().handle_outgoing_message(stream, outgoing_msg)
+
+    async def _catch_up(self, kernel: KubeKernelManager) -> None:
+        """Give the front end the output and replies of its cells that no server was there for."""
+        recording = await kernel.recall(self.session.session)
+        self._catching = None
+        later, self._later = self._later, []
+        known = self._replay(recording) if recording is not None else set()
+        for stream, message in later:
+            parts = message[message.index(DELIM) + 2 :]
+            if json.loads(parts[0])["msg_id"] not in known:
+                self.handle_outgoing_message(stream, message)
+        kernel.caught_up.add(self.session.session)
+        self._open_gate()
+
+    def _replay(self, recording: Recording) -> set[str]:
+        """Pass on recorded messages, however many; returns their ids."""
+        if recording.dropped and recording.messages:
+            text = (
+                f"jupyter-kube: {recording.dropped} messages of output ({recording.dropped_bytes} "
+                "bytes) are lost: the kernel keeps the newest while no server is there.\n"
+            )
+            first = json.loads(recording.messages[0][2])
+            self._send("stream", {"name": "stderr", "text": text}, first)
+        known = set()
+        limited = self.limit_rate
+        self.set_trait("limit_rate", False)
+        for parts in recording.messages:
+            known.add(json.loads(parts[1])["msg_id"])
+            self.handle_outgoing_message(self.channels["iopub"], [b"", DELIM, *parts])
+        self.set_trait("limit_rate", limited)
+        for parent, content in recording.replies:
+            self._send(_CELL_REPLY, content, parent, "shell")
+        return known
+
+    def _stop_catching(self) -> None:
+        if self._catching is not None:
+            self._catching.cancel()
+            self._catching = None
+        self._later.clear()
 
     def _note_status(self, parts: list[bytes]) -> None:
         if json.loads(parts[0])["msg_type"] == "status":
@@ -227,8 +277,13 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             self._explain()
 
     def _open_gate(self) -> None:
-        """Send on what was kept."""
-        if self._subscribed or self._kernel is None or not self._kernel.up:
+        """Send on what was kept, once the front end has what the kernel said before."""
+        kernel = self._kernel
+        if self._subscribed or kernel is None or not kernel.up or self._catching is not None:
+            return
+        if kernel.behind and self.session.session not in kernel.caught_up:
+            self._stop_asking()
+            self._catching = asyncio.create_task(self._catch_up(kernel))
             return
         self._subscribed = True
         self._stop_asking()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,11 +18,15 @@ from traitlets import default, validate
 
 from .. import naming
 from ..models import PodState
-from . import adapter
+from . import adapter, specs
+from .choice import read_choice
 from .ledger import Ledger
+from .relay import HeldElsewhere
 
 if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would delay the server
+    from .found import Found
     from .provisioner import KubeProvisioner
+    from .recall import Recording
 
 SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
 _SCHEMA_PATH = Path(__file__).parents[1] / "event_schemas" / "kernel_start" / "v1.yaml"
@@ -72,6 +78,10 @@ class KubeKernelManager(ServerKernelManager):
         """What a start is known to wait for, in words."""
         self.process = 0
         """Counts the kernel processes there were."""
+        self.attached = False
+        """Whether the kernel ran before this server did."""
+        self.caught_up: set[str] = set()
+        """Sessions that have been given what an attached kernel said before."""
         self._callbacks = adapter.add_callbacks(self)
         self._starting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -79,6 +89,7 @@ class KubeKernelManager(ServerKernelManager):
         self._word: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._settling: asyncio.TimerHandle | None = None
         self._why = ""
+        self._notebook = ""
 
     @default("extra_event_schema_paths")
     def _default_extra_event_schema_paths(self) -> list[Path]:
@@ -102,13 +113,28 @@ class KubeKernelManager(ServerKernelManager):
 
     # --- starting --------------------------------------------------------------------------------
 
-    def begin(self, kernel_id: str, env: dict[str, str] | None) -> None:
-        """Start in the background."""
+    def begin(self, kernel_id: str, env: dict[str, str] | None, found: Found | None = None) -> None:
+        """Start in the background, or attach to a kernel that was found."""
         self.kernel_id = kernel_id
-        self._enter("starting")
+        self._enter("starting", "The server is attaching to the kernel again." if found else "")
+        self.attached = found is not None
         self.last_activity = utcnow()
         self._word = asyncio.get_running_loop().create_future()
-        self._starting = asyncio.create_task(self._start(kernel_id, env))
+        self._starting = asyncio.create_task(self._start(kernel_id, env, found))
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is output of a time in which no server was attached."""
+        return self.attached and self.provisioner is not None and self.provisioner.since is not None
+
+    async def recall(self, session: str) -> Recording | None:
+        """Return what was said to a front end while no server was there; None if nobody knows."""
+        try:
+            recording: Recording | None = await self.provisioner.recall(session)
+        except (TimeoutError, OSError) as error:
+            self.log.warning("What kernel %s said meanwhile is lost: %r", self.kernel_id, error)
+            return None
+        return recording
 
     async def first_word(self, patience: float) -> None:
         """Return when the kernel is ready or known to wait; raise why it cannot start."""
@@ -118,16 +144,39 @@ class KubeKernelManager(ServerKernelManager):
         else:
             self._word.cancel()
 
-    async def _start(self, kernel_id: str, env: dict[str, str] | None) -> None:
+    async def _start(self, kernel_id: str, env: dict[str, str] | None, found: Found | None) -> None:
         notebook = (env or {}).get("JPY_SESSION_NAME", "")
         with contextlib.suppress(ValueError):
             notebook = str(Path(notebook).relative_to(self.parent.root_dir)) if notebook else ""
+        self._notebook = notebook = notebook or self._notebook
         try:
-            await self.start_kernel(kernel_id=kernel_id, env={"JPY_SESSION_NAME": notebook})
+            await self.start_kernel(
+                kernel_id=kernel_id,
+                env={"JPY_SESSION_NAME": notebook},
+                server=self.parent.server_hash,
+                choice={} if found else await self._read_choice(notebook),
+                found=found,
+            )
         except Exception as error:
             adapter.take_start_error(self)
             self._dead(str(error))
             self._say_first(error)
+            if isinstance(error, HeldElsewhere) and found:
+                self.parent.left_to_another(kernel_id)
+
+    async def _read_choice(self, notebook: str) -> Mapping[str, Any]:
+        """Return what the notebook's user chose of the profile's options."""
+        config = specs.provisioner_config(self.kernel_spec) or {}
+        contents = self.parent.parent.contents_manager
+        return await read_choice(contents, notebook, config.get("profile", ""), log=self.log)
+
+    def remember(self, sessions: Sequence[Mapping[str, Any]]) -> None:
+        """Keep Jupyter's sessions with this kernel where the next server will find them."""
+        notes = {naming.SESSIONS: json.dumps(sessions)}
+        if sessions and sessions[0]["type"] == "notebook":
+            notes[naming.NOTEBOOK] = self._notebook = sessions[0]["path"]
+        if self.provisioner is not None:
+            self.provisioner.note(notes)
 
     def _say_first(self, error: Exception | None = None) -> None:
         if self._word.done():
@@ -161,7 +210,7 @@ class KubeKernelManager(ServerKernelManager):
                 self._died(event["reason"] or "its container was restarted")
             case "ready" if self.stage == "restarting":
                 self._up()
-            case "died" | "gave-up" | "error" | "gone" | "replaced":
+            case "died" | "gave-up" | "ended" | "error" | "gone" | "replaced":
                 self._dead(event["reason"])
             case "link-lost" if self.up:
                 self.reason = "The connection to the pod was lost and is being restored."
@@ -274,6 +323,20 @@ class KubeKernelManager(ServerKernelManager):
         self.begin(self.kernel_id, None)
         await self.first_word(self.parent.start_patience)
 
+    async def detach(self) -> None:
+        """Leave the kernel to the next server; one that still starts is ended."""
+        if not self.attached and self.stage not in {"up", "restarting"}:
+            await self.end(now=True)
+            return
+        self._settle_now()
+        self.stage = "ending"
+        for listener in list(self.listeners):
+            listener.kernel_down()
+        await self._stop_starting()
+        if self.provisioner is not None:
+            await self.provisioner.detach()
+        await self._let_go()
+
     def abandon(self) -> None:
         """Stop ending: there is no time left."""
         for task in (self._starting, self._leaving, self._ending):
@@ -288,13 +351,8 @@ class KubeKernelManager(ServerKernelManager):
 
     async def _end(self, *, now: bool) -> None:
         was_up, self.stage = self.up, "ending"
-        if self._settling is not None:
-            self._settling.cancel()
-            self._settling = None
-        if self._starting is not None and not self._starting.done():
-            self._starting.cancel()
-            await asyncio.wait([self._starting])
-            adapter.resolve_ready(self)
+        self._settle_now()
+        await self._stop_starting()
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
         for listener in list(self.listeners):
@@ -303,6 +361,17 @@ class KubeKernelManager(ServerKernelManager):
             await self.shutdown_kernel(now=now)
         else:
             await self._let_go()
+
+    def _settle_now(self) -> None:
+        if self._settling is not None:
+            self._settling.cancel()
+            self._settling = None
+
+    async def _stop_starting(self) -> None:
+        if self._starting is not None and not self._starting.done():
+            self._starting.cancel()
+            await asyncio.wait([self._starting])
+            adapter.resolve_ready(self)
 
     async def _let_go(self) -> None:
         """Remove the pod and what is held for it here."""

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,17 @@ from typing import Any
 from .. import naming
 from ..errors import StartFailed
 from ..kube.client import KubeClient
-from ..models import PodState, Profile
+from ..models import PodState
 from . import podspec
 from .cluster import Cluster
 from .payload import launch_payload
 from .pod import KernelPod
 from .reach import Reach
-from .relay import Relay
+from .relay import LauncherError, Relay
 
 _CHANNELS = 5
 _LONGEST_FOLDER = 90
+_FAREWELL = 2.0  # seconds a launcher may take to hear that this server leaves
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,13 @@ class Identity:
     kernel_id: str
     kernel_name: str
     user: str
-    notebook: str
     key: bytes
     curve_publickey: bytes
     curve_secretkey: bytes
 
 
 class Life:
-    """Starts one kernel and looks after it.
+    """Starts one kernel, or attaches to one that runs, and looks after it.
 
     Parameters
     ----------
@@ -48,11 +48,13 @@ class Life:
         Who the kernel is.
     cluster, client
         Where it will run. The cluster is held by the caller, and released by :meth:`close`.
-    profile, settings, way
-        What the pod looks like; what it is told of the settings; how it is reached.
+    pod, way
+        The pod, which need not exist yet, and how it is reached.
     folder
         From :func:`short_folder`, for the sockets; stays, so that Jupyter's connections outlive
         a pod.
+    timeouts
+        When the pod ends by itself, from :func:`.podspec.timeouts`.
     tell
         Told of ``progress`` (``state``), ``gone`` (``reason``, ``exit_code``), and all that the
         relay tells.
@@ -67,25 +69,19 @@ class Life:
         cluster: Cluster,
         client: KubeClient,
         *,
-        profile: Profile,
-        settings: str,
+        pod: KernelPod,
         way: str,
         folder: Path,
+        timeouts: Mapping[str, float],
         tell: Callable[[dict[str, Any]], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._identity, self._cluster, self._tell = identity, cluster, tell
+        self._timeouts = timeouts
         self.state = PodState(naming.kernel_name(identity.kernel_id), "queued")
         """Where the pod stands, as last seen."""
-        manifest = podspec.pod(
-            profile,
-            identity.kernel_id,
-            namespace=client.namespace,
-            user=identity.user,
-            notebook=identity.notebook,
-            settings=settings,
-        )
-        self._pod = KernelPod(client, manifest, on_wait=self._progress, log=log)
+        self._pod = pod
+        self._pod.on_wait = self._progress
         self._reach = Reach(client, self._pod.name, podspec.PORT, way)
         self._folder = folder
         self.relay = Relay(
@@ -128,21 +124,50 @@ class Life:
             username=who.user,
             curve_publickey=who.curve_publickey,
             curve_secretkey=who.curve_secretkey,
-            options={"port": podspec.PORT},
+            options={"port": podspec.PORT, **self._timeouts},
         )
         pod, launch = await asyncio.gather(self._pod.create(), making)
         secret = asyncio.create_task(self._pod.create_secret(pod, launch, who.user))
         try:
-            endpoints = await self.relay.start()
-            await self._cluster.watch()
-            self._unsubscribe = self._cluster.subscribe(self._pod.name, self._look)
-            await self._until_ready(secret)
+            return await self._connect(secret)
         finally:
             secret.cancel()
             await asyncio.wait([secret])
-        self._running = True
-        self._look()
-        return self._connection_info(endpoints)
+
+    async def attach(self) -> dict[str, Any]:
+        """Go on with a kernel whose pod runs; return the connection info once it is ready.
+
+        Unless the pod has ended, it stays whatever happens here.
+
+        Raises
+        ------
+        StartFailed, LauncherError
+            If the kernel has ended, or another server has it.
+        AccessDenied
+            If all ways to the pod are forbidden.
+
+        """
+        try:
+            return await self._connect()
+        except (StartFailed, LauncherError):
+            raise
+        except BaseException:
+            self._pod.leave()
+            raise
+
+    async def detach(self) -> None:
+        """Leave the kernel to the next server: it goes on, and so does its pod."""
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await self._pod.noted()
+                await self.relay.command("detach")
+        except (TimeoutError, LauncherError):
+            pass  # the launcher will miss us
+        self._pod.leave()
+
+    def note(self, annotations: Mapping[str, str]) -> None:
+        """Annotate the pod, now or as soon as it exists."""
+        self._pod.note(annotations)
 
     async def delete_pod(self) -> None:
         """Delete the pod and its Secret, once."""
@@ -177,10 +202,23 @@ class Life:
             self._pod.leave()
         self._tell(event)
 
-    async def _until_ready(self, secret: asyncio.Task[None]) -> None:
+    async def _connect(self, secret: asyncio.Task[None] | None = None) -> dict[str, Any]:
+        """Link with the pod, which may still be starting; return the connection info."""
+        endpoints = await self.relay.start()
+        await self._cluster.watch()
+        self._unsubscribe = self._cluster.subscribe(self._pod.name, self._look)
+        self._look()
+        await self._until_ready(secret)
+        self._running = True
+        self._look()
+        return self._connection_info(endpoints)
+
+    async def _until_ready(self, secret: asyncio.Task[None] | None) -> None:
         """Wait for the kernel, or for the first thing that makes it impossible."""
         ready = asyncio.create_task(self.relay.ready())
-        wanted: set[asyncio.Future[Any]] = {ready, secret}
+        wanted: set[asyncio.Future[Any]] = {ready}
+        if secret is not None:
+            wanted.add(secret)
         try:
             while wanted:
                 done, _ = await asyncio.wait(

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import itertools
+import os
+import socket
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import NoSuchKernel
 from tornado.web import HTTPError
-from traitlets import Float
+from traitlets import Bool, Float, Unicode, default
 
-from ..errors import KubeError
+from .. import naming
+from ..config import user_name
+from ..errors import KubeError, NotConfigured
 from . import adapter, specs
 from .kernel import KubeKernelManager
 
+if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
+    from .cluster import Cluster
+    from .found import Found
+
 _END_TIMEOUT = 4.0  # seconds for the ends of all kernels when the server stops
+_PATIENCE = 3.0  # seconds a list may wait for kernels that were there before the server
+_AGAIN = 1.0, 2.0, 5.0, 10.0, 30.0  # seconds between tries to find those, the last one repeated
 
 
 class StartRefused(HTTPError):
@@ -34,6 +46,111 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         help="""Seconds a request to start a kernel on Kubernetes is kept waiting. The start goes
         on after that, and the kernel's state says so.""",
     ).tag(config=True)
+
+    keep_kernels = Bool(
+        True,
+        help="""Whether kernels on Kubernetes go on when the server ends, so that the next one
+        attaches to them again. How long they wait for it is in their profile (lost_timeout).""",
+    ).tag(config=True)
+    server_name = Unicode(
+        help="""Which server this is: it attaches again to the kernels that a server of this name
+        left. Default: the hub's user and server, or else this host (outside of pods) and the root
+        folder.""",
+    ).tag(config=True)
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.attaching: asyncio.Task[None] | None = None
+        """Attaches to the kernels that were there before the server."""
+
+    @default("server_name")
+    def _default_server_name(self) -> str:
+        return server_name(os.environ, socket.gethostname(), self.root_dir)
+
+    @property
+    def server_hash(self) -> str:
+        """The label that marks this server's kernels."""
+        return naming.digest(f"{user_name()}/{self.server_name}", 16)
+
+    # --- kernels that were there before the server ------------------------------------------------
+
+    async def attach(self, cluster: Cluster, sessions: Any) -> None:
+        """Attach to the kernels that a server of this name left; tries until it can.
+
+        Parameters
+        ----------
+        cluster
+            Where they run; held by the caller.
+        sessions
+            Jupyter's session manager.
+
+        """
+        from .found import find
+
+        for seconds in itertools.chain(_AGAIN, itertools.repeat(_AGAIN[-1])):
+            try:
+                found = await find(await cluster.client(), self.server_hash, self.log)
+                break
+            except NotConfigured as error:
+                self.log.info("No kernels on Kubernetes can be started yet: %s", error)
+                return
+            except KubeError as error:
+                self.log.warning("Kernels of an earlier server are not attached yet: %s", error)
+            await asyncio.sleep(seconds)
+        for kernel in found:
+            if kernel.kernel_id in self:
+                continue
+            if self.class_for(kernel.kernel_name) is None:
+                self.log.warning(
+                    "pod/%s runs a kernel of %r, which this server does not offer any more",
+                    *(kernel.pod["metadata"]["name"], kernel.kernel_name),
+                )
+                continue
+            self._take(kernel)
+            for session in kernel.sessions:
+                await sessions.save_session(
+                    session["id"],
+                    path=session["path"],
+                    name=session["name"],
+                    type=session["type"],
+                    kernel_id=kernel.kernel_id,
+                )
+
+    def _take(self, found: Found) -> None:
+        kwargs = {"kernel_id": found.kernel_id}
+        kernel, _, kernel_id = self.pre_start_kernel(found.kernel_name, kwargs)
+        adapter.enter(self, kernel_id, kernel)
+        kernel.begin(kernel_id, env={"JPY_SESSION_NAME": found.notebook}, found=found)
+        self.log.info("Kernel %s goes on in pod %s", kernel_id, found.pod["metadata"]["name"])
+
+    def left_to_another(self, kernel_id: str) -> None:
+        """Forget a kernel that turned out to be with another server."""
+        self.log.info("Kernel %s is with another server of this name", kernel_id)
+        self._forget(kernel_id)
+
+    async def settled(self) -> None:
+        """Wait a moment for the kernels that were there before; without them, lists mislead."""
+        attaching = self.attaching
+        if attaching is not None and attaching is not asyncio.current_task():
+            await asyncio.wait([attaching], timeout=_PATIENCE)
+
+    async def list_kernels(self) -> list[dict[str, Any]]:
+        """List all kernels, those that were there before the server, too."""
+        await self.settled()
+        kernels: list[dict[str, Any]] = super().list_kernels()
+        return kernels
+
+    def kernel_model(self, kernel_id: str) -> Any:
+        """Describe a kernel; awaitable while it may yet be attached."""
+        if kernel_id not in self and self.attaching is not None and not self.attaching.done():
+            return self._late_model(kernel_id)
+        return super().kernel_model(kernel_id)
+
+    async def _late_model(self, kernel_id: str) -> Any:
+        await self.settled()
+        return super().kernel_model(kernel_id)
+
+    # --- one kernel ------------------------------------------------------------------------------
 
     def class_for(self, kernel_name: str) -> type[Any] | None:
         """Return our kernel manager class for kernelspecs that name our provisioner."""
@@ -128,7 +245,10 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         return super().interrupt_kernel(kernel_id)
 
     async def shutdown_all(self, now: bool = False) -> None:
-        """End all kernels side by side, within seconds; what fails is logged."""
+        """End all kernels side by side, or leave ours to the next server; within seconds."""
+        if self.attaching is not None:
+            self.attaching.cancel()
+            await asyncio.wait([self.attaching])
         ours = [k for k in self.list_kernel_ids() if self.ours(k) is not None]
         others = [k for k in self.list_kernel_ids() if k not in ours]
         ends = [self._end_quietly(kernel_id, now=now) for kernel_id in ours]
@@ -137,7 +257,10 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
     async def _end_quietly(self, kernel_id: str, *, now: bool) -> None:
         try:
             async with asyncio.timeout(_END_TIMEOUT):
-                await self.shutdown_kernel(kernel_id, now=now)
+                if self.keep_kernels:
+                    await self._leave(kernel_id)
+                else:
+                    await self.shutdown_kernel(kernel_id, now=now)
         except TimeoutError:
             kernel = self.ours(kernel_id)
             if kernel is not None:
@@ -146,5 +269,19 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         except Exception:
             self.log.exception("kernel %s was not shut down cleanly", kernel_id)
 
+    async def _leave(self, kernel_id: str) -> None:
+        kernel = self.ours(kernel_id)
+        if kernel is not None:
+            await kernel.detach()
+        self._forget(kernel_id)
+
     def _forget(self, kernel_id: str) -> None:
         adapter.leave(self, kernel_id)
+
+
+def server_name(environ: Mapping[str, str], host: str, root: str) -> str:
+    """Name a Jupyter Server, the same after each of its restarts (pure)."""
+    if "JUPYTERHUB_USER" in environ:
+        return f"hub:{environ['JUPYTERHUB_USER']}/{environ.get('JUPYTERHUB_SERVER_NAME', '')}"
+    # A pod's host name is new in each pod; the kernel's own gate keeps two servers apart.
+    return f"{'pod' if 'KUBERNETES_SERVICE_HOST' in environ else host}:{root}"

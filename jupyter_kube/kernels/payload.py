@@ -27,6 +27,7 @@ _LONGEST = 120_000
 _TRAVELLERS = (
     *("launcher", "supervisor", "gate", "splice", "link", "handshake", "image", "cgroup"),
     *("retire", "attend", "companion", "tape"),
+    *("courier", "folder", "kubeignore", "podclient"),
 )
 
 BOOT = f"""\
@@ -88,8 +89,10 @@ def launch_payload(
     curve_publickey, curve_secretkey
         The kernel's CURVE pair (Z85); both or none.
     options
-        ``port`` to listen on (default 8888) and ``argv``, the kernel's arguments after the
-        interpreter, where ``{connection_file}`` is replaced.
+        ``port`` to listen on (default 8888); ``argv``, the kernel's arguments after the
+        interpreter, where ``{connection_file}`` is replaced; ``cwd``, a folder to be made in the
+        container's working directory and filled with files before the kernel is used; ``files``,
+        how many files and bytes of them may travel at once.
 
     Raises
     ------

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from .. import naming
-from ..errors import ClusterError, Conflict, QuotaExceeded, StartFailed
+from ..errors import (
+    ClusterError,
+    ClusterUnavailable,
+    Conflict,
+    NotFound,
+    QuotaExceeded,
+    StartFailed,
+)
 from ..kube import objects
 from ..kube.client import KubeClient
 from ..models import PodState
@@ -18,6 +27,10 @@ from . import cap, podspec
 _AGAIN = 3.0  # seconds between tries while a quota is full
 _FORMER = 0.3  # seconds between tries while a former pod of this name is ending
 _GRACE = 1  # seconds for the kernel's last words; it was asked to leave before
+_PROMPT = 5.0  # seconds for which a deletion is waited for
+_LONGEST_PAUSE = 30.0  # seconds between tries to delete what could not be deleted at once
+_WORTH_A_WORD = 3.0  # seconds after which trouble with the API is told
+_FORGOTTEN = 15.0  # seconds without trouble after which the next is another
 _PATIENCE = 10.0  # seconds a request under way may take to tell which object is ours
 
 
@@ -30,8 +43,6 @@ class KernelPod:
         Speaks to the cluster.
     manifest
         From :func:`.podspec.pod`.
-    on_wait
-        Told while the pod cannot be created yet, and why.
     most
         How many kernels of its profile the user may have at once; 0 is any number.
     log
@@ -44,17 +55,36 @@ class KernelPod:
         client: KubeClient,
         manifest: dict[str, Any],
         *,
-        on_wait: Callable[[PodState], None],
-        log: logging.Logger | logging.LoggerAdapter[Any],
         most: int = 0,
+        log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._most = most
-        self._client, self._manifest = client, manifest
-        self._on_wait, self._log = on_wait, log
+        self._client, self._manifest, self._log = client, manifest, log
+        self.on_wait: Callable[[PodState], None] = lambda _state: None
+        """Told while the pod cannot be created yet, and why."""
         self._requests: set[asyncio.Task[dict[str, Any]]] = set()
         self._uids: dict[objects.Resource, str] = {}  # of what was created here
         self._deleted = False
+        self._trouble_began = self._troubled_at = -math.inf
         self.name: str = manifest["metadata"]["name"]
+        self._notes: dict[str, str] = {}  # annotations that are not in the cluster yet
+        self._noting: asyncio.Task[None] | None = None
+
+    @classmethod
+    def existing(
+        cls,
+        client: KubeClient,
+        pod: Mapping[str, Any],
+        secret_uid: str = "",
+        *,
+        log: logging.Logger | logging.LoggerAdapter[Any],
+    ) -> KernelPod:
+        """Take over a pod that is in the cluster, with its Secret where that is known."""
+        taken = cls(client, dict(pod), log=log)
+        taken._uids[objects.PODS] = pod["metadata"]["uid"]
+        if secret_uid:
+            taken._uids[objects.SECRETS] = secret_uid
+        return taken
 
     @property
     def uid(self) -> str:
@@ -62,7 +92,7 @@ class KernelPod:
         return self._uids.get(objects.PODS, "")
 
     async def create(self) -> dict[str, Any]:
-        """Create the pod, waiting for room in the namespace's quota as long as it takes.
+        """Create the pod, waiting for the API and for room in the quota as long as it takes.
 
         Raises
         ------
@@ -80,7 +110,7 @@ class KernelPod:
                 break
             except QuotaExceeded as error:
                 words = f"Waiting for room in the quota: {error.why}"
-                self._on_wait(PodState(self.name, "waiting", "QuotaExceeded", words))
+                self.on_wait(PodState(self.name, "waiting", "QuotaExceeded", words))
                 await asyncio.sleep(_AGAIN * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load
             except Conflict as error:
                 await self._await_former(error)
@@ -108,7 +138,30 @@ class KernelPod:
 
     def leave(self) -> None:
         """Leave both to somebody else: they are not deleted."""
-        self._uids.clear()
+        self._deleted = True
+
+    def note(self, annotations: Mapping[str, str]) -> None:
+        """Annotate the pod, now or as soon as it exists; what fails is logged."""
+        self._notes.update(annotations)
+        if self.uid and not self._deleted and self._noting is None:
+            self._noting = asyncio.create_task(self._write_notes())
+
+    async def noted(self) -> None:
+        """Wait until all notes are written."""
+        if self._noting is not None:
+            await asyncio.wait([self._noting])
+
+    async def _write_notes(self) -> None:
+        while self._notes and not self._deleted:
+            notes, self._notes = self._notes, {}
+            body = {"metadata": {"uid": self.uid, "annotations": notes}}
+            try:
+                await objects.patch(self._client, objects.PODS, self.name, body)
+            except NotFound:
+                break
+            except ClusterError as error:
+                self._log.warning("pod/%s could not be annotated: %s", self.name, error)
+        self._noting = None
 
     async def delete(self) -> None:
         """Delete what was created here, once; log what could not be.
@@ -120,6 +173,8 @@ class KernelPod:
         self._deleted = True
         if self._requests:
             _, late = await asyncio.wait(self._requests, timeout=_PATIENCE)
+            for task in late:
+                task.cancel()
             if late:
                 self._log.warning("pod/%s may be left: its creation was not answered", self.name)
         await asyncio.gather(self._remove(objects.PODS, _GRACE), self._remove(objects.SECRETS))
@@ -133,9 +188,23 @@ class KernelPod:
         return await asyncio.shield(task)
 
     async def _create(self, resource: objects.Resource, body: dict[str, Any]) -> dict[str, Any]:
-        made = await objects.create(self._client, resource, body)
+        made = await objects.create(
+            self._client, resource, body, timeout=math.inf, on_trouble=self._tell_of_trouble
+        )
         self._uids[resource] = made["metadata"]["uid"]
+        if self._notes and resource is objects.PODS:
+            self.note({})
         return made
+
+    def _tell_of_trouble(self, error: ClusterUnavailable) -> None:
+        """Say what a start waits for; what is over at once is not worth a word."""
+        now = time.monotonic()
+        if now > self._troubled_at + _FORGOTTEN:
+            self._trouble_began = now
+        self._troubled_at = now
+        if now - self._trouble_began > _WORTH_A_WORD:
+            words = f"Waiting for the Kubernetes API: {error.what}: {error.why}"
+            self.on_wait(PodState(self.name, "waiting", "Unavailable", words))
 
     async def _await_former(self, error: Conflict) -> None:
         """Give a pod of the same name that is being deleted time to go."""
@@ -151,17 +220,47 @@ class KernelPod:
                 obj=f"pod/{self.name}",
             ) from error
         words = "The former pod of this kernel is still ending."
-        self._on_wait(PodState(self.name, "waiting", "Terminating", words))
+        self.on_wait(PodState(self.name, "waiting", "Terminating", words))
         await asyncio.sleep(_FORMER)
 
     async def _remove(self, resource: objects.Resource, grace: int | None = None) -> None:
+        """Delete an object; where the API is away for longer, go on trying in the background."""
         uid = self._uids.get(resource)
         if uid is None:
             return
-        try:
-            await objects.delete(self._client, resource, self.name, grace=grace, uid=uid)
-        except ClusterError as error:
-            self._log.warning(
-                "%s %s could not be deleted: %s. Do it by hand: kubectl delete %s %s",
-                *(resource.kind, self.name, error, resource.plural, self.name),
+
+        async def remove(timeout: float | None) -> None:
+            await objects.delete(
+                self._client, resource, self.name, grace=grace, uid=uid, timeout=timeout
             )
+
+        try:
+            await remove(_PROMPT)
+        except ClusterUnavailable as error:
+            self._log.warning("%s %s is still to be deleted: %s", resource.kind, self.name, error)
+            self._client.errand(self._remove_later(resource, remove))
+        except ClusterError as error:
+            self._give_up(resource, error)
+
+    async def _remove_later(
+        self, resource: objects.Resource, remove: Callable[[float | None], Awaitable[None]]
+    ) -> None:
+        pause = _PROMPT
+        while True:
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load
+            pause = min(pause * 2, _LONGEST_PAUSE)
+            try:
+                await remove(None)
+            except ClusterUnavailable:
+                continue
+            except ClusterError as error:
+                self._give_up(resource, error)
+            else:
+                self._log.info("%s %s is deleted", resource.kind, self.name)
+            return
+
+    def _give_up(self, resource: objects.Resource, error: ClusterError) -> None:
+        self._log.warning(
+            "%s %s could not be deleted: %s. Do it by hand: kubectl delete %s %s",
+            *(resource.kind, self.name, error, resource.plural, self.name),
+        )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import zmq
 from jupyter_client.connect import KernelConnectionInfo
@@ -20,12 +21,21 @@ from traitlets import CaselessStrEnum, Unicode
 from .. import config as settings
 from .. import naming
 from ..errors import InvalidInput, StartFailed
+from ..kube.client import KubeClient
 from ..models import Profile
+from . import podspec
 from .cluster import Cluster, shared
+from .found import Found
 from .life import Identity, Life, short_folder
+from .pod import KernelPod
 from .relay import LauncherError
 
-_ENDS = {"died", "launcher-restarted", "gave-up", "error", "gone", "replaced"}
+if TYPE_CHECKING:
+    from .recall import Recording
+
+_ENDS = {"died", "launcher-restarted", "gave-up", "ended", "error", "gone", "replaced"}
+_USUAL: dict[str, Any] = {"server": "", "choice": {}, "found": None}
+"""What our own manager says besides of a kernel to be launched; the stock ones say nothing."""
 _ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
 
 
@@ -122,7 +132,11 @@ class KubeProvisioner(KernelProvisionerBase):
                 f"{type(manager).__name__} is not one: nothing would carry the kernel's messages",
                 "Use jupyter_client's AsyncKernelManager.",
             )
-        if manager.curve_publickey is None:
+        if found := kwargs.get("found"):
+            manager.session.key = found.launch["key"].encode()
+            manager.curve_publickey = found.launch["curve_publickey"].encode()
+            manager.curve_secretkey = found.launch["curve_secretkey"].encode()
+        elif manager.curve_publickey is None:
             manager.curve_publickey, manager.curve_secretkey = zmq.curve_keypair()
         kwargs.pop("extra_arguments", None)
         launch: dict[str, Any] = await super().pre_launch(cmd=self.kernel_spec.argv, **kwargs)
@@ -139,10 +153,11 @@ class KubeProvisioner(KernelProvisionerBase):
             If the pod runs and the kernel in it does not.
 
         """
+        who = {name: kwargs.get(name) or usual for name, usual in _USUAL.items()}
         if self._life is not None and self._life.over:
             await self._end_life()
         if self._life is None:
-            await self._start((kwargs.get("env") or {}).get("JPY_SESSION_NAME", ""))
+            await self._start((kwargs.get("env") or {}).get("JPY_SESSION_NAME", ""), **who)
             return self.connection_info
         if not self._renewed:
             await self._life.relay.command("restart")
@@ -186,20 +201,77 @@ class KubeProvisioner(KernelProvisionerBase):
         await self._life.relay.ready()
         self._alive()
 
+    async def detach(self) -> None:
+        """Leave the kernel to the next server: cleanup will not end it."""
+        if self._life is not None:
+            await self._life.detach()
+
+    @property
+    def since(self) -> float | None:
+        """Until when, by the pod's clock, a former server had all output; None without one."""
+        return self._life.relay.since if self._life is not None else None
+
+    async def recall(self, session: str) -> Recording | None:
+        """Return what the kernel told a front end since the former server left.
+
+        Raises
+        ------
+        TimeoutError
+            If the pod's companion does not answer.
+
+        """
+        if self._life is None or self._life.relay.since is None:
+            return None
+        from .recall import recall  # seldom needed
+
+        return await recall(
+            self._life.relay.companion,
+            key=self.parent.session.key,
+            curve_publickey=self.parent.curve_publickey,
+            curve_secretkey=self.parent.curve_secretkey,
+            session=session,
+            since=self._life.relay.since,
+        )
+
+    def note(self, annotations: Mapping[str, str]) -> None:
+        """Annotate the pod, now or as soon as it exists."""
+        if self._life is not None:
+            self._life.note(annotations)
+
     # --- inside ----------------------------------------------------------------------------------
 
-    async def _start(self, notebook: str) -> None:
-        """Start the pod; if that fails or is cancelled, leave nothing behind."""
+    async def _start(
+        self, notebook: str, *, server: str, choice: Mapping[str, Any], found: Found | None
+    ) -> None:
+        """Start the pod, or attach to one; if a start fails or is cancelled, leave nothing."""
         config = settings.KubeConfig(parent=self)
         if not self.config.KubeConfig:
             config = settings.load()
-        profile = config.profile(self.profile)
+        profile = config.profile(self.profile).vary(choice)
         cluster = shared(config)
         cluster.hold()
         try:
-            async with asyncio.timeout(profile.start_timeout):
-                life = await self._prepare(config, profile, cluster, notebook)
-                self.connection_info = await life.start()
+            async with asyncio.timeout(None if found else profile.start_timeout):
+                client = await cluster.client()
+                if found:
+                    pod = KernelPod.existing(client, found.pod, found.secret_uid, log=self.log)
+                    life = self._prepare(cluster, client, pod, profile)
+                    self.connection_info = await life.attach()
+                else:
+                    manifest = podspec.pod(
+                        profile,
+                        self.kernel_id,
+                        namespace=client.namespace,
+                        user=settings.user_name(),
+                        notebook=notebook,
+                        settings=config.settings(),
+                        kernel_name=self.parent.kernel_name,
+                        server=server,
+                    )
+                    most = profile.max_per_user
+                    pod = KernelPod(client, manifest, most=most, log=self.log)
+                    life = self._prepare(cluster, client, pod, profile)
+                    self.connection_info = await life.start()
         except BaseException as error:
             why = self._life.waits_for if self._life else ""
             await asyncio.shield(self.cleanup() if self._life else cluster.release())
@@ -214,29 +286,27 @@ class KubeProvisioner(KernelProvisionerBase):
         self._launched = True
         self._alive()
 
-    async def _prepare(
-        self, config: settings.KubeConfig, profile: Profile, cluster: Cluster, notebook: str
+    def _prepare(
+        self, cluster: Cluster, client: KubeClient, pod: KernelPod, profile: Profile
     ) -> Life:
         manager = self.parent
         identity = Identity(
             kernel_id=self.kernel_id,
             kernel_name=manager.kernel_name,
             user=settings.user_name(),
-            notebook=notebook,
             key=manager.session.key,
             curve_publickey=manager.curve_publickey,
             curve_secretkey=manager.curve_secretkey,
         )
-        client = await cluster.client()
         self._folder = self._folder or short_folder()
         self._life = Life(
             identity,
             cluster,
             client,
-            profile=profile,
-            settings=config.settings(),
+            pod=pod,
             way=self.reach,
             folder=self._folder,
+            timeouts=podspec.timeouts(profile),
             tell=self._on_event,
             log=self.log,
         )
@@ -255,7 +325,7 @@ class KubeProvisioner(KernelProvisionerBase):
         repaired = kind == "launcher-restarted" or (kind == "died" and event["restarting"])
         if kind == "launcher-restarted":
             event = {**event, "reason": self._life.state.message if self._life else ""}
-        if kind in {"gave-up", "error"} and self._life is not None:
+        if kind in {"gave-up", "ended", "error"} and self._life is not None:
             self._life.over = True
         # The stock restarter looks every 3 s: let it find what has long been repaired.
         if kind in _ENDS and not (repaired and isinstance(self.parent, Owner)):

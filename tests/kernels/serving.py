@@ -77,6 +77,7 @@ def settings(kubeconfig: Path, **more: Any) -> dict[str, Any]:
             "namespace": NAMESPACE_NAME,
             "profiles": PROFILES,
         },
+        "KubeMappingKernelManager": {"keep_kernels": False},
         **more,
     }
 

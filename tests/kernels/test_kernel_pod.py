@@ -57,7 +57,7 @@ class Api:
 def kernel_pod(api: Api) -> KernelPod:
     manifest = podspec.pod(Profile(name="p", image="i"), "an-id", namespace="n")
     client = cast(KubeClient, api)
-    return KernelPod(client, manifest, on_wait=lambda _: None, log=logging.getLogger("tests"))
+    return KernelPod(client, manifest, log=logging.getLogger("tests"))
 
 
 def paths(pod: KernelPod) -> tuple[str, str]:

@@ -314,6 +314,7 @@ async def test_a_kernel_that_another_server_took_over_is_dead_here_and_its_pod_s
         on_event=lambda _: None,
         log=logging.getLogger("tests.relay"),
     )
+    await manager(model["id"]).provisioner._life.relay.command("detach")
     await other.start()
     try:
         await other.ready()

@@ -1,0 +1,97 @@
+"""What a former server left in the cluster: its kernels, found again by one list."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .. import naming
+from ..errors import ClusterError, NotFound
+from ..kube import objects
+from ..kube.client import KubeClient
+from ..kube.pods import pod_state
+from . import podspec
+from .payload import open_payload
+from .pod import KernelPod
+
+
+@dataclass(frozen=True)
+class Found:
+    """One kernel that goes on without a server."""
+
+    pod: Mapping[str, Any]
+    """The pod as the API gives it."""
+    secret_uid: str
+    launch: Mapping[str, Any]
+    """The opened start variable: the kernel's keys, among others."""
+
+    @property
+    def kernel_id(self) -> str:
+        """Jupyter's id of the kernel."""
+        return str(self.launch["kernel_id"])
+
+    @property
+    def kernel_name(self) -> str:
+        """The kernelspec's name."""
+        return str(self.launch["kernel_name"])
+
+    @property
+    def notebook(self) -> str:
+        """Path of the notebook it was started for."""
+        return str(self._annotations.get(naming.NOTEBOOK, ""))
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """Jupyter's sessions with it: ``id``, ``path``, ``name``, ``type`` of each."""
+        try:
+            sessions = json.loads(self._annotations.get(naming.SESSIONS, "[]"))
+            return [dict(s) for s in sessions if {"id", "path", "name", "type"} <= set(s)]
+        except (TypeError, ValueError):  # somebody edited it
+            return []
+
+    @property
+    def _annotations(self) -> Mapping[str, str]:
+        return self.pod["metadata"].get("annotations") or {}
+
+
+async def find(client: KubeClient, server: str, log: logging.Logger) -> list[Found]:
+    """Return the kernels of a server that live; remove those that ended, and log why.
+
+    Raises
+    ------
+    ClusterError
+        If the pods cannot be listed.
+
+    """
+    labels = naming.selector(component="kernel", server=server)
+    pods = (await objects.list_(client, objects.PODS, labels=labels))["items"]
+    found = await asyncio.gather(*(_look_at(client, pod, log) for pod in pods))
+    return [kernel for kernel in found if kernel is not None]
+
+
+async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logger) -> Found | None:
+    meta = pod["metadata"]
+    if meta.get("deletionTimestamp"):
+        return None
+    state = pod_state(dict(pod), now=client.now())
+    try:
+        if state.terminal:
+            why = state.message or state.reason
+        else:
+            secret = await objects.get(client, objects.SECRETS, meta["name"])
+            launch = open_payload(base64.b64decode(secret["data"][podspec.SECRET_KEY]).decode())
+            return Found(pod, secret["metadata"]["uid"], launch)
+    except NotFound:
+        why = "its keys are gone"
+    except (ClusterError, KeyError, ValueError) as error:
+        log.error("The kernel in pod %s is not attached again: %s", meta["name"], error)
+        return None
+    notebook = (meta.get("annotations") or {}).get(naming.NOTEBOOK) or "no notebook"
+    log.warning("The kernel of %s ended without a server: %s", notebook, why)
+    await KernelPod.existing(client, pod, log=log).delete()
+    return None

@@ -1,0 +1,115 @@
+"""Kernels go on when their server ends, however it ends, and the next one attaches to them."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_kube.kube import objects
+from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.session import JupyterServer, KernelSocket, running_server
+
+from .conftest import Target
+
+TICKS = 60
+LONG = (
+    "import time\n"
+    f"for i in range({TICKS}):\n"
+    "    print('tick', i, flush=True)\n"
+    "    time.sleep(0.1)\n"
+    "done = i"
+)
+
+
+def config(target: Target, reach: str = "auto") -> dict[str, Any]:
+    profile = {"image": target.image, "cpu": "100m", "memory": "512Mi"}
+    return {
+        "KubeConfig": target.settings(python=profile),
+        "KubeProvisioner": {"reach": reach},
+        "KubeMappingKernelManager": {"keep_kernels": True},
+    }
+
+
+async def notebook(server: JupyterServer, path: str) -> dict[str, Any]:
+    """Open a notebook with a kernel of ours."""
+    body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "kube-python"}}
+    model: dict[str, Any] = await server.request("POST", "api/sessions", body)
+    return model
+
+
+async def names(client: KubeClient) -> set[str]:
+    labels = "jupyter-kube/kernel-id"
+    return {
+        pod["metadata"]["name"]
+        for pod in (await objects.list_(client, objects.PODS, labels=labels))["items"]
+        if "deletionTimestamp" not in pod["metadata"]
+    }
+
+
+async def value(socket: KernelSocket, code: str) -> str:
+    reply = await socket.run(f"print({code})", 60)
+    assert reply.status == "ok", reply.text
+    return reply.text.strip()
+
+
+@pytest.mark.timeout(240)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+async def test_kernels_outlive_their_server(
+    target: Target, client: KubeClient, tmp_path: Path, how: signal.Signals
+) -> None:
+    front_end = uuid.uuid4().hex
+    async with running_server(tmp_path, config(target)) as server:
+        assert server.process is not None
+        sessions = [await notebook(server, f"work-{n}.ipynb") for n in range(5)]
+        for number, session in enumerate(sessions):
+            socket = await server.connect(session["kernel"]["id"])
+            assert await value(socket, f"(mine := {number})") == str(number)
+            socket.close()
+        await server.request("PATCH", f"api/sessions/{sessions[0]['id']}", {"path": "new.ipynb"})
+        socket = await server.connect(sessions[0]["kernel"]["id"], front_end)
+        cell = socket.send_code(LONG)
+        early: list[str] = []
+        while len(early) < 5:
+            early += lines(await socket.receive())
+        server.process.send_signal(how)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                early += lines(await socket.receive())
+    pods = await names(client)
+    assert len(pods) == 5
+
+    async with running_server(tmp_path, config(target)) as server:
+        found = await server.request("GET", "api/sessions")
+        assert {s["id"]: s["kernel"]["id"] for s in found} == {
+            s["id"]: s["kernel"]["id"] for s in sessions
+        }
+        assert {s["path"] for s in found} == {"new.ipynb"} | {
+            f"work-{n}.ipynb" for n in range(1, 5)
+        }
+        socket = await server.connect(sessions[0]["kernel"]["id"], front_end)
+        reply = await socket.collect(cell, 60)
+        assert reply.status == "ok"
+        late = [line for m in reply.outputs for line in lines(m)]
+        expected = [f"tick {i}" for i in range(TICKS)]
+        assert early + late == expected
+        assert await value(socket, "done") == str(TICKS - 1)
+        for number, session in enumerate(sessions):
+            socket = await server.connect(session["kernel"]["id"])
+            assert await value(socket, "mine") == str(number)
+            socket.close()
+        assert await names(client) == pods
+        for session in sessions:
+            await server.request("DELETE", f"api/sessions/{session['id']}")
+    assert await names(client) == set()
+
+
+def lines(message: dict[str, Any]) -> list[str]:
+    if message["header"]["msg_type"] != "stream":
+        return []
+    text: str = message["content"]["text"]
+    return text.splitlines()
