@@ -152,9 +152,8 @@ async def kernels(server: JupyterServer) -> list[str]:
     return sorted(model["id"] for model in await server.request("GET", "api/kernels"))
 
 
-async def attached(server: JupyterServer, kernel: str, seconds: float = 30) -> KernelSocket:
-    """Open the websocket of a kernel that a new server finds."""
+async def attached(server: JupyterServer, kernel: str, seconds: float = 30) -> None:
+    """Wait until a new server has found a kernel."""
     async with asyncio.timeout(seconds):
         while kernel not in await kernels(server):
             await asyncio.sleep(0.1)
-    return await server.connect(kernel)

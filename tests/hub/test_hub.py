@@ -95,7 +95,8 @@ async def test_a_gpu_kernel_outlives_the_culled_server_and_is_found_again(
         assert pods[name]["metadata"]["uid"] == uid
         assert pods[name]["status"]["phase"] == "Running"
         server = await alice.start_server()
-        again = await attached(server, kernel)
+        await attached(server, kernel)
+        again = await server.connect(kernel)
         assert await value(again, "x + 1") == "42"
         assert pods[name]["metadata"]["uid"] == uid
         again.close()
@@ -150,7 +151,7 @@ async def test_users_in_one_namespace_neither_see_nor_end_each_others_kernels(
         bobs.close()
         await cull(running, BOB, servers)
         his = await bob.start_server()
-        (await attached(his, other)).close()
+        await attached(his, other)
         assert await kernels(his) == [other]
         assert await kernels(hers) == [kernel]
         assert await value(socket, "x + 1") == "42"

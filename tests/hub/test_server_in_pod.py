@@ -148,8 +148,8 @@ async def test_the_doctor_in_the_servers_pod_finds_nothing_missing(
     assert [check for check in json.loads(said) if check["level"] != "ok"] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-async def test_kernels_outlive_the_end_of_the_servers_process(
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
+async def test_kernels_outlive_the_servers_process(
     number: signal.Signals, site: Site, namespace: str
 ) -> None:
     site.prepare(namespace, python=site.base)
@@ -158,29 +158,30 @@ async def test_kernels_outlive_the_end_of_the_servers_process(
         async with reached(site, namespace, token) as server:
             kernel, socket = await start(server, "python")
             name = naming.kernel_name(kernel)
-            await socket.run("x = 41", 60)
             uid = pods[name]["metadata"]["uid"]
-            # A cell that goes on while nobody is there.
-            begun = "import time; print('begun', flush=True); time.sleep(4); y = x + 1; print(y)"
-            cell = socket.send_code(begun)
+            cell = socket.send_code(
+                "import time\nprint('begun', flush=True)\ntime.sleep(5)\nx = 41\nprint('done')"
+            )
             while (await socket.receive())["header"]["msg_type"] != "stream":
                 pass
-            session = socket.session
             end_process(site, namespace, number)
+            socket.close()
         async with reached(site, namespace, token) as server:
-            again = await attached(server, kernel)
-            assert await value(again, "y") == "42"
+            await attached(server, kernel)
+            again = await server.connect(kernel, socket.session)
+            reply = await again.collect(cell, 60)
+            assert (reply.status, reply.text) == ("ok", "done\n")
+            assert await value(again, "x + 1") == "42"
             assert pods[name]["metadata"]["uid"] == uid
             again.close()
             await server.request("DELETE", f"api/kernels/{kernel}")
             await pods.gone(name)
-    del cell, session
 
 
 def end_process(site: Site, namespace: str, number: signal.Signals) -> None:
     """End the server's process; return when its container runs again."""
-    find = "$(pgrep -f jupyter_server)"
-    command = ["sh", "-c", f"kill -{number.value} {find}"]
-    site.cluster.kubectl("exec", "-n", namespace, SERVER, "--", *command)
+    command = f"kill -{number.value} $(pgrep -of 'jupyter_serve[r]')"  # not this shell's own line
+    site.cluster.kubectl("exec", "-n", namespace, SERVER, "--", "sh", "-c", command)
     restarted = "jsonpath={.status.containerStatuses[0].restartCount}=1"
-    site.cluster.kubectl("wait", "-n", namespace, f"pod/{SERVER}", f"--for={restarted}")
+    kubectl_wait = ["wait", "-n", namespace, f"pod/{SERVER}", "--timeout=60s"]
+    site.cluster.kubectl(*kubectl_wait, f"--for={restarted}")
