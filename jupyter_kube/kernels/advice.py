@@ -37,6 +37,10 @@ _CAUSES = {
     "replaced": "replaced",
     "ended": "ended",
 }
+CAUSES = frozenset(
+    {"oom", "segfault", "signal", "exit", "container", *_GONE.values(), *_CAUSES.values()}
+)
+"""All causes of a death."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def explain(
     """
     kind, reason = event["event"], event.get("reason", "")
     if kind == "died" and reason == _OUT_OF_MEMORY:
-        return _out_of_memory(limits, profiles, _NEW_PROCESS, signum=signal.SIGKILL)
+        return _out_of_memory(limits, profiles, _NEW_PROCESS, signum=int(signal.SIGKILL))
     if kind == "died":
         return _died(event, state)
     if kind in {"launcher-restarted", "explained"}:

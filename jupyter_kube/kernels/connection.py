@@ -122,6 +122,12 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             self._send("status", {"execution_state": "starting", "reason": kernel.reason})
             self._explain()
 
+    def kernel_says(self, words: str) -> None:
+        """Write something under the cell that is at work."""
+        cell = self.ledger.running_cell()
+        if cell is not None:
+            self._send("stream", {"name": "stderr", "text": f"{words}\n"}, cell)
+
     def kernel_down(self) -> None:
         """Keep what is sent from now on."""
         self._subscribed = False
@@ -263,7 +269,10 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         return Message(decoded.get("channel") or "shell", decoded["header"], raw)
 
     def _pass(self, message: Message) -> None:
+        idle = self.ledger.running_cell() is None
         self.ledger.sent(message)
+        if idle and self._kernel is not None and self._kernel.silence:
+            self.kernel_says(self._kernel.silence)
         super().handle_incoming_message(message.raw)
 
     def _hold(self, message: Message) -> None:

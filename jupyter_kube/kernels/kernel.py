@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -19,6 +20,7 @@ from traitlets import default, validate
 from .. import naming
 from ..models import PodState
 from . import adapter, specs
+from .advice import Death
 from .choice import read_choice
 from .ledger import Ledger
 from .relay import HeldElsewhere
@@ -29,11 +31,13 @@ if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would 
     from .recall import Recording
 
 SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
-_SCHEMA_PATH = Path(__file__).parents[1] / "event_schemas" / "kernel_start" / "v1.yaml"
+END_SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_end/v1"
+_SCHEMAS = Path(__file__).parents[1] / "event_schemas"
 
 _WAITING = {"waiting", "pulling"}  # phases that a cell is told of
 _OPEN_END = "waiting"  # the phase in which nobody should be kept waiting for an answer
 _GRACE = 1.0  # seconds an old kernel process gets to leave
+_EXPLAINED = 5.0  # seconds for the cause of a container's end, which Kubernetes knows
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
 
 
@@ -47,6 +51,9 @@ class Listener(Protocol):
 
     def kernel_waits(self) -> None:
         """Hear that there is news of the start."""
+
+    def kernel_says(self, words: str) -> None:
+        """Write something under the cell that is at work."""
 
     def kernel_down(self) -> None:
         """Send nothing more to the kernel until it is up again."""
@@ -76,6 +83,8 @@ class KubeKernelManager(ServerKernelManager):
         """By session, for front ends that lose their connection and come back."""
         self.waits_for = ""
         """What a start is known to wait for, in words."""
+        self.silence = ""
+        """That the pod does not answer, in words; empty while it does."""
         self.process = 0
         """Counts the kernel processes there were."""
         self.attached = False
@@ -93,7 +102,7 @@ class KubeKernelManager(ServerKernelManager):
 
     @default("extra_event_schema_paths")
     def _default_extra_event_schema_paths(self) -> list[Path]:
-        return [_SCHEMA_PATH]
+        return [_SCHEMAS / name / "v1.yaml" for name in ("kernel_start", "kernel_end")]
 
     @property
     def up(self) -> bool:
@@ -159,7 +168,7 @@ class KubeKernelManager(ServerKernelManager):
             )
         except Exception as error:
             adapter.take_start_error(self)
-            self._dead(str(error))
+            self._dead(Death("start", str(error)))
             self._say_first(error)
             if isinstance(error, HeldElsewhere) and found:
                 self.parent.left_to_another(kernel_id)
@@ -205,13 +214,20 @@ class KubeKernelManager(ServerKernelManager):
             case "launched":
                 self._launched()
             case "died" if event.get("restarting"):
-                self._died(event["reason"])
+                self._died(event["death"], _LAST_WORDS)
+                self._emit_end("restarting", event["death"])
             case "launcher-restarted":
-                self._died(event["reason"] or "its container was restarted")
+                self._died(event["death"], _EXPLAINED)
+            case "explained" if self.stage == "restarting":
+                self._explained(event["death"])
             case "ready" if self.stage == "restarting":
                 self._up()
             case "died" | "gave-up" | "ended" | "error" | "gone" | "replaced":
-                self._dead(event["reason"])
+                self._dead(event["death"])
+            case "silent" if self.up:
+                self._silent(event["words"])
+            case "heard" if self.up:
+                self._heard(event["seconds"])
             case "link-lost" if self.up:
                 self.reason = "The connection to the pod was lost and is being restored."
             case "link-up" if self.up:
@@ -244,17 +260,41 @@ class KubeKernelManager(ServerKernelManager):
         for listener in list(self.listeners):
             listener.kernel_up()
 
-    def _died(self, why: str) -> None:
-        """Act on a death that the launcher is repairing."""
-        self.log.warning("Kernel %s died: %s", self.kernel_id, why)
-        self._down("restarting", f"The kernel died: {why}.")
+    def _died(self, death: Death, patience: float) -> None:
+        """Act on a death that is being repaired; its last messages or its cause may be to come."""
+        self.log.warning("Kernel %s: %s", self.kernel_id, death.words)
+        self._down("restarting", death.text)
         loop = asyncio.get_running_loop()
-        self._settling = loop.call_later(_LAST_WORDS, self._settle)
+        self._settling = loop.call_later(patience, self._settle)
+
+    def _explained(self, death: Death) -> None:
+        """Tell the cause of a container's end."""
+        self.log.warning("Kernel %s: %s", self.kernel_id, death.words)
+        self.reason = self._why = death.text
+        self._emit_end("restarting", death)
+        self._settle()
+
+    def _silent(self, words: str) -> None:
+        """Say that the pod does not answer; whatever becomes of it, the kernel is not replaced."""
+        self.log.warning("Kernel %s: %s", self.kernel_id, words)
+        self.reason = self.silence = words
+        self._emit_end("lost", Death("silence", words))
+        for listener in list(self.listeners):
+            listener.kernel_says(words)
+
+    def _heard(self, seconds: float) -> None:
+        """Say that the pod answers again."""
+        words = f"The kernel's pod answers again, after {seconds:.0f} s. Nothing was lost."
+        self.log.warning("Kernel %s: %s", self.kernel_id, words)
+        self.reason = self.silence = ""
+        self._emit_end("found", Death("silence", words))
+        for listener in list(self.listeners):
+            listener.kernel_says(words)
 
     def _down(self, stage: Stage, why: str) -> None:
         self._settle()
         self._enter(stage, why)
-        self._why = why
+        self._why, self.silence = why, ""
         self.last_activity = utcnow()
         for listener in list(self.listeners):
             listener.kernel_down()
@@ -273,17 +313,24 @@ class KubeKernelManager(ServerKernelManager):
         for listener in list(self.listeners):
             listener.kernel_settled(why, final=final)
 
-    def _dead(self, why: str) -> None:
+    def _dead(self, death: Death) -> None:
         """Act on an end that nobody repairs: answer all, and let the pod go."""
         if self.stage == "dead" or self._ending is not None:
             return
-        self.log.error("Kernel %s is dead: %s", self.kernel_id, why)
-        self._down("dead", why)
-        self._emit_start("failed", message=why)
-        self._answer(why, final=True)
+        self.log.error("Kernel %s is dead: %s", self.kernel_id, death.words)
+        if self.stage == "starting":
+            self._emit_start("failed", message=death.words)
+        self._down("dead", death.text)
+        self._emit_end("dead", death)
+        self._answer(death.text, final=True)
         self._callbacks.fire("dead")
         self.parent.ended(self.kernel_id)
         self._leaving = asyncio.create_task(self._let_go())
+
+    def _emit_end(self, outcome: str, death: Death) -> None:
+        pod = naming.kernel_name(self.kernel_id)
+        data = {"kernel_id": self.kernel_id, "pod": pod, "outcome": outcome, **asdict(death)}
+        self.emit(schema_id=END_SCHEMA, data=data)
 
     def _emit_start(self, phase: str, reason: str = "", message: str = "") -> None:
         pod = naming.kernel_name(self.kernel_id)

@@ -91,6 +91,12 @@ class Ledger:
         cells = (m.header for m in self.held if m.header["msg_type"] == _CELL)
         return next(cells, None)
 
+    def running_cell(self) -> dict[str, Any] | None:
+        """Return the header of the cell that is at work, as far as that is known."""
+        cells = [m.header for m in self._open.values() if m.header["msg_type"] == _CELL]
+        at_work = [header for header in cells if header["msg_id"] in self._running]
+        return next(iter(at_work or cells), None)
+
     @staticmethod
     def _is_harmless(message: Message) -> bool:
         return bool(message.header["msg_type"] == _HARMLESS)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from typing import Any
 from .. import naming
 from ..errors import StartFailed
 from ..kube.client import KubeClient
-from ..models import PodState
+from ..models import PodState, Profile
 from . import podspec
 from .cluster import Cluster
+from .coroner import Coroner
 from .payload import launch_payload
 from .pod import KernelPod
 from .reach import Reach
@@ -24,6 +25,7 @@ from .relay import LauncherError, Relay
 
 _CHANNELS = 5
 _LONGEST_FOLDER = 90
+_PULLING = 5.0  # seconds between two looks at a pull: how long it takes is part of its words
 _FAREWELL = 2.0  # seconds a launcher may take to hear that this server leaves
 
 
@@ -55,9 +57,11 @@ class Life:
         a pod.
     timeouts
         When the pod ends by itself, from :func:`.podspec.timeouts`.
+    profiles, asked
+        All profiles there are, and whether the kernel's end was asked for; see :class:`.Coroner`.
     tell
-        Told of ``progress`` (``state``), ``gone`` (``reason``, ``exit_code``), and all that the
-        relay tells.
+        Told of ``progress`` (``state``), ``gone`` (``reason``, ``exit_code``), all that the relay
+        tells, and, once the kernel runs, what the coroner adds.
     log
         A logger.
 
@@ -73,6 +77,8 @@ class Life:
         way: str,
         folder: Path,
         timeouts: Mapping[str, float],
+        profiles: Iterable[Profile],
+        asked: Callable[[], bool],
         tell: Callable[[dict[str, Any]], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
@@ -95,6 +101,17 @@ class Life:
         self._running = False
         self.over = False
         """Whether the pod is gone or useless: no kernel will run in it again."""
+        loop = asyncio.get_running_loop()
+        self._coroner = Coroner(
+            tell,
+            state=lambda: self.state,
+            trouble=lambda: self.relay.trouble,
+            limits=pod.limits,
+            profiles=profiles,
+            asked=asked,
+            later=loop.call_later,
+        )
+        self._again: asyncio.TimerHandle | None = None  # the next look at a pull
         self._unsubscribe: Callable[[], None] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -177,6 +194,8 @@ class Life:
     async def close(self) -> None:
         """Delete what is in the cluster and let go of what is here."""
         self._unsubscribe()
+        self._coroner.close()
+        self._look_again(False)
         self._failure.cancel()
         for task in self._tasks:
             task.cancel()
@@ -200,7 +219,10 @@ class Life:
         if event["event"] == "replaced":
             self.over = True
             self._pod.leave()
-        self._tell(event)
+        if self._running:
+            self._coroner.hear(event)
+        else:
+            self._tell(event)
 
     async def _connect(self, secret: asyncio.Task[None] | None = None) -> dict[str, Any]:
         """Link with the pod, which may still be starting; return the connection info."""
@@ -250,18 +272,27 @@ class Life:
         if state is None or self.over:
             return
         self._follow_address(state)
+        self._look_again(state.phase == "pulling")
         if self._running:
             self.state = state
+            self._coroner.look()
             if state.terminal:
                 self.over = True
                 reason = state.message or state.reason
-                self._tell({"event": "gone", "reason": reason, "exit_code": state.exit_code})
+                event = {"event": "gone", "reason": reason, "exit_code": state.exit_code}
+                self._coroner.hear(event)
             return
         self._progress(state)
         if state.terminal and not self._failure.done():
             why = state.message or state.reason
             error = StartFailed("The kernel's pod cannot run", why, obj=f"pod/{self._pod.name}")
             self._failure.set_exception(error)
+
+    def _look_again(self, wanted: bool) -> None:
+        if self._again is not None:
+            self._again.cancel()
+        loop = asyncio.get_running_loop()
+        self._again = loop.call_later(_PULLING, self._look) if wanted else None
 
     def _progress(self, state: PodState) -> None:
         if state != self.state:

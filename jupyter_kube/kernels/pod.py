@@ -21,6 +21,7 @@ from ..errors import (
 )
 from ..kube import objects
 from ..kube.client import KubeClient
+from ..kube.quota import quota_words
 from ..models import PodState
 from . import cap, podspec
 
@@ -30,6 +31,7 @@ _GRACE = 1  # seconds for the kernel's last words; it was asked to leave before
 _PROMPT = 5.0  # seconds for which a deletion is waited for
 _LONGEST_PAUSE = 30.0  # seconds between tries to delete what could not be deleted at once
 _WORTH_A_WORD = 3.0  # seconds after which trouble with the API is told
+_BUSY = 10.0  # the same where the API only asks for patience
 _FORGOTTEN = 15.0  # seconds without trouble after which the next is another
 _PATIENCE = 10.0  # seconds a request under way may take to tell which object is ours
 
@@ -87,6 +89,13 @@ class KernelPod:
         return taken
 
     @property
+    def limits(self) -> dict[str, str]:
+        """What the kernel's container may use, by resource."""
+        containers = self._manifest["spec"]["containers"]  # a webhook may have added some
+        container = next(c for c in containers if c["name"] == podspec.CONTAINER)
+        return dict((container.get("resources") or {}).get("limits") or {})
+
+    @property
     def uid(self) -> str:
         """The pod's uid, once it was created."""
         return self._uids.get(objects.PODS, "")
@@ -109,7 +118,8 @@ class KernelPod:
                 pod = await self._request(objects.PODS, self._manifest)
                 break
             except QuotaExceeded as error:
-                words = f"Waiting for room in the quota: {error.why}"
+                needs = quota_words(error.why, self._client.namespace)
+                words = f"Waiting for room in the quota: {needs}"
                 self.on_wait(PodState(self.name, "waiting", "QuotaExceeded", words))
                 await asyncio.sleep(_AGAIN * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load
             except Conflict as error:
@@ -202,7 +212,7 @@ class KernelPod:
         if now > self._troubled_at + _FORGOTTEN:
             self._trouble_began = now
         self._troubled_at = now
-        if now - self._trouble_began > _WORTH_A_WORD:
+        if now - self._trouble_began > (_BUSY if error.retry_after else _WORTH_A_WORD):
             words = f"Waiting for the Kubernetes API: {error.what}: {error.why}"
             self.on_wait(PodState(self.name, "waiting", "Unavailable", words))
 

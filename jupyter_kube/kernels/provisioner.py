@@ -67,6 +67,7 @@ class KubeProvisioner(KernelProvisionerBase):
         super().__init__(**kwargs)
         self._life: Life | None = None
         self._folder: Path | None = None
+        self._profiles: tuple[Profile, ...] = ()  # all there are
         self._launched = False
         self._exit_code: int | None = None  # of the process Jupyter believes in
         self._collected = False  # whether Jupyter has taken note of it
@@ -248,6 +249,7 @@ class KubeProvisioner(KernelProvisionerBase):
         if not self.config.KubeConfig:
             config = settings.load()
         profile = config.profile(self.profile).vary(choice)
+        self._profiles = tuple(config.valid_profiles().values())
         cluster = shared(config)
         cluster.hold()
         try:
@@ -307,6 +309,8 @@ class KubeProvisioner(KernelProvisionerBase):
             way=self.reach,
             folder=self._folder,
             timeouts=podspec.timeouts(profile),
+            profiles=self._profiles,
+            asked=lambda: self._exit_code is not None,
             tell=self._on_event,
             log=self.log,
         )
@@ -323,8 +327,6 @@ class KubeProvisioner(KernelProvisionerBase):
             return
         kind = event["event"]
         repaired = kind == "launcher-restarted" or (kind == "died" and event["restarting"])
-        if kind == "launcher-restarted":
-            event = {**event, "reason": self._life.state.message if self._life else ""}
         if kind in {"gave-up", "ended", "error"} and self._life is not None:
             self._life.over = True
         # The stock restarter looks every 3 s: let it find what has long been repaired.
@@ -345,6 +347,8 @@ class KubeProvisioner(KernelProvisionerBase):
     def _tell(self, event: dict[str, Any]) -> None:
         if isinstance(self.parent, Owner):
             self.parent.kernel_event(event)
+        elif "death" in event:
+            self.log.warning("Kernel %s: %s", self.kernel_id, event["death"].text)
 
 
 def _exit_code(event: dict[str, Any]) -> int:

@@ -96,6 +96,20 @@ def client(target: Target, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterat
     jp_asyncio_loop.run_until_complete(opened.close())
 
 
+@pytest.fixture
+def pods(client: KubeClient, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Reflector]:
+    """Our pods, watched; at the end there must be none."""
+    reflector = Reflector(client, objects.PODS, labels=naming.SELECTOR)
+    jp_asyncio_loop.run_until_complete(reflector.start())
+    jp_asyncio_loop.run_until_complete(reflector.synced())
+    yield reflector
+    for name in list(reflector.items):
+        jp_asyncio_loop.run_until_complete(
+            reflector.wait_for(name, lambda pod: pod is None or None, 30)
+        )
+    jp_asyncio_loop.run_until_complete(reflector.close())
+
+
 def _namespace() -> str:
     return f"jk-test-{secrets.token_hex(3)}"
 

@@ -103,3 +103,17 @@ def test_each_request_is_answered_lost_or_sent_again_once(
     lost = ledger.settle()
     left = [m.header["msg_id"] for m, _ in lost] + [str(m.raw) for m in ledger.held]
     assert left == [name for name in sent if name not in answered]
+
+
+def test_the_cell_at_work_is_the_one_the_kernel_says_or_else_the_first() -> None:
+    ledger = Ledger()
+    assert ledger.running_cell() is None
+    ledger.sent(request("c", "complete_request"))
+    assert ledger.running_cell() is None
+    for name in ("a", "b"):
+        ledger.sent(request(name))
+    assert ledger.running_cell() == header("a")
+    ledger.status(header("b"), "busy")
+    assert ledger.running_cell() == header("b")
+    ledger.answered("b")
+    assert ledger.running_cell() == header("a")

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from traitlets.config import LoggingConfigurable
 
-from jupyter_kube.kernels.kernel import KubeKernelManager
+import jupyter_kube
+from jupyter_kube.kernels import advice
+from jupyter_kube.kernels.advice import Death
+from jupyter_kube.kernels.kernel import END_SCHEMA, KubeKernelManager
 from jupyter_kube.kernels.ledger import Ledger
 from jupyter_kube.models import PodState
 
-DIED = {"event": "died", "reason": "killed (signal 9)", "restarting": True}
+_SCHEMA = Path(jupyter_kube.__file__).parent / "event_schemas" / "kernel_end" / "v1.yaml"
+KILLED = Death("signal", "The kernel died: killed (signal 9).", "Variables are gone.", None, 9)
+DIED = {"event": "died", "reason": "killed (signal 9)", "restarting": True, "death": KILLED}
 READY = {"event": "ready", "generation": 2, "pid": 1}
 
 
@@ -38,6 +45,9 @@ class FrontEnd:
 
     def kernel_waits(self) -> None:
         self.told.append("waits")
+
+    def kernel_says(self, words: str) -> None:
+        self.told.append(f"says {words}")
 
     def kernel_down(self) -> None:
         self.told.append("down")
@@ -102,9 +112,9 @@ async def test_two_deaths_in_a_row_are_two_restarts(front_end: FrontEnd) -> None
 @pytest.mark.parametrize(
     "event",
     [
-        {"event": "gave-up", "reason": "it keeps ending"},
-        {"event": "gone", "reason": "evicted"},
-        {"event": "died", "reason": "exit code 1", "restarting": False},
+        {"event": "gave-up", "reason": "it keeps ending", "death": KILLED},
+        {"event": "gone", "reason": "evicted", "death": KILLED},
+        {"event": "died", "reason": "exit code 1", "restarting": False, "death": KILLED},
     ],
 )
 async def test_what_nobody_repairs_is_a_dead_kernel(
@@ -116,7 +126,7 @@ async def test_what_nobody_repairs_is_a_dead_kernel(
     kernel.kernel_event(event)
     kernel.kernel_event(event)
     assert kernel.execution_state == "dead"
-    assert dead == [event["reason"]]
+    assert dead == [KILLED.text]
     assert front_end.told == ["down", "settled final=True"]
     await kernel.end(now=False)
 
@@ -143,3 +153,64 @@ async def test_only_a_wait_without_end_answers_the_request_to_start(
     assert (kernel.reason, kernel.waits_for) == ("in words", "in words")
     assert front_end.told == ["waits"]
     assert kernel._word.done() is answered
+
+
+def ends(kernel: KubeKernelManager) -> list[dict[str, Any]]:
+    """Note the kernel's ends that are told of as events from now on."""
+    seen: list[dict[str, Any]] = []
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        seen.append(data)
+
+    kernel.event_logger.add_listener(schema_id=END_SCHEMA, listener=listen)
+    return seen
+
+
+async def test_f12_the_cause_of_a_containers_end_is_told_when_it_is_known(
+    front_end: FrontEnd,
+) -> None:
+    kernel = await running(front_end)
+    seen = ends(kernel)
+    container = Death("container", "The kernel died: its container was restarted.")
+    kernel.kernel_event({"event": "launcher-restarted", "death": container})
+    assert front_end.told == ["down"]
+    oom = Death("oom", "Kernel ran out of memory (limit 2Gi).", "The profile “big” has 8Gi.")
+    kernel.kernel_event({"event": "explained", "death": oom})
+    assert kernel.reason == oom.text
+    kernel.kernel_event(READY)
+    assert front_end.told == ["down", "settled final=False", "up"]
+    await kernel.event_logger.gather_listeners()
+    assert [(e["outcome"], e["cause"], e["next"]) for e in seen] == [
+        ("restarting", "oom", "The profile “big” has 8Gi.")
+    ]
+
+
+async def test_f09_silence_is_said_and_changes_nothing(front_end: FrontEnd) -> None:
+    kernel = await running(front_end)
+    seen = ends(kernel)
+    kernel.kernel_event({"event": "silent", "words": "No answer."})
+    assert (kernel.stage, kernel.reason, kernel.silence) == ("up", "No answer.", "No answer.")
+    kernel.kernel_event({"event": "heard", "seconds": 12.3})
+    assert (kernel.reason, kernel.silence) == ("", "")
+    assert front_end.told[0] == "says No answer."
+    assert "answers again, after 12 s" in front_end.told[1]
+    await kernel.event_logger.gather_listeners()
+    assert [(e["outcome"], e["cause"]) for e in seen] == [("lost", "silence"), ("found", "silence")]
+
+
+async def test_f11_an_end_is_an_event_once(front_end: FrontEnd) -> None:
+    kernel = await running(front_end)
+    seen = ends(kernel)
+    gone = Death("preempted", "The kernel's pod is gone: preempted.", "Restart the kernel.")
+    for _ in range(2):
+        kernel.kernel_event({"event": "gone", "reason": "preempted", "death": gone})
+    await kernel.event_logger.gather_listeners()
+    assert [(e["outcome"], e["cause"], e["words"]) for e in seen] == [
+        ("dead", "preempted", gone.words)
+    ]
+    await kernel.end(now=False)
+
+
+def test_the_schema_has_every_cause() -> None:
+    causes = yaml.safe_load(_SCHEMA.read_text())["properties"]["cause"]["enum"]
+    assert {*advice.CAUSES, "start", "silence"} == set(causes)

@@ -281,7 +281,7 @@ async def test_a_full_quota_is_waited_for(server: Server, cluster: LocalCluster)
     try:
         model = await server.start("kube-gpu")
         assert model["execution_state"] == "starting"
-        assert "exceeded quota: gpus" in model["reason"]
+        assert "needs 1 GPU, more than the 0 that are allowed" in model["reason"]
     finally:
         cluster.call(cluster.store.delete, QUOTA, NAMESPACE_NAME, "gpus")
     socket = await server.connect(model["id"])

@@ -1,0 +1,559 @@
+"""Each way in which a start is held up or a kernel ends is said in words, on both clusters.
+
+Tests are named after the fault they are about; `REAL` marks those that only a real kubelet,
+scheduler or admission controller can show.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_kube import naming
+from jupyter_kube.kube import objects
+from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.kube.watch import Reflector
+from jupyter_kube.session import JupyterServer, KernelSocket, ServerError, running_server
+from tests.cluster import Cluster
+
+from .conftest import Target
+from .registry import Registry
+from .test_kernels import end, start, value
+
+REAL = pytest.mark.parametrize(
+    "target", [pytest.param("real", marks=pytest.mark.cluster)], indirect=True
+)
+DEVICE = "example.com/jk-device"
+"""A device that only the test's own node status knows, so that no other test's pod has it."""
+EAT = "chunks = []\nwhile True: chunks.append(bytearray(b'x' * 2**23))"
+
+
+@asynccontextmanager
+async def serving(
+    target: Target, folder: Path, **profiles: dict[str, Any]
+) -> AsyncIterator[JupyterServer]:
+    """Run a server with these profiles on top of a plain one."""
+    plain = {"image": target.image, "cpu": "100m", "memory": "512Mi"}
+    wanted = {name: {**plain, **profile} for name, profile in {"python": {}, **profiles}.items()}
+    async with running_server(folder, {"KubeConfig": target.settings(**wanted)}) as server:
+        yield server
+
+
+async def model(server: JupyterServer, kernel: str) -> dict[str, Any]:
+    found: dict[str, Any] = await server.request("GET", f"api/kernels/{kernel}")
+    return found
+
+
+async def reason(server: JupyterServer, kernel: str, words: str) -> str:
+    """Wait until the kernel's reason has these words."""
+    while True:
+        found = str((await model(server, kernel)).get("reason", ""))
+        if words in found:
+            return found
+        await asyncio.sleep(0.1)
+
+
+async def said(socket: KernelSocket, msg_id: str, words: str) -> str:
+    """Wait until these words are written under a cell."""
+    while True:
+        message = await socket.receive()
+        text = str(message["content"].get("text", ""))
+        if message["parent_header"].get("msg_id") == msg_id and words in text:
+            return text
+
+
+async def status(socket: KernelSocket, wanted: str) -> None:
+    """Wait until the kernel's state is told."""
+    while True:
+        message = await socket.receive()
+        if message["content"].get("execution_state") == wanted:
+            return
+
+
+# --- starts that are held up or refused ----------------------------------------------------------
+
+
+@REAL
+async def test_f14_a_missing_image_fails_soon_with_the_registrys_answer(
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    with Registry(404) as registry:
+        missing = f"{registry.address}/team/missing:1"
+        async with serving(target, tmp_path, bad={"image": missing}) as server:
+            async with asyncio.timeout(15):
+                with pytest.raises(ServerError) as caught:
+                    await server.start_kernel("kube-bad")
+    assert f"the image {missing} cannot be had: " in caught.value.message
+    assert "not found" in caught.value.message
+
+
+@REAL
+async def test_f14_a_denied_image_fails_soon_with_the_registrys_answer(
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    with Registry(403) as registry:
+        denied = f"{registry.address}/team/denied:1"
+        async with serving(target, tmp_path, bad={"image": denied}) as server:
+            async with asyncio.timeout(15):
+                with pytest.raises(ServerError) as caught:
+                    await server.start_kernel("kube-bad")
+    assert f"the image {denied} cannot be had: " in caught.value.message
+    assert "403" in caught.value.message
+
+
+@REAL
+async def test_f14_a_registry_that_asks_for_patience_is_waited_for(
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    with Registry(429) as registry:
+        profile = {"image": f"{registry.address}/team/popular:1"}
+        async with serving(target, tmp_path, popular=profile) as server:
+            kernel = await server.start_kernel("kube-popular")
+            assert kernel["execution_state"] == "starting"
+            assert "429" in await reason(server, kernel["id"], "cannot be had")
+            await server.request("DELETE", f"api/kernels/{kernel['id']}")
+
+
+@REAL
+async def test_a_pull_that_takes_long_says_how_long(
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    with Registry(404, slow=True) as registry:
+        profile = {"image": f"{registry.address}/team/slow:1"}
+        async with serving(target, tmp_path, slow=profile) as server:
+            kernel = await server.start_kernel("kube-slow")
+            assert kernel["execution_state"] == "starting"
+            socket = await server.connect(kernel["id"])
+            cell = socket.send_code("1")
+            assert "s so far" in await said(socket, cell, "Pulling image")
+            registry.answer()
+            reply = await socket.collect(cell, 60)
+            assert reply.status == "aborted"
+            assert "not found" in reply.text
+            await end(server, kernel["id"], socket)
+
+
+async def test_f15_a_full_quota_says_what_is_needed_and_what_is_left(
+    target: Target,
+    client: KubeClient,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    quota = {"metadata": {"name": "gpus"}, "spec": {"hard": {"requests.nvidia.com/gpu": "40"}}}
+    await objects.create(client, objects.QUOTAS, quota)
+    try:
+        async with serving(
+            target, tmp_path, most={"gpus": 39}, four={"gpus": 4}, many={"gpus": 41}
+        ) as server:
+            most = await server.start_kernel("kube-most")  # counts, though no node has room for it
+            four = await server.start_kernel("kube-four")
+            assert four["execution_state"] == "starting"
+            words = f'needs 4 GPU, 1 left in namespace {target.namespace} (quota "gpus")'
+            assert words in four["reason"]
+            many = await server.start_kernel("kube-many")
+            assert "needs 41 GPU, more than the 40 that are allowed" in many["reason"]
+            for kernel in (many, four, most):
+                await server.request("DELETE", f"api/kernels/{kernel['id']}")
+    finally:
+        await objects.delete(client, objects.QUOTAS, "gpus")
+
+
+async def test_f16_the_schedulers_reason_comes_soon_and_an_autoscalers_with_it(
+    target: Target,
+    client: KubeClient,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    async with serving(target, tmp_path, impossible={"gpus": 99}) as server:
+        async with asyncio.timeout(5):
+            kernel = await server.start_kernel("kube-impossible")
+            assert "Insufficient nvidia.com/gpu" in kernel["reason"]
+        pod = await objects.get(client, objects.PODS, naming.kernel_name(kernel["id"]))
+        news = "pod triggered scale-up: [{gpu-nodes 0->1 (max: 3)}]"
+        await objects.create(client, objects.EVENTS, event(pod, "TriggeredScaleUp", news))
+        words = await reason(server, kernel["id"], "a node is being added")
+        assert news in words
+        assert "Insufficient nvidia.com/gpu" in words
+        await server.request("DELETE", f"api/kernels/{kernel['id']}")
+        assert await server.request("GET", "api/kernels") == []
+
+
+def event(pod: dict[str, Any], name: str, message: str) -> dict[str, Any]:
+    """Make an event about a pod, as an autoscaler does."""
+    meta = pod["metadata"]
+    about = {"kind": "Pod", "apiVersion": "v1"}
+    about |= {key: meta[key] for key in ("namespace", "name", "uid")}
+    return {
+        "metadata": {"generateName": f"{meta['name']}.", "namespace": meta["namespace"]},
+        "involvedObject": about,
+        "reason": name,
+        "message": message,
+        "type": "Normal",
+        "source": {"component": "cluster-autoscaler"},
+        "lastTimestamp": meta["creationTimestamp"],
+    }
+
+
+@REAL
+async def test_f17_an_admission_policys_message_is_shown_whole_and_nothing_is_left(
+    target: Target,
+    real_cluster: Cluster,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    words = "Kernels of this team need a cost centre. " + "Ask the platform team for one. " * 12
+    with policy(real_cluster, target.namespace, words):
+        async with serving(target, tmp_path) as server:
+            while True:  # a new policy is in force some moments later
+                try:
+                    kernel = await server.start_kernel("kube-python")
+                except ServerError as error:
+                    refused = error
+                    break
+                await server.request("DELETE", f"api/kernels/{kernel['id']}")
+            assert refused.code == 403
+            assert words in refused.message
+            assert await server.request("GET", "api/kernels") == []
+
+
+@contextmanager
+def policy(cluster: Cluster, namespace: str, words: str) -> Iterator[None]:
+    """Have the cluster refuse kernels in a namespace."""
+    api = {"apiVersion": "admissionregistration.k8s.io/v1", "metadata": {"name": namespace}}
+    rule = {"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"]}
+    label = naming.COMPONENT
+    expression = f"!has(object.metadata.labels) || !('{label}' in object.metadata.labels)"
+    only = {"matchLabels": {"kubernetes.io/metadata.name": namespace}}
+    made = (
+        {
+            **api,
+            "kind": "ValidatingAdmissionPolicy",
+            "spec": {
+                "matchConstraints": {"resourceRules": [{**rule, "resources": ["pods"]}]},
+                "validations": [{"expression": expression, "message": words}],
+            },
+        },
+        {
+            **api,
+            "kind": "ValidatingAdmissionPolicyBinding",
+            "spec": {
+                "policyName": namespace,
+                "validationActions": ["Deny"],
+                "matchResources": {"namespaceSelector": only},
+            },
+        },
+    )
+    cluster.apply(*made)
+    try:
+        yield
+    finally:
+        for each in made:
+            cluster.kubectl("delete", str(each["kind"]), namespace)
+
+
+# --- ends ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("import ctypes; ctypes.string_at(0)", "segmentation fault (signal 11)"),
+        ("import os; os._exit(3)", "exit code 3"),
+        ("import os; os.kill(os.getpid(), 6)", "signal 6"),
+    ],
+)
+async def test_a_process_that_ends_says_how_and_the_kernel_goes_on(
+    code: str,
+    words: str,
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    async with serving(target, tmp_path) as server:
+        kernel, socket = await start(server)
+        reply = await socket.run(code, 60)
+        assert reply.status == "aborted"
+        assert words in reply.text
+        assert await value(socket, "1") == "1"
+        await end(server, kernel, socket)
+
+
+@REAL
+async def test_f12_a_kernel_that_runs_out_of_memory_says_so_and_offers_a_bigger_profile(
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    sizes = {"small": {"memory": "192Mi"}, "big": {"memory": "1Gi"}}
+    async with serving(target, tmp_path, **sizes) as server:
+        kernel, socket = await start(server, "kube-small")
+        reply = await socket.run(EAT, 120)
+        assert reply.status == "aborted"
+        assert (
+            "Kernel ran out of memory (limit 192Mi). The profile “python” has 512Mi" in reply.text
+        )
+        assert await value(socket, "1") == "1"
+        await end(server, kernel, socket)
+
+
+@REAL
+async def test_f12_a_container_that_runs_out_of_memory_as_a_whole_says_the_same(
+    target: Target,
+    real_cluster: Cluster,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    """Version 2 of cgroups ends all processes of the container, version 1 only one: help it."""
+    async with serving(target, tmp_path, small={"memory": "192Mi"}) as server:
+        kernel, socket = await start(server, "kube-small")
+        assert await value(socket, "1") == "1"
+        container = processes(real_cluster, pods.items[naming.kernel_name(kernel)])
+        supervisor = first_process(container)
+        os.kill(supervisor, signal.SIGSTOP)  # it cannot repair what happens now
+        cell = socket.send_code(EAT)
+        while len([pid for pid in container if lives(pid)]) == len(container):
+            await asyncio.sleep(0.05)
+        os.kill(supervisor, signal.SIGKILL)
+        reply = await socket.collect(cell, 60)
+        assert reply.status == "aborted"
+        assert (
+            "Kernel ran out of memory (limit 192Mi). The profile “python” has 512Mi" in reply.text
+        )
+        assert await value(socket, "1") == "1"
+        await end(server, kernel, socket)
+
+
+@REAL
+async def test_f10_an_eviction_through_the_api_is_said(
+    target: Target,
+    client: KubeClient,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    async with serving(target, tmp_path) as server:
+        kernel, socket = await start(server)
+        cell = socket.send_code("print('begun', flush=True)\nimport time; time.sleep(600)")
+        await said(socket, cell, "begun")
+        name = naming.kernel_name(kernel)
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": client.namespace},
+        }
+        path = objects.PODS.path(client.namespace, name, "eviction")
+        await client.request("POST", path, body=body)
+        reply = await socket.collect(cell, 60)
+        assert "evicted through the API" in reply.text
+        assert "evicted through the API" in await reason(server, kernel, "evicted")
+        assert (await model(server, kernel))["execution_state"] == "dead"
+        await end(server, kernel, socket)
+
+
+@REAL
+@pytest.mark.timeout(240)
+async def test_f10_an_eviction_by_the_node_is_said_in_its_words(
+    target: Target,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    scratch = {
+        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}],
+        "volume_mounts": [{"name": "scratch", "mountPath": "/scratch"}],
+    }
+    async with serving(target, tmp_path, scratch=scratch) as server:
+        kernel, socket = await start(server, "kube-scratch")
+        write = "open('/scratch/big', 'wb').write(b'x' * 2**24)\nimport time; time.sleep(600)"
+        reply = await socket.run(write, 200)
+        assert reply.status == "aborted"
+        assert 'evicted: Usage of EmptyDir volume "scratch" exceeds the limit' in reply.text
+        await end(server, kernel, socket)
+
+
+@REAL
+async def test_f11_a_preempted_kernel_says_by_whom_and_is_dead_once(
+    target: Target,
+    real_cluster: Cluster,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    modest = {"gpus": 1, "gpu_resource": DEVICE}
+    with device(real_cluster), urgent(real_cluster, target.namespace) as priority:
+        async with serving(target, tmp_path, modest=modest) as server:
+            kernel, socket = await start(server, "kube-modest")
+            cell = socket.send_code("print('begun', flush=True)\nimport time; time.sleep(600)")
+            await said(socket, cell, "begun")
+            states: list[str] = []
+            socket.on_message = lambda m: states.append(m["content"].get("execution_state", ""))
+            real_cluster.apply(greedy(target, priority))
+            reply = await socket.collect(cell, 60)
+            assert "preempted by a pod with a higher priority" in reply.text
+            assert await reason(server, kernel, "preempted")
+            while "dead" not in states:
+                await socket.receive()
+            await end(server, kernel, socket)
+            assert states.count("dead") == 1
+
+
+@contextmanager
+def device(cluster: Cluster) -> Iterator[None]:
+    """Give the node one device of our own."""
+    (node,) = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
+    name = DEVICE.replace("/", "~1")
+
+    def change(operation: str) -> None:
+        patch = [
+            {"op": operation, "path": f"/status/{where}/{name}", "value": "1"}
+            for where in ("capacity", "allocatable")
+        ]
+        where = ["node", node["metadata"]["name"], "--subresource=status", "--type=json"]
+        cluster.kubectl("patch", *where, "-p", json.dumps(patch))
+
+    change("add")
+    try:
+        yield
+    finally:
+        change("remove")
+
+
+@contextmanager
+def urgent(cluster: Cluster, name: str) -> Iterator[str]:
+    """Make a priority class above all others."""
+    made = {
+        "apiVersion": "scheduling.k8s.io/v1",
+        "kind": "PriorityClass",
+        "metadata": {"name": name},
+        "value": 1000,
+    }
+    cluster.apply(made)
+    try:
+        yield name
+    finally:
+        cluster.kubectl("delete", "priorityclass", name)
+        cluster.kubectl("delete", "pod", "greedy", "-n", name, "--grace-period=1")
+
+
+def greedy(target: Target, priority: str) -> dict[str, Any]:
+    """Make a pod of that priority that needs our device."""
+    amounts = {DEVICE: "1", "cpu": "10m", "memory": "32Mi"}
+    container = {
+        "name": "main",
+        "image": target.image,
+        "imagePullPolicy": "Never",
+        "command": ["sleep", "600"],
+        "resources": {"requests": amounts, "limits": amounts},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        },
+    }
+    security = {
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "greedy", "namespace": target.namespace},
+        "spec": {
+            "priorityClassName": priority,
+            "securityContext": security,
+            "containers": [container],
+        },
+    }
+
+
+# --- nodes that do not answer --------------------------------------------------------------------
+
+
+async def test_f09_a_lost_node_is_said_within_ten_seconds_and_a_found_one_goes_on(
+    target: Target,
+    request: pytest.FixtureRequest,
+    pods: Reflector,
+    tmp_path: Path,
+) -> None:
+    """A pod whose processes are all stopped is to its server what a lost node's pod is."""
+    async with serving(target, tmp_path) as server:
+        kernel, socket = await start(server)
+        pid = int(await value(socket, "__import__('os').getpid()"))
+        if target.real:
+            cluster: Cluster = request.getfixturevalue("real_cluster")
+            frozen = processes(cluster, pods.items[naming.kernel_name(kernel)])
+        else:
+            frozen = [int(await value(socket, "__import__('os').getppid()")), pid]
+        cell = socket.send_code("for i in range(3): print(i, flush=True)\nprint(input is None)")
+        assert (await socket.collect(cell, 60)).status == "ok"
+        cell = socket.send_code(
+            "print('begun', flush=True)\nimport time; time.sleep(1)\nprint('x')"
+        )
+        await said(socket, cell, "begun")
+        for each in frozen:
+            os.kill(each, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(10):
+                words = await said(socket, cell, "No answer from the kernel's pod since")
+            node = pods.items[naming.kernel_name(kernel)]["spec"]["nodeName"]
+            assert f"its node {node} may be lost" in words
+            found = await model(server, kernel)
+            assert "No answer from the kernel's pod since" in found["reason"]
+            assert found["execution_state"] not in {"dead", "restarting"}
+        finally:
+            for each in reversed(frozen):
+                os.kill(each, signal.SIGCONT)
+        reply = await socket.collect(cell, 60)
+        assert reply.status == "ok"
+        assert "answers again" in reply.text
+        assert reply.text.endswith("x\n")
+        assert int(await value(socket, "__import__('os').getpid()")) == pid
+        assert not (await model(server, kernel)).get("reason")
+        await end(server, kernel, socket)
+
+
+def processes(cluster: Cluster, pod: dict[str, Any]) -> list[int]:
+    """Return the pids of a pod's processes, its pause process aside; only on our own machine."""
+    if not cluster.processes:
+        pytest.skip("the processes of a foreign cluster are not ours to stop")
+    (container,) = pod["status"]["containerStatuses"]
+    name = container["containerID"].rpartition("/")[2]
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and name in _text(entry / "cgroup"):
+            found.append(int(entry.name))
+    assert found
+    return sorted(found)
+
+
+def first_process(pids: list[int]) -> int:
+    """Return the one that is number 1 in its container."""
+    for pid in pids:
+        (line,) = [x for x in _text(Path(f"/proc/{pid}/status")).splitlines() if "NSpid" in x]
+        if line.split()[-1] == "1":
+            return pid
+    raise AssertionError("no first process")
+
+
+def lives(pid: int) -> bool:
+    return "State:\tZ" not in (text := _text(Path(f"/proc/{pid}/status"))) and bool(text)
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # it has ended meanwhile
+        return ""
