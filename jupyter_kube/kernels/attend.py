@@ -114,9 +114,8 @@ class Attendant:
 
     def stop(self) -> None:
         """Let the companion end."""
-        if self._orders is not None:
+        if self._orders is not None and not self._orders.is_closing():
             self._orders.abort()
-        self._refuse()
 
     def reaped(self, pid: int, code: int) -> None:
         """Take note of a process that ended."""
@@ -134,6 +133,10 @@ class Attendant:
         self._kernel, self.busy = None, False
         self.idle_since = time.monotonic()
         self._order({"op": "died", "reason": reason})
+
+    def served(self, since: float) -> None:
+        """Note that all the kernel had said until then has arrived at the server that went."""
+        self._order({"op": "served", "since": since})
 
     async def connect(self, pipe: Pipe) -> None:
         """Join a stream to the companion, once it is there."""
@@ -175,7 +178,7 @@ class Attendant:
                 await self._hear(json.loads(line))
             return await self._ended
         finally:
-            self._orders.abort()
+            self.stop()
             listener.close()
             self._orders, self._listening, self._pid = None, False, 0
             self.busy = None

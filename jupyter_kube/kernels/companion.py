@@ -5,8 +5,9 @@ kernel's output as any front end does, so the kernel never waits for it. This mo
 pods: standard library, tape.py, and the image's pyzmq.
 
 The supervisor writes JSON lines: ``{"op": "kernel", "prefix"}`` for each new process,
-``{"op": "died", "reason"}``. The companion answers ``{"event": "listening"}``, ``{"busy": true}``
-and ``{"busy": false, "since"}``. The end of its input is its own.
+``{"op": "died", "reason"}``, and ``{"op": "served", "since"}`` (see Tape.served). The companion
+answers ``{"event": "listening"}``, ``{"busy": true}`` and ``{"busy": false, "since"}``. The end of
+its input is its own.
 """
 
 from __future__ import annotations
@@ -99,6 +100,9 @@ class Companion:
         *lines, self._lines = (self._lines + data).split(b"\n")
         for line in lines:
             order = json.loads(line)
+            if order["op"] == "served":
+                self._tape.served.append(order["since"])
+                continue
             self._drain()
             if order["op"] == "kernel":
                 self._tape.ended("", time.monotonic())
@@ -165,7 +169,7 @@ class Companion:
             except zmq.Again:
                 break
             try:
-                self._tape.hear(frames[frames.index(_MARK) + 1 :], time.monotonic())
+                self._tape.hear(frames[frames.index(_MARK) + 1 :], time.monotonic(), time.time())
             except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 _log(f"a message of the kernel's that is none: {error!r}")
         if self._tape.suspect:

@@ -41,6 +41,8 @@ class Gate:
     greeting
         Returns what a server is told first when it begins a session. If it follows another one,
         ``since`` is added: until when (``time.monotonic()``) that one had all output.
+    on_served
+        Called with that moment if nothing the kernel had said by then was still under way.
     on_control, on_open
         As in :class:`Splice`.
 
@@ -51,10 +53,11 @@ class Gate:
         key: bytes,
         *,
         greeting: Callable[[], dict[str, Any]],
+        on_served: Callable[[float], None],
         on_control: Callable[[dict[str, Any]], None],
         on_open: Callable[[Pipe], None],
     ) -> None:
-        self._key, self._greeting = key, greeting
+        self._key, self._greeting, self._on_served = key, greeting, on_served
         self._on_control, self._on_open = on_control, on_open
         self._splice: Splice | None = None
         self.begun = 0.0
@@ -188,8 +191,11 @@ class Gate:
         """Say until when the former server, if there was one, had all output."""
         if self._splice is None:
             return {}
-        oldest, left = self._splice.link.oldest, self.left
-        return {"since": left if oldest is None else min(oldest - _SLACK, left)}
+        oldest = self._splice.link.oldest
+        if oldest is None:
+            self._on_served(self.left)
+            return {"since": self.left}
+        return {"since": min(oldest - _SLACK, self.left)}
 
 
 def listening_socket(port: int) -> socket.socket:

@@ -60,10 +60,14 @@ class Supervisor:
         self._failure: dict[str, Any] | None = None
         self._waiting: list[Pipe] = []  # streams for a kernel that is not ready yet
         self._joined: WeakKeyDictionary[Pipe, int] = WeakKeyDictionary()  # with which generation
-        self._gate = Gate(
-            base.key, greeting=self._state, on_control=self._on_control, on_open=self._on_open
-        )
         self._attendant = Attendant(base)
+        self._gate = Gate(
+            base.key,
+            greeting=self._state,
+            on_served=self._attendant.served,
+            on_control=self._on_control,
+            on_open=self._on_open,
+        )
         self._limits = Limits.of(base.options)
         self._first_start = self._born
         self._exit: asyncio.Future[int]

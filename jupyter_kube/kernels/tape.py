@@ -25,6 +25,8 @@ _RUN = 10  # message numbers missing in a row are no replies on other channels a
 _STEPS = 1024  # records of losses kept for each session; pairs are merged beyond that
 _SESSIONS = 64
 _CLOSED = 1000
+_SERVED = 100
+_TRANSIT = 0.005  # seconds a message is under way inside the pod, at most as a rule
 
 Parts = list[bytes]
 """A message: signature, header, parent, metadata, content, buffers."""
@@ -35,6 +37,7 @@ class Entry(NamedTuple):
 
     number: int
     at: float
+    said: float
     session: str
     parts: Parts
 
@@ -69,12 +72,12 @@ class _Step(NamedTuple):
 
     losses: int
     until: float
-    count: int
+    messages: int
     size: int
 
     def merged(self, other: _Step) -> _Step:
         losses, until = self.losses + other.losses, max(self.until, other.until)
-        return _Step(losses, until, self.count + other.count, self.size + other.size)
+        return _Step(losses, until, self.messages + other.messages, self.size + other.size)
 
 
 class Losses:
@@ -99,7 +102,7 @@ class Losses:
     def since(self, at: float) -> tuple[int, int]:
         """Return how many messages and bytes were lost since then."""
         found = [step for step in self._steps if step.until >= at]
-        return sum(step.count for step in found), sum(step.size for step in found)
+        return sum(step.messages for step in found), sum(step.size for step in found)
 
 
 class Tape:
@@ -136,6 +139,8 @@ class Tape:
         self._closed: deque[str] = deque(maxlen=_CLOSED)
         self._failed = False  # how the last cell ended: the ones behind it are aborted
         self._numbers: tuple[str, int] = ("", 0)
+        self.served: deque[float] = deque(maxlen=_SERVED)
+        """Moments until which a server had all that was said: that may have come here later."""
 
     @property
     def busy(self) -> bool:
@@ -144,15 +149,16 @@ class Tape:
 
     # what the kernel says
 
-    def hear(self, parts: Parts, at: float) -> None:
-        """Put a message on the tape."""
+    def hear(self, parts: Parts, at: float, wall: float = 0.0) -> None:
+        """Put a message on the tape; ``wall`` is the time of day at which it came."""
         header, parent = json.loads(parts[1]), json.loads(parts[2])
         session = parent.get("session", "")
         if session == self.session:
             self._count(str(header["msg_id"]), "", at)
             return
         self._count(str(header["msg_id"]), session, at)
-        entry = self._keep(session, parts, at)
+        said = at - _age(header.get("date"), wall)
+        entry = self._keep(session, parts, at, said)
         if parent.get("msg_type") in _WORK:
             self._follow(header["msg_type"], parent, entry)
 
@@ -231,7 +237,7 @@ class Tape:
     def _say(self, kind: str, content: dict[str, Any], request: Request, at: float) -> Entry:
         header = self.header(kind)
         parts = [header, request.raw, b"{}", json.dumps(content).encode()]
-        return self._keep(request.parent["session"], [self._sign(parts), *parts], at)
+        return self._keep(request.parent["session"], [self._sign(parts), *parts], at, at)
 
     def header(self, kind: str) -> bytes:
         """Return the header of a message of ours."""
@@ -248,9 +254,9 @@ class Tape:
 
     # what is kept and what is lost
 
-    def _keep(self, session: str, parts: Parts, at: float) -> Entry:
+    def _keep(self, session: str, parts: Parts, at: float, said: float) -> Entry:
         self._number += 1
-        entry = Entry(self._number, at, session, parts)
+        entry = Entry(self._number, at, said, session, parts)
         if entry.cost > self._limit:
             self._lose(session, at, 1, entry.cost - _OVERHEAD)
             return entry
@@ -291,6 +297,8 @@ class Tape:
             if reply.idle.session == session and reply.idle.at >= since - EARLIER
         ]
         entries = [e for e in self._entries if e.session == session and e.at >= since]
+        if since in self.served:
+            entries = [e for e in entries if e.said >= since - _TRANSIT]
         kept = {entry.number for entry in entries}
         lone = [r.idle for r in replies if r.idle.at >= since and r.idle.number not in kept]
         dropped, size = self._losses[session].since(since) if session in self._losses else (0, 0)
@@ -304,6 +312,14 @@ class Tape:
             "busy": self.busy,
         }
         return answer, list(_flat(messages))
+
+
+def _age(date: Any, wall: float) -> float:
+    """Return how long ago a message was made, as far as its header tells."""
+    try:
+        return max(0.0, wall - datetime.fromisoformat(date).timestamp())
+    except (TypeError, ValueError):
+        return 0.0
 
 
 def _request(parent: dict[str, Any], entry: Entry) -> Request:

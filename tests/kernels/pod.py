@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import json
 import logging
 import os
 import secrets
@@ -12,6 +14,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -32,7 +35,9 @@ log = logging.getLogger("tests.relay")
 class Container:
     """The process a kubelet would start, on a loopback address of its own."""
 
-    def __init__(self, folder: Path, **payload: Any) -> None:
+    def __init__(
+        self, folder: Path, *, payload_edit: tuple[str, str, str] | None = None, **payload: Any
+    ) -> None:
         self.key = secrets.token_hex(16).encode()
         public, secret = zmq.curve_keypair()
         self.curve = {"curve_publickey": public, "curve_secretkey": secret}
@@ -48,6 +53,8 @@ class Container:
                 **payload,
             }
         )
+        if payload_edit is not None:
+            self.payload = edited(self.payload, *payload_edit)
         self.tmp = tempfile.mkdtemp(prefix="jkt-")
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -89,6 +96,14 @@ class Container:
         for handle in handles:
             select.select([handle], [], [])
             os.close(handle)
+
+
+def edited(payload: str, module: str, old: str, new: str) -> str:
+    """Change the source of a module that travels."""
+    launch = json.loads(zlib.decompress(base64.b64decode(payload)))
+    assert launch["source"][module].count(old) == 1
+    launch["source"][module] = launch["source"][module].replace(old, new)
+    return base64.b64encode(zlib.compress(json.dumps(launch).encode())).decode()
 
 
 def children(pid: int) -> list[int]:

@@ -30,6 +30,7 @@ async def opened(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Gate, l
     gate = Gate(
         KEY,
         greeting=lambda: {"event": "ready"},
+        on_served=lambda since: None,
         on_control=heard.append,
         on_open=lambda pipe: heard.append(pipe.channel),
     )

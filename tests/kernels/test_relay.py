@@ -41,6 +41,7 @@ class Pod:
         self.gate = Gate(
             KEY,
             greeting=lambda: self.greeting,
+            on_served=lambda since: None,
             on_control=self.obey,
             on_open=self.pipes.append,
         )
