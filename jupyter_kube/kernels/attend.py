@@ -27,7 +27,8 @@ _NICE = 5
 _IMPOSSIBLE = 3  # its exit code if the image has no fit pyzmq
 _HEALTHY = 60.0  # seconds of life after which earlier ends are forgotten
 _SLOWEST = 60.0  # seconds between two starts at most
-_MODULES = ("tape", "companion")
+_FILES = (5000, 64 * 1024 * 1024)  # how many, and bytes of them, may travel at once
+_MODULES = ("tape", "kubeignore", "folder", "courier", "companion")
 
 # Like the launcher, without what a user's variables or folder would put before the standard
 # library; the image's packages come last. Sources and keys come over the standard input.
@@ -93,7 +94,7 @@ class Attendant:
 
     async def _keep(self) -> None:
         await self._begun.wait()
-        pause = DELAY
+        pause = 0.0 if self._base.options.get("cwd") else DELAY  # its folder is to be filled
         while True:
             await asyncio.sleep(pause)
             begun = time.monotonic()
@@ -217,6 +218,9 @@ class Attendant:
             "curve_secretkey": launch["curve_secretkey"],
             "socket": self._base.companion,
             "limit": self._base.options.get("recording_limit", _LIMIT),
+            "errands": self._base.errands,
+            "known": self._base.known,
+            "limits": self._base.options.get("files", _FILES),
         }
         text = json.dumps(start).encode()
         return b"%8d" % len(text) + text

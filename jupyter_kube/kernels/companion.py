@@ -1,8 +1,9 @@
 """Runs beside the kernel: keeps its newest output, and knows whether it is at work.
 
 A process of its own, below the kernel's priority, started by attend.py. It subscribes to the
-kernel's output as any front end does, so the kernel never waits for it. This module travels into
-pods: standard library, tape.py, and the image's pyzmq.
+kernel's output as any front end does, so the kernel never waits for it. What a server asks about
+files goes on to courier.py. This module travels into pods: standard library, those of ours that it
+names, and the image's pyzmq.
 
 The supervisor writes JSON lines: ``{"op": "kernel", "prefix"}`` for each new process,
 ``{"op": "died", "reason"}``, and ``{"op": "served", "since"}`` (see Tape.served). The companion
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 
 import zmq
 
+from .courier import Courier
 from .tape import Parts, Tape
 
 _MARK = b"<IDS|MSG>"
@@ -77,6 +79,8 @@ class Companion:
         self._asked.bind(f"ipc://{launch['socket']}")
         self._poller.register(self._asked, zmq.POLLIN)
         self._poller.register(_STDIN, zmq.POLLIN)
+        self._courier = Courier(self._context, launch)
+        self._poller.register(self._courier.socket, zmq.POLLIN)
 
     def run(self) -> None:
         """Serve until the supervisor is gone."""
@@ -88,6 +92,8 @@ class Companion:
                 self._hear_probe(self._probe)
             if self._asked in ready:
                 self._answer()
+            if self._courier.socket in ready:
+                self._say_for_courier()
             if _STDIN in ready and not self._obey():
                 return
             self._report()
@@ -206,17 +212,24 @@ class Companion:
     def _answer(self) -> None:
         """Answer one who holds the kernel's key."""
         peer, *asked = self._asked.recv_multipart()
-        if len(asked) != 2 or not hmac.compare_digest(asked[0], self._proof(b"ask", asked[1])):
+        if len(asked) < 2 or not hmac.compare_digest(asked[0], self._proof(b"ask", asked[1])):
             return
         order = json.loads(asked[1])
+        if order.get("op") != "recording":
+            self._courier.socket.send_multipart([peer, *asked[1:]])
+            return
         frames: Parts = []
         try:
-            if order.get("op") != "recording":
-                raise ValueError(f"this pod's companion does not know {order.get('op')!r}")
             answer, frames = self._tape.recording(str(order["session"]), float(order["since"]))
         except (KeyError, TypeError, ValueError) as error:
             answer = {"error": str(error)}
-        said = json.dumps(answer).encode()
+        self._give(peer, json.dumps(answer).encode(), frames)
+
+    def _say_for_courier(self) -> None:
+        peer, said, *frames = self._courier.socket.recv_multipart()
+        self._give(peer, said, frames)
+
+    def _give(self, peer: bytes, said: bytes, frames: Parts) -> None:
         self._asked.send_multipart([peer, self._proof(b"say", said), said, *frames])
 
     def _proof(self, direction: bytes, body: bytes) -> bytes:

@@ -57,6 +57,8 @@ class Listing(NamedTuple):
     files: dict[str, File]
     links: list[str]
     """Links, and what is neither file nor folder: they do not travel."""
+    left: list[File]
+    """Files that would be too much."""
 
 
 class Span(NamedTuple):
@@ -89,7 +91,9 @@ class Folder:
 
     # what there is
 
-    def listing(self, names: Iterable[str] = (), *, digests: bool = True) -> Listing:
+    def listing(
+        self, names: Iterable[str] = (), *, digests: bool = True, fit: bool = False
+    ) -> Listing:
         """List the files that may travel.
 
         Parameters
@@ -99,6 +103,8 @@ class Folder:
             though the rules ignore it.
         digests
             Whether to read the files for their digests.
+        fit
+            Whether to leave out the largest files where it is too much.
 
         Raises
         ------
@@ -106,16 +112,19 @@ class Folder:
             If a name is no path inside, nothing has it, or it is too much.
 
         """
-        found = Listing({}, [])
+        found = Listing({}, [], [])
         ignored = Ignore(self._rules())
         for start in self._starts(names):
             self._look(start, ignored, found)
-        self._check_bounds(found.files.values())
-        if not digests:
-            return found
-        return Listing(
-            {f.path: f for f in map(self._digested, found.files.values()) if f}, found.links
-        )
+        files = list(found.files.values())
+        if fit:
+            files, left = self._fitting(files)
+            found.left.extend(left)
+        else:
+            self._check_bounds(files)
+        if digests:
+            files = [done for done in map(self._digested, files) if done]
+        return found._replace(files={file.path: file for file in files})
 
     def digest(self, path: str) -> str:
         """Return a file's SHA-256; empty if there is none."""
@@ -192,9 +201,20 @@ class Folder:
         for name, is_folder in names:
             below = f"{path}/{name}" if path else name
             if len(found.files) > _FAR * self._limits.files:
-                return
+                return  # more tells nothing new
             if not name.endswith(_PART) and not ignored(below, folder=is_folder):
                 self._look(below, ignored, found)
+
+    def _fitting(self, files: list[File]) -> tuple[list[File], list[File]]:
+        """Divide files into those that may travel together, small ones first, and the rest."""
+        by_size = sorted(files, key=lambda file: file.size)
+        total = count = 0
+        for file in by_size[: self._limits.files]:
+            total += file.size
+            if total > self._limits.size:
+                break
+            count += 1
+        return by_size[:count], by_size[count:]
 
     def _check_bounds(self, files: Iterable[File]) -> None:
         by_size = sorted(files, key=lambda file: file.size, reverse=True)

@@ -26,6 +26,7 @@ _USER_FOLDERS = (
     "XDG_CONFIG_HOME",
     "XDG_DATA_HOME",
 )
+_CLIENT = "jupyter_kube_pod"  # a name that stands in nobody's way
 _LONGEST_FOLDER = 80
 """Characters of the private folder: a unix socket's path ends at 107."""
 
@@ -55,10 +56,19 @@ class Base:
             "ipykernel_launcher",
             "-f",
             "{connection_file}",
+            f"--IPKernelApp.extra_extensions={_CLIENT}",
         ]
         env = dict(os.environ)
         self.folder = private_folder(env)
         self.env = user_environment(env, launch.get("username") or "", self.folder)
+        self.known = f"{self.folder}/known"
+        """Path of the file with what the server and the kernel's folder both have."""
+        if folder := self.options.get("cwd"):
+            # Beside it, where it outlives the container as the files may do.
+            self.known = f"{os.getcwd()}/.jupyter-kube-known"  # noqa: PTH109
+            os.makedirs(folder, exist_ok=True)  # noqa: PTH103
+            os.chdir(folder)
+        self._offer_client()
         # With it a kernel ends soon after a supervisor that was killed; ignored where that is 1.
         self.env["JPY_PARENT_PID"] = str(os.getpid())
 
@@ -67,13 +77,31 @@ class Base:
         """The path of the companion's socket."""
         return f"{self.folder}/c"
 
+    @property
+    def errands(self) -> str:
+        """The path of the socket at which the kernel asks its server for something."""
+        return f"{self.folder}/a"
+
+    def _offer_client(self) -> None:
+        """Put podclient.py where the kernel can import it; it takes itself off the path."""
+        folder = f"{self.folder}/lib"
+        os.mkdir(folder, 0o700)  # noqa: PTH102
+        with open(f"{folder}/{_CLIENT}.py", "w") as file:  # noqa: PTH123
+            file.write(self.launch["source"]["podclient"])
+        given = self.env.get("PYTHONPATH")
+        self.env["PYTHONPATH"] = f"{given}:{folder}" if given else folder
+
     def clean_up(self) -> None:
         """Remove the private folder, unless the user's home is in it."""
+        import shutil
+
+        shutil.rmtree(f"{self.folder}/lib", ignore_errors=True)
+        for path in (self.companion, self.errands, f"{self.folder}/known"):
+            try:
+                os.unlink(path)  # noqa: PTH108
+            except OSError:
+                continue
         try:  # noqa: SIM105 - contextlib's import would delay the start
-            os.unlink(self.companion)  # noqa: PTH108
-        except OSError:
-            pass
-        try:  # noqa: SIM105
             os.rmdir(self.folder)  # noqa: PTH106
         except OSError:
             pass

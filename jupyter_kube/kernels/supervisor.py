@@ -84,6 +84,8 @@ class Supervisor:
         self._spawn(self._watch_use)
         self._attendant.follow(self._kernel)
         self._spawn(self._attendant.keep)
+        if self._base.options.get("cwd"):
+            self._attendant.begin()
         self._reap()  # what died before the handler was there
         if "ipykernel_launcher" in self._base.argv:
             encrypted = bool(self._base.launch.get("curve_secretkey"))

@@ -149,6 +149,17 @@ def test_too_many_files_are_refused_without_looking_at_all(tmp_path: Path) -> No
         Folder(tmp_path, Limits(files=3)).listing()
 
 
+def test_what_fits_is_listed_the_rest_is_named(tmp_path: Path) -> None:
+    for name, size in (("large", 4000), ("small", 10), ("medium", 900)):
+        put(tmp_path, name, b"x" * size)
+    found = Folder(tmp_path, Limits(size=1000)).listing(fit=True)
+    assert set(found.files) == {"small", "medium"}
+    assert [file.path for file in found.left] == ["large"]
+    found = Folder(tmp_path, Limits(files=1)).listing(fit=True)
+    assert set(found.files) == {"small"}
+    assert [file.path for file in found.left] == ["medium", "large"]
+
+
 # --- writing -------------------------------------------------------------------------------------
 
 

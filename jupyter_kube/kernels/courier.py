@@ -1,0 +1,315 @@
+"""Carries files between server and kernel, and errands from the kernel to its server.
+
+A thread of the companion, so that a slow disk never keeps that from listening. It talks to the
+server through the companion's socket, and to the kernel (podclient.py) through one of its own in
+the launcher's private folder. This module travels into pods: standard library, folder.py, and the
+image's pyzmq.
+
+Each order of the server's has an ``id``, which its answer repeats:
+
+- ``list`` (``names``): ``files``, ``links``, ``left``, ``known`` and the folder's ``root``;
+- ``read`` (``spans``): the bytes, a frame for each;
+- ``write`` (``pieces``: file, expected digest, offset; a frame for each; ``first``): ``landed``;
+- ``know`` (``files``): both sides have these versions now;
+- ``next``: an ``errand`` of the kernel's, as soon as there is one;
+- ``take`` (``errand``): whether it is still wanted; then it is the server's to do;
+- ``say`` (``errand``, ``text``) and ``done`` (``errand``, ``text`` or ``error``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from .folder import File, Folder, FolderError, Limits, Span, Writer
+
+PATIENCE = 10.0
+"""Seconds an errand waits for a server to take it."""
+SILENCE = 60.0
+"""Seconds a server that does an errand may say nothing."""
+
+_NO_SERVER = (
+    "no Jupyter Server is connected to this kernel now. Try again when the notebook is open in one."
+)
+_LOST = "the Jupyter Server was lost before it was done. Try again."
+_MOST = 16  # errands at a time
+_MESSAGES = (FolderError, OSError, KeyError, TypeError, ValueError)
+
+Frames = list[bytes]
+
+
+class Courier:
+    """The companion's end of it.
+
+    Parameters
+    ----------
+    context
+        The companion's.
+    launch
+        ``errands``: path of the socket for the kernel; ``known``: path of the file in which it
+        keeps what both sides have; ``limits``: files and bytes that may travel at once.
+
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], launch: dict[str, Any]) -> None:
+        self.socket = context.socket(zmq.PAIR)
+        """Takes orders, as peer, body and frames; gives answers in the same way."""
+        self.socket.bind("inproc://courier")
+        thread = threading.Thread(target=self._run, args=(context, launch), daemon=True)
+        thread.start()
+
+    def _run(self, context: zmq.Context[zmq.Socket[bytes]], launch: dict[str, Any]) -> None:
+        try:
+            _Round(context, launch).run()
+        except Exception as error:
+            print(f"[jupyter-kube] no files travel any more: {error!r}", file=sys.stderr)
+
+
+class _Round:
+    """What the thread does."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], launch: dict[str, Any]) -> None:
+        self._server = context.socket(zmq.PAIR)
+        self._server.connect("inproc://courier")
+        self._kernel = context.socket(zmq.ROUTER)
+        self._kernel.maxmsgsize = 65536
+        self._kernel.bind(f"ipc://{launch['errands']}")
+        self._errands = Errands()
+        self._files = _Files(Path(launch["known"]), Limits(*launch["limits"]))
+
+    def run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._server, zmq.POLLIN)
+        poller.register(self._kernel, zmq.POLLIN)
+        while True:
+            ready = dict(poller.poll(self._errands.patience(time.monotonic())))
+            if self._server in ready:
+                peer, body, *frames = self._server.recv_multipart()
+                self._obey(peer, json.loads(body), frames)
+            if self._kernel in ready:
+                peer, *said = self._kernel.recv_multipart()
+                self._hear(peer, said)
+            self._errands.expire(time.monotonic())
+            self._send()
+
+    def _obey(self, peer: bytes, order: dict[str, Any], frames: Frames) -> None:
+        errands, now = self._errands, time.monotonic()
+        answer: dict[str, Any] = {}
+        gives: Frames = []
+        try:
+            match order["op"]:
+                case "next":
+                    errands.wait(peer, order["id"])
+                    return
+                case "take":
+                    answer = {"taken": errands.take(order["errand"], now)}
+                case "say":
+                    answer = {"wanted": errands.say(order["errand"], order["text"], now)}
+                case "done":
+                    errands.done(order["errand"], order.get("text", ""), order.get("error", ""))
+                case _:
+                    answer, gives = self._files.obey(order, frames)
+        except _MESSAGES as error:
+            known = isinstance(error, FolderError | OSError)
+            answer = {"error": str(error) if known else f"not an order: {error!r}"}
+        self._reply(peer, order.get("id"), answer, gives)
+
+    def _reply(self, peer: bytes, number: Any, answer: dict[str, Any], frames: Frames) -> None:
+        said = json.dumps({"id": number, **answer}).encode()
+        self._server.send_multipart([peer, said, *frames])
+
+    def _hear(self, peer: bytes, said: Frames) -> None:
+        """Take an errand from the kernel, or give it up."""
+        try:
+            what = json.loads(said[-1])
+            if "withdraw" in what:
+                self._errands.withdraw(peer)
+            else:
+                command, names = str(what["errand"]), [str(name) for name in what["names"]]
+                self._errands.add(peer, command, names, time.monotonic())
+        except (KeyError, TypeError, ValueError, IndexError):
+            self._errands.refuse(peer, "this is no errand")
+
+    def _send(self) -> None:
+        for peer, message in self._errands.words():
+            self._kernel.send_multipart([peer, json.dumps(message).encode()])
+        if offer := self._errands.offer():
+            peer, number, errand = offer
+            self._reply(peer, number, {"errand": errand}, [])
+
+
+class _Errand:
+    def __init__(self, peer: bytes, command: str, names: list[str], since: float) -> None:
+        self.peer, self.command, self.names, self.since = peer, command, names, since
+        self.taken = self.offered = False
+
+
+class Errands:
+    """What the kernel wants of its server: each is done once, by a server that took it (pure)."""
+
+    def __init__(self) -> None:
+        self._open: dict[int, _Errand] = {}
+        self._last = 0
+        self._words: list[tuple[bytes, dict[str, Any]]] = []
+        self._waiting: tuple[bytes, Any] | None = None  # the server that asked for the next one
+
+    # the kernel's side
+
+    def add(self, peer: bytes, command: str, names: list[str], now: float) -> None:
+        """Take an errand from somebody in the kernel."""
+        if len(self._open) >= _MOST:
+            self.refuse(peer, "too much is under way")
+            return
+        self._last += 1
+        self._open[self._last] = _Errand(peer, command, names, now)
+
+    def refuse(self, peer: bytes, why: str) -> None:
+        """Take nothing from somebody in the kernel."""
+        self._words.append((peer, {"error": why}))
+
+    def withdraw(self, peer: bytes) -> None:
+        """Forget what somebody in the kernel does not wait for any more."""
+        for number in [n for n, errand in self._open.items() if errand.peer == peer]:
+            del self._open[number]
+
+    def words(self) -> list[tuple[bytes, dict[str, Any]]]:
+        """Return what the kernel is to be told, once."""
+        words, self._words = self._words, []
+        return words
+
+    # the server's side
+
+    def wait(self, peer: bytes, number: Any) -> None:
+        """Have a server wait for the next errand; one that waited before has gone."""
+        self._waiting = (peer, number)
+        for errand in self._open.values():
+            errand.offered = errand.taken
+
+    def offer(self) -> tuple[bytes, Any, dict[str, Any]] | None:
+        """Return an errand for the server that waits, and whom and what that answers."""
+        if self._waiting is None:
+            return None
+        for number, errand in self._open.items():
+            if not errand.offered:
+                errand.offered = True
+                (peer, asked), self._waiting = self._waiting, None
+                what = {"number": number, "command": errand.command, "names": errand.names}
+                return peer, asked, what
+        return None
+
+    def take(self, number: int, now: float) -> bool:
+        """Give an errand to a server, if it is still wanted and nobody else's."""
+        errand = self._open.get(number)
+        if errand is None or errand.taken:
+            return False
+        errand.taken, errand.since = True, now
+        return True
+
+    def say(self, number: int, text: str, now: float) -> bool:
+        """Pass on how it goes; returns whether anybody still waits for it."""
+        errand = self._open.get(number)
+        if errand is None:
+            return False
+        errand.since = now
+        if text:
+            self._words.append((errand.peer, {"text": text}))
+        return True
+
+    def done(self, number: int, text: str, error: str) -> None:
+        """Pass on how it ended."""
+        if errand := self._open.pop(number, None):
+            self._words.append((errand.peer, {"error": error} if error else {"done": text}))
+
+    # time
+
+    def expire(self, now: float) -> None:
+        """Give up what no server has taken, or none has gone on with."""
+        for number, errand in list(self._open.items()):
+            if now >= self._end(errand):
+                del self._open[number]
+                self.refuse(errand.peer, _LOST if errand.taken else _NO_SERVER)
+
+    def patience(self, now: float) -> int | None:
+        """Return for how many ms nothing will be given up."""
+        ends = [self._end(errand) for errand in self._open.values()]
+        return max(int(1000 * (min(ends) - now)) + 1, 0) if ends else None
+
+    def _end(self, errand: _Errand) -> float:
+        return errand.since + (SILENCE if errand.taken else PATIENCE)
+
+
+class _Files:
+    """The kernel's folder, as the server may use it."""
+
+    def __init__(self, known: Path, limits: Limits) -> None:
+        self._root = os.getcwd()  # noqa: PTH109 - the text is wanted
+        at_home = os.path.realpath(self._root) == os.path.realpath(os.environ.get("HOME") or "/")
+        # Programs keep settings and keys there.
+        self._folder = Folder(self._root, limits, ["/.*"] if at_home else [])
+        self._limits, self._written = limits, known
+        self._known: dict[str, str] = self._recollect()
+        self._writer = Writer(self._folder, "server", limits)
+
+    def obey(self, order: dict[str, Any], frames: Frames) -> tuple[dict[str, Any], Frames]:
+        """Follow an order about files."""
+        if os.path.realpath(self._root) == "/":
+            raise FolderError(
+                "the kernel's working directory is /, and not even its own: files can travel"
+                ' where the profile sets working_dir, or files="copy"'
+            )
+        match order["op"]:
+            case "list":
+                return self._list(order), []
+            case "read":
+                return {}, self._folder.read([Span(*span) for span in order["spans"]])
+            case "write":
+                return self._write(order, frames), []
+            case "know":
+                self._known.update(order["files"])
+                self._remember()
+                return {}, []
+        raise ValueError(order["op"])
+
+    def _list(self, order: dict[str, Any]) -> dict[str, Any]:
+        found = self._folder.listing(order["names"], fit=order.get("fit", False))
+        return {
+            "root": self._root,
+            "files": list(found.files.values()),
+            "links": found.links,
+            "left": found.left,
+            "known": self._known,
+        }
+
+    def _write(self, order: dict[str, Any], frames: Frames) -> dict[str, Any]:
+        if order.get("first"):
+            self._writer.abandon()
+            self._writer = Writer(self._folder, "server", self._limits)
+        landed = {}
+        for (about, expected, offset), data in zip(order["pieces"], frames, strict=True):
+            file = File(*about)
+            if path := self._writer.write(file, expected, offset, data):
+                landed[file.path] = path
+                self._known[file.path] = file.digest
+        if landed:
+            self._remember()
+        return {"landed": landed}
+
+    def _recollect(self) -> dict[str, str]:
+        try:
+            known: dict[str, str] = json.loads(self._written.read_text())
+        except (OSError, ValueError):
+            return {}
+        return known
+
+    def _remember(self) -> None:
+        """Keep what both sides have for the next companion."""
+        part = self._written.with_name(self._written.name + ".part")
+        part.write_text(json.dumps(self._known))
+        part.replace(self._written)
