@@ -91,7 +91,8 @@ async def test_a_cell_that_ran_on_is_had_whole(tmp_path: Path) -> None:
         gone.touch()
         async with returned(rig) as (relay, since):
             recording = await ended(rig, relay, client.session.session, since)
-        assert texts(recording).split() == [str(i) for i in range(500)]
+        # What was said within the last milliseconds before the server went may come twice.
+        assert texts(recording).removeprefix("go\n").split() == [str(i) for i in range(500)]
         assert (recording.dropped, recording.whole) == (0, True)
         ((parent, content),) = [r for r in recording.replies if r[0]["msg_id"] == cell]
         assert parent["session"] == client.session.session
