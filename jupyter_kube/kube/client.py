@@ -59,6 +59,7 @@ class KubeClient:
         self._proxy, self._hostname = found.proxy, found.server_hostname
         self._ahead = timedelta()
         self._closing: set[asyncio.Future[object]] = set()
+        self._errands: set[asyncio.Future[object]] = set()
 
     @classmethod
     async def connect(cls, config: KubeConfig) -> KubeClient:
@@ -218,8 +219,17 @@ class KubeClient:
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 
+    def errand(self, work: Coroutine[Any, Any, object]) -> None:
+        """Go on with something in the background; :meth:`close` ends it."""
+        task = asyncio.ensure_future(work)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
+
     async def close(self) -> None:
         """End all connections."""
+        for errand in list(self._errands):
+            errand.cancel()
+        await asyncio.gather(*self._errands, return_exceptions=True)
         await asyncio.gather(*self._closing, return_exceptions=True)
         await self._session.close()
         # TLS connections need some turns of the loop to be gone
