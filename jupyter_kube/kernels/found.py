@@ -8,6 +8,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from .. import naming
@@ -18,6 +19,8 @@ from ..kube.pods import pod_state
 from . import podspec
 from .payload import open_payload
 from .pod import KernelPod
+
+_YOUNG = 60.0  # seconds a pod may be without its Secret: a server is just starting that kernel
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,9 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
             launch = open_payload(base64.b64decode(secret["data"][podspec.SECRET_KEY]).decode())
             return Found(pod, secret["metadata"]["uid"], launch)
     except NotFound:
+        born = datetime.fromisoformat(meta["creationTimestamp"])
+        if (client.now() - born).total_seconds() < _YOUNG:
+            return None
         why = "its keys are gone"
     except (ClusterError, KeyError, ValueError) as error:
         log.error("The kernel in pod %s is not attached again: %s", meta["name"], error)
