@@ -33,6 +33,8 @@ _HOPELESS_CONFIG = frozenset(
 _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
+_SLOW_CACHE = "failed to sync"
+"""The kubelet did not get a Secret or ConfigMap in time: the API is slow, and it tries again."""
 _NEWS_OF_NODES = {
     "TriggeredScaleUp": "a node is being added",  # cluster-autoscaler
     "Nominated": "a node is being added",  # Karpenter
@@ -173,7 +175,8 @@ def _waiting(
         return "waiting", why, f"{words}; Kubernetes starts it again soon", False
     if reason in _HOPELESS_CONFIG:
         missing = "not found" in message and age < _PATIENCE
-        return "starting", reason, message, not missing
+        passing = missing or _SLOW_CACHE in message
+        return "starting", reason, message, not passing
     return "starting", reason, message or "the container is being made", False
 
 

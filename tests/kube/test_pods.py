@@ -176,6 +176,12 @@ def test_a_secret_may_come_a_little_after_its_pod(seconds: int, hopeless: bool) 
     assert pod_state(given, now=at(seconds)).terminal is hopeless
 
 
+def test_a_kubelet_that_waits_for_a_slow_api_tries_again() -> None:
+    slow = "failed to sync secret cache: timed out waiting for the condition"
+    given = pod(containerStatuses=waiting("CreateContainerConfigError", slow))
+    assert said(given, now=at(9)) == ("starting", "CreateContainerConfigError", slow, False)
+
+
 @pytest.mark.parametrize(
     ("reasons", "expected"),
     [
