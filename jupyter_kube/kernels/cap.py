@@ -55,7 +55,8 @@ def _counts(pod: Mapping[str, Any], own_uid: str) -> bool:
 
 
 def _refusal(profile: str, most: int, others: Iterable[Mapping[str, Any]]) -> LimitReached:
-    names = sorted(map(_words, others))
+    oldest = sorted(others, key=lambda pod: str(pod["metadata"].get("creationTimestamp")))
+    names = [_words(pod) for pod in oldest[:most]]  # the younger ones are being refused, too
     more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
     kernels = "1 kernel" if most == 1 else f"{most} kernels"
     return LimitReached(

@@ -62,6 +62,38 @@ async def test_items_of_a_list_do_not_repeat_their_kind(api: ApiClient) -> None:
     assert "kind" not in listed["items"][0]
 
 
+async def test_a_list_can_be_of_an_earlier_moment(api: ApiClient) -> None:
+    first = (await api.post(SECRETS, secret("a", stringData={"x": "y"}))).json
+    second = (await api.post(SECRETS, secret("b"))).json
+    await api.post(SECRETS, secret("c"))
+    await api.request("PATCH", f"{SECRETS}/a", {"data": {"x": None}}, MERGE)
+    await api.request("DELETE", f"{SECRETS}/b")
+
+    async def at(version: str) -> Any:
+        query = {"resourceVersion": version, "resourceVersionMatch": "Exact"}
+        return (await api.get(SECRETS, **query)).json
+
+    then = await at(second["metadata"]["resourceVersion"])
+    assert then["metadata"]["resourceVersion"] == second["metadata"]["resourceVersion"]
+    assert [item["metadata"]["name"] for item in then["items"]] == ["a", "b"]
+    assert then["items"][0]["data"] == first["data"]
+    assert [item["metadata"]["name"] for item in (await api.get(SECRETS)).json["items"]] == [
+        "a",
+        "c",
+    ]
+    assert (await at("0"))["code"] == 410
+    assert (await at("1000000"))["code"] == 504
+
+
+async def test_a_pod_of_an_account_that_is_not_there_is_refused(api: ApiClient) -> None:
+    refused = await api.post(PODS, pod("p", serviceAccountName="nobody"))
+    assert (refused.code, refused.message) == (
+        403,
+        'pods "p" is forbidden: error looking up service account default/nobody: '
+        'serviceaccount "nobody" not found',
+    )
+
+
 async def test_a_list_comes_in_pieces(api: ApiClient) -> None:
     for name in "abcde":
         await api.post(SECRETS, secret(name))
