@@ -89,8 +89,10 @@ async def test_a_pod_of_an_account_that_is_not_there_is_refused(api: ApiClient) 
     refused = await api.post(PODS, pod("p", serviceAccountName="nobody"))
     assert (refused.code, refused.message) == (
         403,
-        'pods "p" is forbidden: error looking up service account default/nobody: '
-        'serviceaccount "nobody" not found',
+        (
+            'pods "p" is forbidden: error looking up service account default/nobody: '
+            'serviceaccount "nobody" not found'
+        ),
     )
 
 
