@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -103,6 +104,17 @@ def test_the_charts_values_fit_what_else_is_shipped() -> None:
     assert selects(peer["podSelector"], KERNEL)
     assert [each["port"] for each in to_kernels["ports"]] == [podspec.PORT]
     assert "to" not in to_api
+
+
+def test_the_documents_name_exactly_the_rights_that_are_shipped() -> None:
+    page = (chart.DEPLOY.parent / "docs" / "operators" / "hub.md").read_text()
+    section = page.partition("## Rights\n")[2].partition("\n## ")[0]
+    named: dict[str, set[str]] = {}
+    resource = ""
+    for row in re.findall(r"^\| ([^|]*)\| ([a-z, ]+) \|", section, re.MULTILINE)[1:]:
+        resource = row[0].split(" (")[0].strip() or resource
+        named.setdefault(resource, set()).update(row[1].split(", "))
+    assert named == {each: set(verbs) for _, (each,), verbs in rbac.RULES}
 
 
 def test_the_kustomization_names_all_manifests() -> None:
