@@ -53,7 +53,7 @@ class KubeExtension(ExtensionApp):
         if GatewayClient.instance(parent=serverapp).gateway_enabled:
             serverapp.log.info("Kernels come from a gateway: jupyter-kube's are not offered.")
             return
-        if serverapp.log.level > logging.DEBUG:
+        if serverapp.log_level > logging.DEBUG:
             serverapp.log.addFilter(_WordsOnly())
         for trait, ours in _CLASSES.items():
             if not adapter.set_by_user(serverapp, trait):

@@ -200,8 +200,10 @@ def from_status(
         Seconds from the Retry-After header, if there was one.
 
     """
-    longest = _LONGEST_REFUSAL if code == 403 else _LONGEST_MESSAGE
-    message = str(body.get("message") or "")[:longest]
+    message = str(body.get("message") or "")
+    refused = code == 403 or "denied" in message  # by a policy, whatever its code
+    longest = _LONGEST_REFUSAL if refused else _LONGEST_MESSAGE
+    message = message[:longest]
     reason = str(body.get("reason") or "")
     kind = _BY_CODE.get(code, ClusterUnavailable if code >= 500 else ClusterError)
     if code == 403 and "exceeded quota" in message:

@@ -141,7 +141,7 @@ async def test_a_pull_that_takes_long_says_how_long(
             assert kernel["execution_state"] == "starting"
             socket = await server.connect(kernel["id"])
             cell = socket.send_code("1")
-            assert "s so far" in await said(socket, cell, "Pulling image")
+            assert "Pulling image" in await said(socket, cell, "s so far")
             registry.answer()
             reply = await socket.collect(cell, 60)
             assert reply.status == "aborted"
@@ -216,8 +216,13 @@ async def test_f17_an_admission_policys_message_is_shown_whole_and_nothing_is_le
     real_cluster: Cluster,
     pods: Reflector,
     tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
-    words = "Kernels of this team need a cost centre. " + "Ask the platform team for one. " * 12
+    words = (
+        "Kernels of this team need a cost centre. "
+        + "Ask the platform team for one. " * 12
+        + "Thanks."
+    )
     with policy(real_cluster, target.namespace, words):
         async with serving(target, tmp_path) as server:
             while True:  # a new policy is in force some moments later
@@ -227,9 +232,9 @@ async def test_f17_an_admission_policys_message_is_shown_whole_and_nothing_is_le
                     refused = error
                     break
                 await server.request("DELETE", f"api/kernels/{kernel['id']}")
-            assert refused.code == 403
             assert words in refused.message
             assert await server.request("GET", "api/kernels") == []
+    assert "Traceback" not in capfd.readouterr().err  # the log has the words, too
 
 
 @contextmanager
