@@ -19,7 +19,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Iterator, Mapping
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +34,7 @@ from bench.arms.local import local
 from bench.arms.ours import RIGHTS, WAYS, ours, settings
 from bench.place import Place, Rights, place
 from bench.report import Aim, Samples, aims, facts, in_detail, side_by_side
+from jupyter_kube.session import ServerError
 from tests.cluster import Cluster, up, used
 
 LOCAL = ("local", "local-nodelay")
@@ -116,14 +117,25 @@ class Run:
             self.samples.facts["kubernetes at server start"] = ", ".join(early) or "not imported"
             self.save()
 
+    async def take(
+        self, name: str, measuring: Awaitable[measure.Taken], *, keep: bool = True
+    ) -> None:
+        """Measure one thing; what fails is told and counted, and the run goes on."""
+        try:
+            taken = await measuring
+        except (ServerError, measure.Failed, TimeoutError, ConnectionError) as error:
+            say(f"{name} failed: {error!r}")
+            self.samples.fail(name)
+        else:
+            if keep:
+                self.samples.add(name, taken)
+
     async def lives(self, arms: Mapping[str, Measured]) -> None:
         """Measure one kernel of each arm, in random order, round after round."""
         for turn in range(self.options.n + 1):
             for name in random.sample(list(arms), len(arms)):
                 await asyncio.sleep(random.uniform(0.1, 1.1))  # not in step with the kubelet
-                taken = await arms[name].life()
-                if turn:  # the first round only warms up
-                    self.samples.add(name, taken)
+                await self.take(name, arms[name].life(), keep=turn > 0)  # the first warms up
             self.save()
             say(f"round {turn} of {self.options.n}")
             if time.monotonic() > self._end:
@@ -134,7 +146,7 @@ class Run:
         for turn in range(self.options.starts):
             for name in random.sample(list(arms), len(arms)):
                 await asyncio.sleep(random.uniform(0.1, 1.1))
-                self.samples.add(name, await arms[name].start())
+                await self.take(name, arms[name].start())
             self.save()
             say(f"start {turn + 1} of {self.options.starts}")
             if time.monotonic() > self._end:
@@ -148,7 +160,7 @@ class Run:
                     if name in ("pod-ip", "port-forward", "local-nodelay"):
                         continue  # nothing that the other arms of their kind do not show
                     await asyncio.sleep(random.uniform(1.1, 2.1))
-                    self.samples.add(name, {f"start of {number}": await arms[name].at_once(number)})
+                    await self.take(name, _crowd(arms[name], number))
             self.save()
             say(f"crowd {turn + 1} of {self.options.crowds}")
             if time.monotonic() > self._end:
@@ -172,6 +184,10 @@ class Run:
         """Keep what there is so far."""
         if self.options.json:
             self.samples.write(Path(self.options.json))
+
+
+async def _crowd(arm: Measured, number: int) -> measure.Taken:
+    return {f"start of {number}": await arm.at_once(number)}
 
 
 async def open_arms(stack: AsyncExitStack, here: Place, names: list[str]) -> dict[str, Measured]:

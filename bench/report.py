@@ -72,6 +72,11 @@ class Samples:
             values = [value] if isinstance(value, (int, float)) else value
             self.taken[figure][arm].extend(values)
 
+    def fail(self, arm: str) -> None:
+        """Count a measurement that gave no sample."""
+        key = f"failed measurements of {arm}"
+        self.facts[key] = str(int(self.facts.get(key, "0")) + 1)
+
     def median(self, figure: str, arm: str) -> float:
         """Return the median of one arm."""
         return statistics.median(self.taken[figure][arm])
