@@ -13,12 +13,13 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from traitlets import Dict, Float, TraitError, Unicode
+from traitlets import Dict, Float, Int, TraitError, Unicode
 from traitlets.config import Config, LoggingConfigurable
 
-from .checks import clip, suggest
+from .checks import check_quantity, clip, suggest
 from .errors import InvalidInput
 from .models import Profile, profile_keys
+from .quantity import amount
 
 SETTINGS_ENV = "JUPYTER_KUBE_SETTINGS"
 """JSON of the settings a kernel pod needs to submit jobs; holds no secret."""
@@ -60,6 +61,11 @@ class KubeConfig(LoggingConfigurable):
     default_profile = Unicode(
         "", help="Profile used where none is named. Empty: the first one."
     ).tag(config=True)
+    files_size = Unicode(
+        "64Mi",
+        help="""How much may travel at once between a notebook's folder and its kernel's pod.""",
+    ).tag(config=True)
+    files_count = Int(5000, help="How many files may travel at once.").tag(config=True)
     request_timeout = Float(30.0, help="Seconds one request to the Kubernetes API may take.").tag(
         config=True
     )
@@ -117,9 +123,31 @@ class KubeConfig(LoggingConfigurable):
             f"there are: {', '.join(known)}",
         )
 
-    def settings(self) -> str:
-        """Return the JSON that a kernel pod gets as :data:`SETTINGS_ENV`."""
-        profiles = {name: p.to_json() for name, p in self.valid_profiles().items()}
+    def files_limits(self) -> tuple[int, int]:
+        """Return how many files, and bytes, may travel at once between a notebook and its pod.
+
+        Raises
+        ------
+        InvalidInput
+            If ``files_size`` is no quantity.
+
+        """
+        return self.files_count, int(amount(check_quantity(self.files_size, "files_size")))
+
+    def settings(self, *, user: str = "", folder: str = "") -> str:
+        """Return the JSON that a kernel pod gets as :data:`SETTINGS_ENV`.
+
+        Parameters
+        ----------
+        user, folder
+            For :meth:`.models.Profile.placed`; in a pod nobody knows them. Without a user,
+            profiles stay as they are.
+
+        """
+        profiles = {}
+        for name, profile in self.valid_profiles().items():
+            placed = profile.placed(user=user, folder=folder) if user else profile
+            profiles[name] = placed.to_json()
         return json.dumps(
             {
                 "namespace": self.namespace,

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
-from . import bounds, overlay, rules
+from . import bounds, overlay, places, rules
 from .checks import clip, is_label, suggest
 from .errors import InvalidInput
 from .quantity import amount
@@ -67,8 +67,8 @@ class Profile:
     working_dir: str = _key(
         "",
         rules.FOLDER,
-        "Folder the kernel starts in; empty: the image's own.",
-        "/home/jovyan/work",
+        "Folder the kernel starts in; empty: the image's own. {user} and {folder} as in pvcs.",
+        "/home/jovyan/{folder}",
     )
     run_as_user: int = _key(1000, rules.USER, "User and group of all processes; never root.", 1001)
 
@@ -134,8 +134,18 @@ class Profile:
     pvcs: Mapping[str, str] = _key(
         {},
         rules.PVCS,
-        "PersistentVolumeClaims and where they are mounted; with :ro, to be read only.",
-        {"home-ann": "/home/jovyan", "datasets": "/data:ro"},
+        "PersistentVolumeClaims and where they are mounted; with :ro, to be read only. {user} is"
+        " the user's name as KubeSpawner writes it, {folder} the notebook's folder below the"
+        " server's root.",
+        {"claim-{user}": "/home/jovyan", "datasets": "/data:ro"},
+    )
+    files: str = _key(
+        "",
+        rules.FILES,
+        "copy: the notebook's folder is copied into the pod before the kernel is used, and what"
+        " changed there comes back when it ends, or on %kube pull. Empty: nothing is copied"
+        " unasked.",
+        "copy",
     )
     volumes: tuple[Mapping[str, Any], ...] = _key(
         (),
@@ -268,6 +278,46 @@ class Profile:
                 if value is not None
             }
             return self._with(chosen)
+
+    def placed(self, *, user: str, folder: str = "") -> Profile:
+        """Return the profile with ``{user}`` and ``{folder}`` filled in.
+
+        Parameters
+        ----------
+        user
+            Whose pod it will be.
+        folder
+            The notebook's, relative to the server's root.
+
+        Raises
+        ------
+        InvalidInput
+            If what comes out is no path, or two volumes would be at one.
+
+        """
+        texts = [*self.pvcs, *self.pvcs.values(), self.working_dir]
+        if not any(map(places.is_template, texts)):
+            return self
+        try:
+            where = places.plain_folder(folder) if places.FOLDER in "".join(texts) else ""
+
+            def filled(text: str) -> str:
+                return places.fill(text, places.user_slug(user), where)
+
+            pvcs = {
+                filled(claim): filled(place.removesuffix(":ro"))
+                + (":ro" if place.endswith(":ro") else "")
+                for claim, place in self.pvcs.items()
+            }
+            made = replace(
+                self,
+                pvcs=rules.PVCS.check("pvcs", pvcs),
+                working_dir=rules.FOLDER.check("working_dir", filled(self.working_dir)),
+            )
+            made._check_mounts()
+        except InvalidInput as error:
+            raise InvalidInput(f'profile "{self.name}": {error.what}', error.why) from None
+        return made
 
     @property
     def title(self) -> str:

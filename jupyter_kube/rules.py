@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import checks, overlay
+from . import checks, overlay, places
 from .checks import clip
 from .errors import InvalidInput
 from .restricted import VOLUMES as VOLUME_KINDS
 
 SHM = "/dev/shm"  # noqa: S108 - a path in the container
-TAKEN_VOLUMES = frozenset(("shm", "scratch", "bundle"))
+TAKEN_VOLUMES = frozenset(("shm", "scratch", "bundle", "files"))
 """Names of volumes that pods of ours have besides."""
 
 _RESERVED_PREFIXES = ("JUPYTER_KUBE_", "PADDLE_TRAINER")
@@ -220,9 +220,15 @@ def _check_mount_path(key: str, path: Any) -> None:
 
 def _read_pvcs(key: str, value: Mapping[str, str]) -> Mapping[str, str]:
     for claim, place in value.items():
-        if not checks.is_object_name(claim):
+        if not checks.is_object_name(places.sample(key, claim)):
             raise InvalidInput(f'{key} has "{clip(claim)}", which is no name of a claim')
-        _check_mount_path(key, place.removesuffix(":ro"))
+        _check_mount_path(key, places.sample(key, place.removesuffix(":ro")))
+    return value
+
+
+def _read_folder(key: str, value: str) -> str:
+    if not checks.is_inside_path(places.sample(key, value) or "/"):
+        raise InvalidInput(f"{key} has a path {clip(repr(value))}", "write an absolute path")
     return value
 
 
@@ -282,7 +288,9 @@ OVERLAY = Rule(
 FOLDER = Rule(
     "an absolute path in the container, or empty",
     lambda v: v == "" or checks.is_inside_path(v),
+    _read_folder,
 )
+FILES = Rule('"copy", or empty', lambda v: v in {"", "copy"})
 TIME = Rule(
     'a time above 0: seconds, or text such as "30m" or "2h"',
     lambda v: _is_time_like(v) and 0 < (checks.seconds(v) or 0) < math.inf,

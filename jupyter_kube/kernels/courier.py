@@ -9,7 +9,8 @@ Each order of the server's has an ``id``, which its answer repeats:
 
 - ``list`` (``names``): ``files``, ``links``, ``left``, ``known`` and the folder's ``root``;
 - ``read`` (``spans``): the bytes, a frame for each;
-- ``write`` (``pieces``: file, expected digest, offset; a frame for each; ``first``): ``landed``;
+- ``write`` (``pieces``: file, expected digest, offset; a frame for each; ``first`` of a transfer):
+  ``landed`` and ``failed``, of the transfer so far;
 - ``know`` (``files``): both sides have these versions now;
 - ``next``: an ``errand`` of the kernel's, as soon as there is one;
 - ``take`` (``errand``): whether it is still wanted; then it is the server's to do;
@@ -61,6 +62,7 @@ class Courier:
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], launch: dict[str, Any]) -> None:
         self.socket = context.socket(zmq.PAIR)
         """Takes orders, as peer, body and frames; gives answers in the same way."""
+        self.socket.sndhwm = 0  # never to be waited for
         self.socket.bind("inproc://courier")
         thread = threading.Thread(target=self._run, args=(context, launch), daemon=True)
         thread.start()
@@ -291,15 +293,16 @@ class _Files:
         if order.get("first"):
             self._writer.abandon()
             self._writer = Writer(self._folder, "server", self._limits)
-        landed = {}
-        for (about, expected, offset), data in zip(order["pieces"], frames, strict=True):
-            file = File(*about)
-            if path := self._writer.write(file, expected, offset, data):
-                landed[file.path] = path
-                self._known[file.path] = file.digest
+        pieces = [
+            (File(*about), expected, offset, data)
+            for (about, expected, offset), data in zip(order["pieces"], frames, strict=True)
+        ]
+        self._writer.write_all(pieces)
+        landed = {f.path: f.digest for f, *_ in pieces if f.path in self._writer.landed}
         if landed:
+            self._known.update(landed)
             self._remember()
-        return {"landed": landed}
+        return {"landed": self._writer.landed, "failed": self._writer.failed}
 
     def _recollect(self) -> dict[str, str]:
         try:

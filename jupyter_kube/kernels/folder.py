@@ -18,8 +18,8 @@ from typing import NamedTuple
 
 from .kubeignore import FILE, Ignore
 
-PIECE = 1024 * 1024
-"""Bytes of files in one message, at most."""
+PIECE = 768 * 1024
+"""Bytes of files in one message, at most: with what is said of them, less than a MiB."""
 
 _PART = ".kube-part"  # end of the name of a file that is being written
 _LONGEST_PATH = 1024
@@ -67,6 +67,10 @@ class Span(NamedTuple):
     path: str
     offset: int
     length: int
+
+
+Piece = tuple[File, str, int, bytes]
+"""A file, the digest of what it may replace, and some bytes with their offset."""
 
 
 class Folder:
@@ -276,6 +280,23 @@ class Writer:
         self._folder, self._source, self._limits = folder, source, limits
         self._files = self._bytes = 0
         self._now: _Part | None = None
+        self.landed: dict[str, str] = {}
+        """Where files are now, by the path they came with."""
+        self.failed: dict[str, str] = {}
+        """What is wrong with those that could not be written."""
+
+    def write_all(self, pieces: Iterable[Piece]) -> None:
+        """Write pieces; one file's trouble is no other's."""
+        for file, expected, offset, data in pieces:
+            if file.path in self.failed and offset:
+                continue
+            try:
+                path = self.write(file, expected, offset, data)
+            except FolderError as error:
+                self.failed[file.path] = str(error)
+            else:
+                if path is not None:
+                    self.landed[file.path] = path
 
     def write(self, file: File, expected: str, offset: int, data: bytes) -> str | None:
         """Write some bytes of a file; the pieces of one must follow each other.
@@ -300,6 +321,9 @@ class Writer:
             If it is not to be written.
 
         """
+        if len(data) != min(PIECE, file.size - offset):
+            self.abandon()
+            raise FolderError(f"{file.path} changed while it was copied: copy it again")
         if offset == 0:
             self.abandon()
             self._now = self._begin(file)
@@ -372,8 +396,6 @@ class _Part:
 
     def add(self, data: bytes) -> None:
         self.written += len(data)
-        if self.written > self.file.size:
-            raise FolderError(f"{self.file.path} changed while it was copied: copy it again")
         self._sum.update(data)
         self._out.write(data)
 

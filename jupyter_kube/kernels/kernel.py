@@ -36,6 +36,8 @@ _SCHEMAS = Path(__file__).parents[1] / "event_schemas"
 
 _WAITING = {"waiting", "pulling"}  # phases that a cell is told of
 _OPEN_END = "waiting"  # the phase in which nobody should be kept waiting for an answer
+_FILES = 20.0  # seconds for bringing files back before a kernel is ended
+_LAST_FILES = 1.5  # the same when the server itself ends
 _GRACE = 1.0  # seconds an old kernel process gets to leave
 _EXPLAINED = 5.0  # seconds for the cause of a container's end, which Kubernetes knows
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
@@ -165,6 +167,7 @@ class KubeKernelManager(ServerKernelManager):
                 server=self.parent.server_hash,
                 choice={} if found else await self._read_choice(notebook),
                 found=found,
+                home=self.home,
             )
         except Exception as error:
             adapter.take_start_error(self)
@@ -172,6 +175,19 @@ class KubeKernelManager(ServerKernelManager):
             self._say_first(error)
             if isinstance(error, HeldElsewhere) and found:
                 self.parent.left_to_another(kernel_id)
+
+    def home(self) -> Path:
+        """Return the notebook's folder.
+
+        Raises
+        ------
+        NoHomeError
+            If there is none that this server can read.
+
+        """
+        from .home import home_of  # with what talks to pods
+
+        return home_of(self.parent.parent.contents_manager, self._notebook)
 
     async def _read_choice(self, notebook: str) -> Mapping[str, Any]:
         """Return what the notebook's user chose of the profile's options."""
@@ -381,6 +397,7 @@ class KubeKernelManager(ServerKernelManager):
             listener.kernel_down()
         await self._stop_starting()
         if self.provisioner is not None:
+            await self.provisioner.bring_back_files(_LAST_FILES)
             await self.provisioner.detach()
         await self._let_go()
 
@@ -405,6 +422,8 @@ class KubeKernelManager(ServerKernelManager):
         for listener in list(self.listeners):
             listener.kernel_down()
         if was_up:
+            patience = _LAST_FILES if self.parent.stopping else _FILES
+            await self.provisioner.bring_back_files(patience)
             await self.shutdown_kernel(now=now)
         else:
             await self._let_go()

@@ -55,8 +55,8 @@ class Life:
     folder
         From :func:`short_folder`, for the sockets; stays, so that Jupyter's connections outlive
         a pod.
-    timeouts
-        When the pod ends by itself, from :func:`.podspec.timeouts`.
+    options
+        The launcher's, besides its port: see :func:`.podspec.options`.
     profiles, asked
         All profiles there are, and whether the kernel's end was asked for; see :class:`.Coroner`.
     tell
@@ -76,14 +76,14 @@ class Life:
         pod: KernelPod,
         way: str,
         folder: Path,
-        timeouts: Mapping[str, float],
+        options: Mapping[str, Any],
         profiles: Iterable[Profile],
         asked: Callable[[], bool],
         tell: Callable[[dict[str, Any]], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._identity, self._cluster, self._tell = identity, cluster, tell
-        self._timeouts = timeouts
+        self._options = options
         self.state = PodState(naming.kernel_name(identity.kernel_id), "queued")
         """Where the pod stands, as last seen."""
         self._pod = pod
@@ -141,7 +141,7 @@ class Life:
             username=who.user,
             curve_publickey=who.curve_publickey,
             curve_secretkey=who.curve_secretkey,
-            options={"port": podspec.PORT, **self._timeouts},
+            options={"port": podspec.PORT, **self._options},
         )
         pod, launch = await asyncio.gather(self._pod.create(), making)
         secret = asyncio.create_task(self._pod.create_secret(pod, launch, who.user))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
     from .found import Found
 
 _END_TIMEOUT = 4.0  # seconds for the ends of all kernels when the server stops
-_PATIENCE = 3.0  # seconds a list may wait for kernels that were there before the server
+_PATIENCE = 3.0  # seconds the first lists may wait for kernels that were there before the server
 _AGAIN = 1.0, 2.0, 5.0, 10.0, 30.0  # seconds between tries to find those, the last one repeated
 
 
@@ -60,8 +60,11 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.stopping = False
+        """Whether the server is about to end."""
         self.attaching: asyncio.Task[None] | None = None
         """Attaches to the kernels that were there before the server."""
+        self._settled_by: float | None = None  # the event loop's time
 
     @default("server_name")
     def _default_server_name(self) -> str:
@@ -87,6 +90,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """
         from .found import find
 
+        trouble = ""
         for seconds in itertools.chain(_AGAIN, itertools.repeat(_AGAIN[-1])):
             try:
                 found = await find(await cluster.client(), self.server_hash, self.log)
@@ -95,7 +99,9 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
                 self.log.info("No kernels on Kubernetes can be started yet: %s", error)
                 return
             except KubeError as error:
-                self.log.warning("Kernels of an earlier server are not attached yet: %s", error)
+                if str(error) != trouble:  # an outage must not fill the log
+                    trouble = str(error)
+                    self.log.warning("Kernels of an earlier server are not attached yet: %s", error)
             await asyncio.sleep(seconds)
         for kernel in found:
             if kernel.kernel_id in self:
@@ -129,10 +135,17 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         self._forget(kernel_id)
 
     async def settled(self) -> None:
-        """Wait a moment for the kernels that were there before; without them, lists mislead."""
-        attaching = self.attaching
-        if attaching is not None and attaching is not asyncio.current_task():
-            await asyncio.wait([attaching], timeout=_PATIENCE)
+        """Wait for the kernels that were there before, without which lists mislead.
+
+        All requests together wait a moment only: the cluster may be away for hours.
+        """
+        attaching, now = self.attaching, asyncio.get_running_loop().time()
+        if attaching is None or attaching is asyncio.current_task():
+            return
+        if self._settled_by is None:
+            self._settled_by = now + _PATIENCE
+        if now < self._settled_by:
+            await asyncio.wait([attaching], timeout=self._settled_by - now)
 
     async def list_kernels(self) -> list[dict[str, Any]]:
         """List all kernels, those that were there before the server, too."""
@@ -246,6 +259,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
 
     async def shutdown_all(self, now: bool = False) -> None:
         """End all kernels side by side, or leave ours to the next server; within seconds."""
+        self.stopping = True
         if self.attaching is not None:
             self.attaching.cancel()
             await asyncio.wait([self.attaching])

@@ -10,9 +10,13 @@ from ..config import SETTINGS_ENV
 from ..errors import InvalidInput
 from ..models import Profile
 from ..podspec import build
+from .folder import LIMITS
 from .payload import DEFAULT_PORT, LAUNCH_ENV, boot_command
 
 CONTAINER = "kernel"
+FILES_PLACE = "/notebook"
+"""Where a copy of the notebook's folder goes, unless the profile has a working directory."""
+
 PORT = DEFAULT_PORT
 """The one TCP port of a kernel's pod: the launcher's."""
 
@@ -93,17 +97,51 @@ def pod(
         "annotations": annotations,
     }
     container = _container(profile, kernel_id, notebook, settings)
+    volumes, mounts = _for_files(profile)
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        **build(profile, container, metadata=metadata, spec=spec),
+        **build(
+            profile,
+            container,
+            metadata=metadata,
+            spec=spec,
+            more_volumes=volumes,
+            more_mounts=mounts,
+        ),
     }
 
 
-def timeouts(profile: Profile) -> dict[str, float]:
-    """Return the launch options by which a pod ends itself, in seconds; 0 is never."""
+def _for_files(profile: Profile) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Build the volume, and its mount, for a copy of the notebook's folder."""
+    if not profile.files or profile.working_dir:
+        return [], []
+    return (
+        [{"name": "files", "emptyDir": {}}],
+        [{"name": "files", "mountPath": FILES_PLACE}],
+    )
+
+
+def options(profile: Profile, folder: str = "", limits: tuple[int, int] = LIMITS) -> dict[str, Any]:
+    """Return the launcher's options.
+
+    Parameters
+    ----------
+    profile
+        Gives the times after which a pod ends by itself, in seconds; 0 is never.
+    folder
+        Name of the notebook's folder, of which the pod may get a copy.
+    limits
+        How many files, and bytes of them, may travel at once.
+
+    """
     names = ("idle_timeout", "lost_timeout", "lost_busy_timeout")
-    return {name: getattr(profile, name) for name in names}
+    made: dict[str, Any] = {name: getattr(profile, name) for name in names}
+    made["files"] = list(limits)
+    if profile.files:
+        plain = folder.isprintable() and folder not in {"", ".", ".."} and "/" not in folder
+        made["cwd"] = folder if plain else "notebook"
+    return made
 
 
 def secret(
@@ -147,7 +185,9 @@ def _of(server: str) -> dict[str, str]:
 
 
 def _container(profile: Profile, kernel_id: str, notebook: str, settings: str) -> dict[str, Any]:
+    place = {"workingDir": FILES_PLACE} if profile.files else {}  # the profile's own wins
     return {
+        **place,
         "name": CONTAINER,
         "command": boot_command(profile.python),
         "env": _env(profile, kernel_id, notebook, settings),

@@ -7,9 +7,10 @@ and under Jupyter's stock ones, for kernelspecs outside our server extension.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import zmq
@@ -25,7 +26,9 @@ from ..kube.client import KubeClient
 from ..models import Profile
 from . import podspec
 from .cluster import Cluster, shared
+from .folder import Limits
 from .found import Found
+from .home import Home, NoHomeError, NotebookFiles
 from .life import Identity, Life, short_folder
 from .pod import KernelPod
 from .relay import LauncherError
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from .recall import Recording
 
 _ENDS = {"died", "launcher-restarted", "gave-up", "ended", "error", "gone", "replaced"}
-_USUAL: dict[str, Any] = {"server": "", "choice": {}, "found": None}
+_USUAL: dict[str, Any] = {"server": "", "choice": {}, "found": None, "home": None}
 """What our own manager says besides of a kernel to be launched; the stock ones say nothing."""
 _ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
 
@@ -68,6 +71,7 @@ class KubeProvisioner(KernelProvisionerBase):
         self._life: Life | None = None
         self._folder: Path | None = None
         self._profiles: tuple[Profile, ...] = ()  # all there are
+        self._files: NotebookFiles | None = None
         self._launched = False
         self._exit_code: int | None = None  # of the process Jupyter believes in
         self._collected = False  # whether Jupyter has taken note of it
@@ -202,8 +206,14 @@ class KubeProvisioner(KernelProvisionerBase):
         await self._life.relay.ready()
         self._alive()
 
+    async def bring_back_files(self, patience: float) -> None:
+        """Copy what changed in the pod back to the notebook's folder, if it came from there."""
+        if self._files is not None:
+            await self._files.bring_back(patience)
+
     async def detach(self) -> None:
         """Leave the kernel to the next server: cleanup will not end it."""
+        await self._hang_up()
         if self._life is not None:
             await self._life.detach()
 
@@ -242,13 +252,27 @@ class KubeProvisioner(KernelProvisionerBase):
     # --- inside ----------------------------------------------------------------------------------
 
     async def _start(
-        self, notebook: str, *, server: str, choice: Mapping[str, Any], found: Found | None
+        self,
+        notebook: str,
+        *,
+        server: str,
+        choice: Mapping[str, Any],
+        found: Found | None,
+        home: Home | None,
     ) -> None:
         """Start the pod, or attach to one; if a start fails or is cancelled, leave nothing."""
         config = settings.KubeConfig(parent=self)
         if not self.config.KubeConfig:
             config = settings.load()
+        user, folder = settings.user_name(), str(PurePosixPath(notebook).parent)
         profile = config.profile(self.profile).vary(choice)
+        if not found:
+            profile = profile.placed(user=user, folder=folder)
+        limits = Limits(*config.files_limits())
+        if home is not None:
+            self._files = NotebookFiles(home, limits, copied=bool(profile.files), log=self.log)
+            if not found:
+                await self._files.check()
         self._profiles = tuple(config.valid_profiles().values())
         cluster = shared(config)
         cluster.hold()
@@ -257,23 +281,28 @@ class KubeProvisioner(KernelProvisionerBase):
                 client = await cluster.client()
                 if found:
                     pod = KernelPod.existing(client, found.pod, found.secret_uid, log=self.log)
-                    life = self._prepare(cluster, client, pod, profile)
+                    life = self._prepare(cluster, client, pod, {})
                     self.connection_info = await life.attach()
+                    self._connect_files(life)
                 else:
                     manifest = podspec.pod(
                         profile,
                         self.kernel_id,
                         namespace=client.namespace,
-                        user=settings.user_name(),
+                        user=user,
                         notebook=notebook,
-                        settings=config.settings(),
+                        settings=config.settings(user=user, folder=folder),
                         kernel_name=self.parent.kernel_name,
                         server=server,
                     )
                     most = profile.max_per_user
                     pod = KernelPod(client, manifest, most=most, log=self.log)
-                    life = self._prepare(cluster, client, pod, profile)
+                    options = podspec.options(profile, _name_of(folder, home), limits)
+                    life = self._prepare(cluster, client, pod, options)
                     self.connection_info = await life.start()
+                    self._connect_files(life)
+                    if self._files is not None:
+                        await self._files.fill()
         except BaseException as error:
             why = self._life.waits_for if self._life else ""
             await asyncio.shield(self.cleanup() if self._life else cluster.release())
@@ -289,7 +318,7 @@ class KubeProvisioner(KernelProvisionerBase):
         self._alive()
 
     def _prepare(
-        self, cluster: Cluster, client: KubeClient, pod: KernelPod, profile: Profile
+        self, cluster: Cluster, client: KubeClient, pod: KernelPod, options: Mapping[str, Any]
     ) -> Life:
         manager = self.parent
         identity = Identity(
@@ -308,7 +337,7 @@ class KubeProvisioner(KernelProvisionerBase):
             pod=pod,
             way=self.reach,
             folder=self._folder,
-            timeouts=podspec.timeouts(profile),
+            options=options,
             profiles=self._profiles,
             asked=lambda: self._exit_code is not None,
             tell=self._on_event,
@@ -316,7 +345,23 @@ class KubeProvisioner(KernelProvisionerBase):
         )
         return self._life
 
+    def _connect_files(self, life: Life) -> None:
+        if self._files is not None:
+            manager = self.parent
+            self._files.connect(
+                life.relay.companion,
+                key=manager.session.key,
+                public=manager.curve_publickey,
+                secret=manager.curve_secretkey,
+            )
+
+    async def _hang_up(self) -> None:
+        files, self._files = self._files, None
+        if files is not None:
+            await files.close()
+
     async def _end_life(self) -> None:
+        await self._hang_up()
         life, self._life, self._launched = self._life, None, False
         if life is not None:
             await life.close()
@@ -349,6 +394,14 @@ class KubeProvisioner(KernelProvisionerBase):
             self.parent.kernel_event(event)
         elif "death" in event:
             self.log.warning("Kernel %s: %s", self.kernel_id, event["death"].text)
+
+
+def _name_of(folder: str, home: Home | None) -> str:
+    """Name a copy of the notebook's folder; the server's root has a name of its own."""
+    if folder in {"", "."} and home is not None:
+        with contextlib.suppress(NoHomeError):
+            return home().name
+    return PurePosixPath(folder).name
 
 
 def _exit_code(event: dict[str, Any]) -> int:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import naming
 from ..checks import check_quantity
-from ..config import KubeConfig
+from ..config import KubeConfig, user_name
 from ..errors import InvalidInput
 from ..models import Profile
 from . import cell, jobspec, options
@@ -144,5 +144,5 @@ def _profile(wish: Wish, settings: KubeConfig, origin: Origin) -> Profile:
     if origin.pod is not None and not wish.profile:
         profile = like_kernel(origin.pod, settings.valid_profiles().get(origin.profile))
     else:
-        profile = settings.profile(wish.profile)
+        profile = settings.profile(wish.profile).placed(user=user_name())
     return profile.resize(gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory)
