@@ -48,6 +48,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._topics: list[bytes] = []
         self._asking: asyncio.TimerHandle | None = None
         self._catching: asyncio.Task[None] | None = None  # gets what was said before
+        self._behind = False  # whether that is still to be done
         self._later: list[tuple[Any, list[Any]]] = []  # what the kernel says meanwhile
         self._told = ""  # why the start takes time, as last said
         self._told_cell: dict[str, Any] | None = None
@@ -157,6 +158,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._close_channels()
         self._subscribed = False
         self.ledger.process = kernel.process
+        self._behind = kernel.behind and self.session.session not in kernel.caught_up
         self.create_stream()
         self._listen()
         self._topics.clear()
@@ -199,19 +201,18 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
     def handle_outgoing_message(self, stream: Any, outgoing_msg: list[Any]) -> None:
         """Pass a message of the kernel on to the front end, and keep the books."""
         if self._kernel is not None:
-            if self._catching is not None:
-                self._later.append((stream, outgoing_msg))
-                return
             start = outgoing_msg.index(DELIM)
             parts = outgoing_msg[start + 2 :]
             channel = getattr(stream, "channel", None)
-            if channel == "iopub":
-                if _WELCOME in parts[0]:
-                    if start and outgoing_msg[0] in self._topics:
-                        self._open_gate()
-                    return
-                if _STATUS in parts[0]:
-                    self._note_status(parts)
+            if channel == "iopub" and _WELCOME in parts[0]:
+                if start and outgoing_msg[0] in self._topics:
+                    self._open_gate()
+                return
+            if self._behind:
+                self._later.append((stream, outgoing_msg))
+                return
+            if channel == "iopub" and _STATUS in parts[0]:
+                self._note_status(parts)
             elif channel == "shell":
                 self.ledger.answered(json.loads(parts[1]).get("msg_id", ""))
         super().handle_outgoing_message(stream, outgoing_msg)
@@ -219,13 +220,16 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
     async def _catch_up(self, kernel: KubeKernelManager) -> None:
         """Give the front end the output and replies of its cells that no server was there for."""
         recording = await kernel.recall(self.session.session)
-        self._catching = None
+        self._catching, self._behind = None, False
         later, self._later = self._later, []
-        known = self._replay(recording) if recording is not None else set()
-        for stream, message in later:
-            parts = message[message.index(DELIM) + 2 :]
-            if json.loads(parts[0])["msg_id"] not in known:
-                self.handle_outgoing_message(stream, message)
+        try:
+            known = self._replay(recording) if recording is not None else set()
+            for stream, message in later:
+                parts = message[message.index(DELIM) + 2 :]
+                if json.loads(parts[0])["msg_id"] not in known:
+                    self.handle_outgoing_message(stream, message)
+        except Exception:  # nobody awaits this, and the kernel shall be usable
+            self.log.exception("what kernel %s said meanwhile cannot be shown", self.kernel_id)
         kernel.caught_up.add(self.session.session)
         self._open_gate()
 
@@ -253,6 +257,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         if self._catching is not None:
             self._catching.cancel()
             self._catching = None
+        self._behind = False
         self._later.clear()
 
     def _note_status(self, parts: list[bytes]) -> None:
@@ -290,7 +295,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         kernel = self._kernel
         if self._subscribed or kernel is None or not kernel.up or self._catching is not None:
             return
-        if kernel.behind and self.session.session not in kernel.caught_up:
+        if self._behind:
             self._stop_asking()
             self._catching = asyncio.create_task(self._catch_up(kernel))
             return

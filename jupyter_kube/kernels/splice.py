@@ -28,8 +28,9 @@ COMPANION = "companion"
 SILENT = "the other end is silent"
 """Why a connection was cut after some beats without an answer."""
 ACK_DELAY = 0.02
-"""Seconds after which the other end is told what arrived, if nothing else was to be said."""
+"""Seconds between two acknowledgements that go by themselves, in the long run."""
 
+_AT_ONCE = 8  # acknowledgements that go at once after a time of silence
 _READ = 256 * 1024
 _SHORT = 32 * 1024  # bytes; a local socket that had fewer has nothing more waiting
 _HIGH_WATER = 1024 * 1024
@@ -199,6 +200,7 @@ class Splice:
         self._undrained = 0
         self._next_beat: asyncio.TimerHandle | None = None
         self._next_ack: asyncio.TimerHandle | None = None
+        self._acks, self._acked_at = 0.0, 0.0
         self._why = ""
         self._unsettled: asyncio.Future[None] | None = None
 
@@ -334,7 +336,7 @@ class Splice:
                 pipe.transport.resume_reading()
         self.pump()
         if self.link.unconfirmed and self._next_ack is None and self._connection is not None:
-            self._next_ack = asyncio.get_running_loop().call_later(ACK_DELAY, self._ack)
+            self._confirm()
         if self._unsettled is not None and self.link.settled and not self._unsettled.done():
             self._unsettled.set_result(None)
 
@@ -353,6 +355,20 @@ class Splice:
                 if pipe := self.pipes.pop(stream, None):
                     self._stopped.discard(pipe)
                     pipe.end()
+
+    def _confirm(self) -> None:
+        """Acknowledge at once, but not too often.
+
+        What a server had before it died shall not be told again; there may be several copies of it.
+        """
+        loop = asyncio.get_running_loop()
+        earned, self._acked_at = (loop.time() - self._acked_at) / ACK_DELAY, loop.time()
+        self._acks = min(self._acks + earned, _AT_ONCE)
+        if self._acks >= 1:
+            self._acks -= 1
+            self._ack()
+        else:
+            self._next_ack = loop.call_later(ACK_DELAY, self._ack)
 
     def _ack(self) -> None:
         self._next_ack = None

@@ -80,6 +80,7 @@ async def test_kernels_outlive_their_server(
         with contextlib.suppress(ConnectionError):
             while True:
                 early += lines(await socket.receive())
+        socket.close()
     pods = await names(client)
     assert len(pods) == 5
 
@@ -98,6 +99,7 @@ async def test_kernels_outlive_their_server(
         expected = [f"tick {i}" for i in range(TICKS)]
         assert early + late == expected
         assert await value(socket, "done") == str(TICKS - 1)
+        socket.close()
         for number, session in enumerate(sessions):
             socket = await server.connect(session["kernel"]["id"])
             assert await value(socket, "mine") == str(number)
