@@ -39,7 +39,7 @@ def sample(key: str, text: str) -> str:
 
 
 def fill(text: str, user: str, folder: str) -> str:
-    """Fill in a user and a folder, which :func:`user_slug` and :func:`plain_folder` have written."""
+    """Fill in what :func:`user_slug` and :func:`plain_folder` have made."""
     values = {USER: user, FOLDER: folder}
     filled = _PLACEHOLDER.sub(lambda found: values.get(found[0], found[0]), text)
     return filled if filled == text else filled.rstrip("/") or "/"

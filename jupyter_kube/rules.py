@@ -290,7 +290,7 @@ FOLDER = Rule(
     lambda v: v == "" or checks.is_inside_path(v),
     _read_folder,
 )
-FILES = Rule('"copy", or empty', lambda v: v in {"", "copy"})
+FILES = Rule('"copy", or empty', lambda v: v in ("", "copy"))
 TIME = Rule(
     'a time above 0: seconds, or text such as "30m" or "2h"',
     lambda v: _is_time_like(v) and 0 < (checks.seconds(v) or 0) < math.inf,
