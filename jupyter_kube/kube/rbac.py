@@ -11,9 +11,9 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("", ("pods/log",), ("get",)),
     ("", ("pods/portforward",), ("create", "get")),
     ("", ("secrets",), ("create", "get", "delete")),
-    ("", ("services",), ("create", "delete")),
+    ("", ("services",), ("create",)),
     ("", ("events",), ("list", "watch")),
-    ("batch", ("jobs",), ("create", "get", "list", "watch", "patch", "delete")),
+    ("batch", ("jobs",), ("create", "get", "list", "watch", "delete")),
 )
 """(API group, resources, verbs): what the server, the magics and the command line call."""
 
