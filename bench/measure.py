@@ -94,9 +94,12 @@ async def round_trips(run: Callable[[str], Awaitable[object]]) -> list[float]:
 async def at_once(arm: Arm, number: int) -> float:
     """Start some kernels at the same time; returns when all have given a result."""
     begun = time.perf_counter()
-    kernels = await asyncio.gather(*(begin(arm) for _ in range(number)))
+    begins = (begin(arm) for _ in range(number))
+    results = await asyncio.gather(*begins, return_exceptions=True)
     taken = _ms_since(begun)
-    await asyncio.gather(*(kernel.end() for kernel, _ in kernels))
+    await asyncio.gather(*(r[0].end() for r in results if not isinstance(r, BaseException)))
+    if failed := [str(r) for r in results if isinstance(r, BaseException)]:
+        raise Failed(f"{len(failed)} of {number} kernels did not start: {failed[0]}")
     return taken
 
 
