@@ -68,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     logs.add_argument("--follow", "-f", action="store_true", help="go on until it ends")
     kill = command("kill", _kill, "Stop a kernel or a job.", cluster)
     kill.add_argument("name", help="name of a kernel's pod or of a job")
+    kill.add_argument("--all", action="store_true", help="anybody's, not only yours")
     clean = command("gc", _gc, "Remove your finished jobs and ended kernels.", cluster)
     clean.add_argument("--all", action="store_true", help="everybody's, not only yours")
     clean.add_argument("--dry-run", action="store_true", help="only say what would be removed")
@@ -218,8 +219,10 @@ def _logs(options: argparse.Namespace) -> int:
 def _kill(options: argparse.Namespace) -> int:
     async def work(client: KubeClient) -> int:
         from . import inventory
+        from .train.origin import find_origin
 
-        await inventory.stop(client, options.name)
+        user = "" if options.all else (await find_origin(client)).user
+        await inventory.stop(client, options.name, user)
         print(f"Stopped {options.name}.")
         return 0
 

@@ -70,13 +70,13 @@ async def rows(client: KubeClient) -> list[Row]:
     return out
 
 
-async def stop(client: KubeClient, name: str) -> None:
-    """End the kernel of this pod, or the job of this name.
+async def stop(client: KubeClient, name: str, user: str = "") -> None:
+    """End the kernel of this pod, or the job of this name; only one of ``user``'s, if given.
 
     Raises
     ------
     KubeError
-        If it is a worker's pod, which its job would only replace.
+        If it is somebody else's, or a worker's pod, which its job would only replace.
     NotFound
         If there is neither.
 
@@ -91,6 +91,13 @@ async def stop(client: KubeClient, name: str) -> None:
                 f"{name} is a worker of the job {job}",
                 "alone it would be replaced",
                 f"End the whole job with `jupyter kube kill {job}`.",
+            )
+        whose = (found["metadata"].get("annotations") or {}).get(naming.USER, "")
+        if user and whose not in ("", user):
+            raise KubeError(
+                f"{name} is {whose}'s",
+                f"you are {user}",
+                "`jupyter kube kill --all` ends it all the same.",
             )
         await objects.delete(client, resource, name, uid=found["metadata"]["uid"])
         return

@@ -194,6 +194,15 @@ def test_kill_takes_a_kernels_pod_or_a_jobs_name(name, cluster, capsys):
     assert left(cluster) == sorted({"kernel-1", "digits-ab12"} - {name})
 
 
+def test_kill_ends_somebody_elses_kernel_only_if_told_so(cluster, capsys):
+    put(cluster, "pods", kernel("kernel-1", user="bob"))
+    assert cli.main(["kill", "kernel-1"]) == 1
+    assert "kernel-1 is bob's" in said(capsys)
+    assert left(cluster) == ["kernel-1"]
+    assert cli.main(["kill", "--all", "kernel-1"]) == 0
+    assert left(cluster) == []
+
+
 def test_kill_says_which_job_a_worker_belongs_to(cluster, capsys):
     put(cluster, "pods", fakecluster.pod(0))
     assert cli.main(["kill", "digits-ab12-0-x"]) == 1
