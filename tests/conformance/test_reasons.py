@@ -327,14 +327,17 @@ async def test_f12_a_container_that_runs_out_of_memory_as_a_whole_says_the_same(
     """Version 2 of cgroups ends all processes of the container, version 1 only one: help it."""
     async with serving(target, tmp_path, small={"memory": "192Mi"}) as server:
         kernel, socket = await start(server, "kube-small")
-        assert await value(socket, "1") == "1"
+        inside = int(await value(socket, "__import__('os').getpid()"))
+        cell = socket.send_code(f"print('begun', flush=True)\nimport time; time.sleep(2)\n{EAT}")
+        await said(socket, cell, "begun")
         container = processes(real_cluster, pods.items[naming.kernel_name(kernel)])
-        supervisor = first_process(container)
+        supervisor, eater = numbered(container, 1), numbered(container, inside)
         os.kill(supervisor, signal.SIGSTOP)  # it cannot repair what happens now
-        cell = socket.send_code(EAT)
-        while len([pid for pid in container if lives(pid)]) == len(container):
-            await asyncio.sleep(0.05)
-        os.kill(supervisor, signal.SIGKILL)
+        try:
+            while lives(eater):
+                await asyncio.sleep(0.05)
+        finally:
+            os.kill(supervisor, signal.SIGKILL)
         reply = await socket.collect(cell, 60)
         assert reply.status == "aborted"
         assert (
@@ -378,15 +381,15 @@ async def test_f10_an_eviction_by_the_node_is_said_in_its_words(
     tmp_path: Path,
 ) -> None:
     scratch = {
-        "volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Mi"}}],
-        "volume_mounts": [{"name": "scratch", "mountPath": "/scratch"}],
+        "volumes": [{"name": "room", "emptyDir": {"sizeLimit": "1Mi"}}],
+        "volume_mounts": [{"name": "room", "mountPath": "/scratch"}],
     }
     async with serving(target, tmp_path, scratch=scratch) as server:
         kernel, socket = await start(server, "kube-scratch")
         write = "open('/scratch/big', 'wb').write(b'x' * 2**24)\nimport time; time.sleep(600)"
         reply = await socket.run(write, 200)
         assert reply.status == "aborted"
-        assert 'evicted: Usage of EmptyDir volume "scratch" exceeds the limit' in reply.text
+        assert 'evicted: Usage of EmptyDir volume "room" exceeds the limit' in reply.text
         await end(server, kernel, socket)
 
 
@@ -544,17 +547,19 @@ def processes(cluster: Cluster, pod: dict[str, Any]) -> list[int]:
     return sorted(found)
 
 
-def first_process(pids: list[int]) -> int:
-    """Return the one that is number 1 in its container."""
+def numbered(pids: list[int], inside: int) -> int:
+    """Return the one that has this number in its container."""
     for pid in pids:
-        (line,) = [x for x in _text(Path(f"/proc/{pid}/status")).splitlines() if "NSpid" in x]
-        if line.split()[-1] == "1":
+        numbers = [line.split() for line in _text(Path(f"/proc/{pid}/status")).splitlines()]
+        if any(each[:1] == ["NSpid:"] and each[-1] == str(inside) for each in numbers):
             return pid
-    raise AssertionError("no first process")
+    raise AssertionError(f"no process {inside}")
 
 
 def lives(pid: int) -> bool:
-    return "State:\tZ" not in (text := _text(Path(f"/proc/{pid}/status"))) and bool(text)
+    """Tell whether a process is there and is no zombie."""
+    text = _text(Path(f"/proc/{pid}/status"))
+    return bool(text) and "State:\tZ" not in text
 
 
 def _text(path: Path) -> str:
