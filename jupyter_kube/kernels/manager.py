@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
     from .found import Found
 
 _END_TIMEOUT = 4.0  # seconds for the ends of all kernels when the server stops
-_PATIENCE = 3.0  # seconds the first lists may wait for kernels that were there before the server
+_PATIENCE = 8.0  # seconds the first lists may wait for kernels that were there before the server
 _AGAIN = 1.0, 2.0, 5.0, 10.0, 30.0  # seconds between tries to find those, the last one repeated
 
 
@@ -102,6 +102,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
                 if str(error) != trouble:  # an outage must not fill the log
                     trouble = str(error)
                     self.log.warning("Kernels of an earlier server are not attached yet: %s", error)
+                self._settled_by = 0.0  # lists need not wait for an API that is away
             await asyncio.sleep(seconds)
         for kernel in found:
             if kernel.kernel_id in self:

@@ -27,6 +27,9 @@ _LINK = {
 # A module's own program where it has one, else the tools that its go.mod names.
 _TARGET = {"pause": ".", "gpu-plugin": "."}
 MODULES = ("kubernetes", "coredns", "gpu-plugin", "pause")
+"""What every cluster is made of."""
+EXTRAS = ("kwok",)
+"""What some tests add to it."""
 
 _PACKAGES = (
     "conntrack",

@@ -91,7 +91,7 @@ def _processes() -> list[Process]:
     state = State.load()
     recorded = list(state.processes.values()) if state else []
     ours = {process for process in recorded if process.alive} | set(_pods())
-    programs = tuple(f"{CACHE}/{name}-" for name in build.MODULES)
+    programs = tuple(f"{CACHE}/{name}-" for name in (*build.MODULES, *build.EXTRAS))
     for entry in Path("/proc").iterdir():
         if entry.name.isdecimal() and int(entry.name) != os.getpid():
             words = _command(int(entry.name)).split()

@@ -56,6 +56,36 @@ async def test_f01_kernels_live_while_the_api_server_is_away_and_new_ones_wait_f
     await gone(client)
 
 
+async def test_f01_a_kernel_deleted_while_the_api_server_is_away_goes_when_it_is_back(
+    target: Target, proxy: FaultProxy, client: KubeClient, tmp_path: Path
+) -> None:
+    async with serving(target, proxy.kubeconfig(), tmp_path) as server:
+        kernel, socket = await start(server)
+        assert await value(socket, "1") == "1"
+        proxy.down()
+        await end(server, kernel, socket)
+        assert await server.request("GET", "api/kernels") == []
+        await proxy.up()
+        await gone(client)
+
+
+async def test_f01_a_server_that_starts_while_the_api_server_is_away_works(
+    target: Target, proxy: FaultProxy, client: KubeClient, tmp_path: Path
+) -> None:
+    kubeconfig = proxy.kubeconfig()
+    proxy.down()
+    async with serving(target, kubeconfig, tmp_path) as server:
+        local, beside = await start(server, "python3")
+        assert await value(beside, "1") == "1"
+        await server.request("GET", "api/kernels", timeout=2)
+        await end(server, local, beside)
+        await proxy.up()
+        kernel, socket = await start(server)
+        assert (await value(socket, "1")).endswith("1")
+        await end(server, kernel, socket)
+    await gone(client)
+
+
 @pytest.mark.parametrize("plural", ["pods", "secrets"])
 @pytest.mark.parametrize("fault", [{"cut_after": 0}, {"status": 503}, {"cut_after": 80}], ids=str)
 async def test_f02_a_kernel_whose_creation_was_cut_has_one_pod(
