@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -21,6 +22,13 @@ if TYPE_CHECKING:
     from .train.display import Screen
     from .train.job import Job
     from .train.plan import Wish
+
+
+_FILES = {
+    "push": "bring what changed in the notebook's folder to this kernel's pod",
+    "pull": "bring what changed in this kernel's pod to the notebook's folder",
+    "files": "say what differs between the two",
+}
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,7 +128,7 @@ def read_wish(options: argparse.Namespace) -> Wish:
 
 def kube_parser() -> _Parser:
     """Build the parser of ``%kube``."""
-    parser = _Parser("%kube", description="Look at jobs and steer them, from any notebook.")
+    parser = _Parser("%kube", description="Look at jobs and steer them, and exchange files.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     def command(name: str, text: str, *, named: str | None = None) -> _Parser:
@@ -137,6 +145,9 @@ def kube_parser() -> _Parser:
     attach.add_argument("-o", "--output", default="", metavar="x,y", help="only these outputs")
     command("kill", "stop a job and remove it")
     command("why", "say why a job waits or failed")
+    for name, text in _FILES.items():
+        files = commands.add_parser(name, help=text, description=text)
+        files.add_argument("names", metavar="PATH", nargs="*", help="file, folder or pattern")
     return parser
 
 
@@ -154,7 +165,7 @@ class KubeMagics(Magics):
 
     @line_magic  # type: ignore[untyped-decorator]  # as above
     def kube(self, line: str) -> Any:
-        """Look at and steer jobs: status, logs, attach, kill, why; ``%kube -h`` says how."""
+        """Look at and steer jobs, and bring files to a kernel's pod; ``%kube -h`` says how."""
         return self._guarded(self._kube, line)
 
     def _guarded(self, work: Callable[..., Any], *args: str) -> Any:
@@ -199,7 +210,18 @@ class KubeMagics(Magics):
         if options.command is None:
             kube_parser().print_help()
             return
-        getattr(self, f"_{options.command}")(options)
+        if options.command in _FILES:
+            self._exchange(options.command, options.names)
+        else:
+            getattr(self, f"_{options.command}")(options)
+
+    def _exchange(self, command: str, names: Sequence[str]) -> None:
+        """Have the server bring files, where this kernel is a pod that it started."""
+        client = sys.modules.get("jupyter_kube_pod")  # podclient.py, as that server has it
+        if client is None:
+            print("This kernel works in the notebook's own folder: it has the files already.")
+            return
+        client.run(command, names)
 
     def _status(self, options: argparse.Namespace) -> None:
         from .train import display

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.httpclient import HTTPClientError
 
-from .serving import PROFILES, Server, settings
+from .serving import POD, PROFILES, Server, live, settings
 
 COPY = {**PROFILES["python"], "files": "copy"}
 
@@ -55,11 +56,16 @@ async def run(socket: Any, code: str) -> str:
 async def refused(socket: Any, code: str) -> str:
     reply = await socket.run(code, 60)
     assert reply.status == "error", reply.text
-    return "\n".join(reply.content["traceback"])
+    return "\n".join([reply.text, *reply.content["traceback"]])
 
 
+BARE = "import sys; sys.meta_path.insert(0, sys.meta_path.pop())"
+"""As in an image without jupyter-kube: what stands in for the package is found first."""
+
+
+@pytest.mark.parametrize("bare", [True, False], ids=["bare image", "with the package"])
 async def test_a_notebooks_folder_is_there_and_what_changes_comes_back(
-    server: Server, folder: Path
+    server: Server, folder: Path, bare: bool
 ) -> None:
     kernel = await open_notebook(server)
     socket = await server.connect(kernel["id"])
@@ -73,9 +79,9 @@ async def test_a_notebooks_folder_is_there_and_what_changes_comes_back(
         socket,
         "os.makedirs('out'); open('out/result.csv', 'w').write('3')\n"
         "open('model.py', 'a').write('deep = 2\\n')\n"
-        "open('data/numbers.csv', 'w').write('there')\n"
-        "%load_ext jupyter_kube",
+        "open('data/numbers.csv', 'w').write('there')\n" + (BARE if bare else ""),
     )
+    await run(socket, "%load_ext jupyter_kube")
     (folder / "data" / "numbers.csv").write_text("here")
     (folder / "new.txt").write_text("new")
     said = await run(socket, "%kube files")
@@ -100,8 +106,90 @@ async def test_a_notebooks_folder_is_there_and_what_changes_comes_back(
     # what is named goes, ignored or not
     await run(socket, "%kube push secret.txt")
     assert await run(socket, "print(open('secret.txt').read(), end='')") == "stays"
-    assert 'there is no "nothing.txt" in my work/' in await refused(
-        socket, "%kube push nothing.txt"
-    )
+    why = 'there is no "nothing.txt" in my work/'
+    assert why in await refused(socket, "%kube push nothing.txt")
     assert "not a path inside" in await refused(socket, "%kube pull ../../etc/passwd")
-    assert "needs the jupyter-kube package" in await refused(socket, "%kube status")
+    assert "unknown option --force" in await refused(socket, "%kube push --force")
+    if bare:
+        assert "needs the jupyter-kube package" in await refused(socket, "%kube status")
+        assert "%kube COMMAND" in await run(socket, "%kube")
+
+
+async def test_what_changed_comes_back_when_the_kernel_ends(server: Server, folder: Path) -> None:
+    kernel = await open_notebook(server)
+    socket = await server.connect(kernel["id"])
+    await run(
+        socket,
+        "open('late.txt', 'w').write('late'); open('huge.bin', 'wb').write(bytes(5 * 2**20))\n"
+        "import os; os.remove('model.py')\n",
+    )
+    await server.delete(kernel["id"])
+    assert (folder / "late.txt").read_text() == "late"
+    assert not (folder / "huge.bin").exists()  # more than may travel
+    assert (folder / "model.py").exists()
+
+
+async def test_a_restart_keeps_the_files_and_any_kernel_can_have_them(
+    server: Server, folder: Path
+) -> None:
+    kernel = await open_notebook(server)
+    socket = await server.connect(kernel["id"])
+    await run(socket, "open('kept.txt', 'w').write('kept'); import os; os.chdir('data')")
+    await server.call("POST", "api/kernels", kernel["id"], "restart")
+    assert await run(socket, "print(open('kept.txt').read(), end='')") == "kept"
+    await run(socket, "%load_ext jupyter_kube\n%kube pull kept.txt")
+    assert (folder / "kept.txt").read_text() == "kept"
+
+
+async def test_too_large_a_folder_is_refused_before_there_is_a_pod(
+    server: Server, folder: Path, cluster: Any
+) -> None:
+    (folder / "data" / "big.bin").write_bytes(bytes(5 * 2**20))
+    with pytest.raises(HTTPClientError) as error:
+        await open_notebook(server)
+    assert error.value.response is not None
+    words = json.loads(error.value.response.body)["message"]
+    assert "4 files of 5 MiB" in words
+    assert "data/big.bin (5 MiB)" in words
+    assert ".kubeignore" in words
+    assert live(cluster, POD) == []
+    (folder / ".kubeignore").write_text("*.bin\n")
+    kernel = await open_notebook(server)
+    assert kernel["execution_state"] != "dead"
+
+
+async def test_a_kernel_without_a_notebook_has_no_folder(server: Server, folder: Path) -> None:
+    kernel = await server.start("kube-copy")
+    socket = await server.connect(kernel["id"])
+    await run(socket, "%load_ext jupyter_kube")
+    assert "belongs to no notebook" in await refused(socket, "%kube push")
+
+
+async def test_a_local_kernel_has_the_files_already(server: Server, folder: Path) -> None:
+    kernel = await server.start("python3")
+    socket = await server.connect(kernel["id"])
+    await run(socket, "%load_ext jupyter_kube")
+    assert "has the files already" in await run(socket, "%kube push")
+
+
+async def test_a_kernel_that_no_server_is_attached_to_says_so(server: Server, folder: Path) -> None:
+    kernel = await open_notebook(server)
+    socket = await server.connect(kernel["id"])
+    await run(socket, "%load_ext jupyter_kube")
+    await server.manager(kernel["id"]).provisioner._hang_up()
+    assert "no Jupyter Server is connected" in await refused(socket, "%kube push")
+
+
+async def test_the_environment_of_what_the_kernel_starts_is_its_own(
+    server: Server, folder: Path
+) -> None:
+    kernel = await open_notebook(server, "kube-python")
+    socket = await server.connect(kernel["id"])
+    said = await run(
+        socket,
+        "import os, sys, subprocess\n"
+        "print('/jk-' in os.environ.get('PYTHONPATH', ''), [p for p in sys.path if '/jk-' in p])\n"
+        "print(subprocess.run([sys.executable, '-c', 'import jupyter_kube_pod'],"
+        " capture_output=True).returncode, 'exec' in dir())",
+    )
+    assert said == "False []\n1 False\n"
