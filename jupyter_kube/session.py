@@ -47,7 +47,16 @@ class Reply:
     @property
     def text(self) -> str:
         """All of stdout and stderr."""
-        return "".join(m["content"]["text"] for m in self.outputs if m["msg_type"] == "stream")
+        return self._stream("stdout", "stderr")
+
+    @property
+    def stdout(self) -> str:
+        """All of stdout; what the server has to say is on stderr."""
+        return self._stream("stdout")
+
+    def _stream(self, *names: str) -> str:
+        streams = [m["content"] for m in self.outputs if m["msg_type"] == "stream"]
+        return "".join(content["text"] for content in streams if content["name"] in names)
 
 
 class JupyterServer:

@@ -106,7 +106,7 @@ def explain(
 def silence(since: datetime, state: PodState, trouble: str) -> str:
     """Say that a kernel's pod does not answer; ``trouble`` is why it was not reached."""
     node = f" {state.node}" if state.node else ""
-    guess = f"its node{node} may be lost"
+    guess = f"its node{node} may be lost, or the way to it"
     if state.reason == "NodeNotReady":
         guess = f"its node{node} does not answer Kubernetes either"
     why = f" ({trouble})" if trouble else ""
