@@ -67,6 +67,7 @@ class Companion:
         self._output: zmq.Socket[bytes] | None = None
         self._prefix = ""
         self._probe: Probe | None = None
+        self._backlog = 0  # messages that came without a pause
         self._said: bool | None = None  # what the supervisor knows: busy or not
         self._lines = b""
         self._say = open(launch["say"], "w", buffering=1)  # noqa: PTH123, SIM115 - an open file
@@ -141,6 +142,8 @@ class Companion:
     def _connect(self, prefix: str) -> None:
         if self._output is not None:
             self._drop(self._output)
+        if self._probe is not None:
+            self._drop(self._probe.socket)
         self._prefix = prefix
         self._output = self._socket(zmq.SUB, 2)
         self._output.subscribe(b"")
@@ -173,12 +176,20 @@ class Companion:
             try:
                 frames = self._output.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
+                self._caught_up()
                 break
+            self._backlog += 1
             try:
                 self._tape.hear(frames[frames.index(_MARK) + 1 :], time.monotonic(), time.time())
             except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 _log(f"a message of the kernel's that is none: {error!r}")
-        if self._tape.suspect:
+
+    def _caught_up(self) -> None:
+        """Ask the kernel for a sign if some of what it said may not have come here."""
+        if self._backlog >= _AT_ONCE:  # so many waited that the last ones may have been too many
+            self._tape.suspect = True
+        self._backlog = 0
+        if self._tape.suspect and self._probe is None:
             self._tape.suspect = False
             self._ask()
 
@@ -189,8 +200,6 @@ class Companion:
 
     def _ask(self) -> None:
         """Ask for a sign that the kernel has done all that it was asked before."""
-        if self._probe is not None:
-            self._drop(self._probe.socket)
         header = self._tape.header("kernel_info_request")
         parts = [header, b"{}", b"{}", b"{}"]
         socket = self._socket(zmq.DEALER, 1)
@@ -203,6 +212,7 @@ class Companion:
             self._drop(probe.socket)
             self._probe = None
             self._tape.settled(probe.asked, time.monotonic())
+            self._caught_up()
 
     def _sign(self, parts: Parts) -> bytes:
         return hmac.digest(self._key, b"".join(parts), "sha256").hex().encode()
@@ -221,6 +231,7 @@ class Companion:
         frames: Parts = []
         try:
             answer, frames = self._tape.recording(str(order["session"]), float(order["since"]))
+            answer["quiet"] = 0.0 if self._tape.busy else time.monotonic() - self._tape.idle_since
         except (KeyError, TypeError, ValueError) as error:
             answer = {"error": str(error)}
         self._give(peer, json.dumps(answer).encode(), frames)

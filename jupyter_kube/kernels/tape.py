@@ -282,7 +282,10 @@ class Tape:
         before, last = self._numbers
         number = int(digits)
         if sender == before and number - last > _RUN:
-            self._lose(session, at, number - last - 1, 0)
+            # They were the running request's, most likely, and not the next one's.
+            running = next(reversed(self._open.values()), None)
+            whose = session if running is None else str(running.parent.get("session", ""))
+            self._lose(whose, at, number - last - 1, 0)
             self.suspect = True
         if sender != before or number > last:
             self._numbers = (sender, number)

@@ -33,7 +33,7 @@ async def recorded(
 async def listening(rig: Rig) -> None:
     """Wait until the companion knows the kernel's state and has nothing to wait for."""
     while (await recorded(rig, "nobody")).busy:
-        pass
+        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager
@@ -62,7 +62,7 @@ def texts(recording: Recording) -> str:
 async def ended(rig: Rig, relay: Relay, session: str, since: float) -> Recording:
     """Wait until the kernel is idle; return the recording."""
     while (recording := await recorded(rig, session, relay=relay, since=since)).busy:
-        pass
+        await asyncio.sleep(0.02)
     return recording
 
 
@@ -172,17 +172,23 @@ async def test_a_death_while_nobody_is_there_ends_its_cell(tmp_path: Path) -> No
     async with kernel(tmp_path) as rig, rig.client() as client:
         await client.alive()
         await listening(rig)
-        gone = tmp_path / "gone"
-        code = WAIT.format(path=str(gone)) + "print('last', flush=True); os._exit(7)"
+        session = client.session.session
+        gone, seen = tmp_path / "gone", tmp_path / "seen"
+        code = WAIT.format(path=str(gone)) + "print('last', flush=True)\n"
+        code += WAIT.format(path=str(seen)) + "os._exit(7)"
         cell, _ = await begun(client, code)
         await leave(rig)
         gone.touch()
         async with returned(rig) as (relay, since):
-            while (ready := await relay.ready())["generation"] == 1:
-                await asyncio.sleep(0)
-            assert ready["generation"] == 2
-            recording = await ended(rig, relay, client.session.session, since)
-        assert texts(recording) == "last\nThe kernel died: exit code 7.\n"
+            while "last" not in texts(await recorded(rig, session, relay=relay, since=since)):
+                await asyncio.sleep(0.02)
+            await relay.command("detach")
+        seen.touch()
+        async with returned(rig, "t") as (relay, _):
+            while (await relay.ready())["generation"] == 1:
+                await asyncio.sleep(0.01)
+            recording = await ended(rig, relay, session, since)
+        assert texts(recording).removeprefix("go\n") == "last\nThe kernel died: exit code 7.\n"
         assert json.loads(recording.messages[-1][4]) == {"execution_state": "idle"}
         assert [c for p, c in recording.replies if p["msg_id"] == cell] == [{"status": "aborted"}]
         for message in recording.messages:
@@ -232,6 +238,25 @@ async def test_a_killed_companion_comes_back_and_the_kernel_notices_nothing(tmp_
         assert not recording.whole
         assert (await rig.relay.ready())["pid"] == pid
         assert [e["event"] for e in rig.events].count("died") == 0
+
+
+async def test_a_companion_that_stands_still_does_not_slow_the_kernel(tmp_path: Path) -> None:
+    async with kernel(tmp_path) as rig, rig.client() as client:
+        await client.alive()
+        await listening(rig)
+        companion = companion_of(rig, (await rig.relay.ready())["pid"])
+        os.kill(companion, signal.SIGSTOP)
+        code = "for i in range(60): print(chr(97 + i % 26) * 500_000)\n"
+        code += "for i in range(6000): display({'text/plain': ''}, raw=True)"
+        reply, printed = await client.run(code)
+        assert (reply["status"], len(printed)) == ("ok", 60 * 500_001)
+        os.kill(companion, signal.SIGCONT)
+        recording = await ended(rig, rig.relay, client.session.session, 0.0)
+        assert recording.dropped > 1000
+        assert recording.replies[-1][1]["status"] == "ok"
+        assert json.loads(recording.messages[-1][4]) == {"execution_state": "idle"}
+        _, printed = await client.run("print('next')")
+        assert texts(await ended(rig, rig.relay, client.session.session, 0.0)).endswith("next\n")
 
 
 async def test_without_pyzmq_there_is_a_kernel_and_no_companion(tmp_path: Path) -> None:

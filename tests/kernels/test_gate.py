@@ -9,12 +9,16 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from jupyter_kube.kernels import gate as gates
+from jupyter_kube.kernels import splice as splices
 from jupyter_kube.kernels.gate import Gate, listening_socket
-from jupyter_kube.kernels.handshake import BUSY, LOST, NEW, REPLACED, RESUMED, Dialer
+from jupyter_kube.kernels.handshake import BUSY, LOST, NEW, REPLACED, RESUMED, Dialer, Keys
 from jupyter_kube.kernels.link import Link
 from jupyter_kube.kernels.relay import tcp_connection
 from jupyter_kube.kernels.splice import Connection, Splice, shake
@@ -263,6 +267,88 @@ async def test_since_is_when_the_oldest_output_was_read_that_may_be_lost(
         assert carried is not None
         assert newer is not None
         await asyncio.wait([carried, newer])
+
+
+async def test_what_arrives_is_acknowledged_before_the_next_beat(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(splices, "BEAT", 3600.0)
+    async with opened(monkeypatch) as (gate, _):
+        server = Server()
+        _, carried = await server.connect(gate)
+        stream = server.link.open("iopub")
+        server.splice.pump()
+        await server.splice.settled()
+        splice = gate._splice
+        assert splice is not None
+        for _ in range(3):  # one by one: nothing else is under way that could carry it
+            splice.link.send(stream, b"output", born=1.0)
+            splice.pump()
+            assert splice.link.oldest == 1.0
+            await splice.settled()
+            assert splice.link.oldest is None
+        server.splice.close()
+        assert carried is not None
+        await carried
+
+
+@settings(deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["begin", "resume", "cut", "detach", "wait"]),
+            st.integers(0, 2),
+            st.floats(0, 2 * gates.TAKEOVER),
+        ),
+        max_size=40,
+    )
+)
+def test_whatever_servers_do_one_has_the_kernel_and_keeps_it(
+    steps: list[tuple[str, int, float]],
+) -> None:
+    now = 0.0
+    gate = Gate(
+        KEY,
+        greeting=lambda: {"event": "ready"},
+        on_served=lambda since: None,
+        on_control=lambda message: None,
+        on_open=lambda pipe: None,
+    )
+    sessions = [bytes([n]) * 16 for n in range(3)]
+    holder, connected, gone, free = -1, False, 0.0, True
+    with mock.patch.object(gates, "time", SimpleNamespace(monotonic=lambda: now)):
+        for what, who, seconds in steps:
+            match what:
+                case "wait":
+                    now += seconds
+                case "detach" if connected and who == holder:
+                    gate.detach()
+                    free = True
+                case "cut" if connected and who == holder:
+                    assert gate._splice is not None
+                    gate._splice.link.connection_lost()
+                    gate._parted(gate._splice)
+                    connected, gone = False, now
+                case "begin" | "resume":
+                    status, _ = gate._decide(sessions[who], what == "resume", 0)
+                    if who == holder:
+                        assert status == RESUMED
+                    elif what == "resume":
+                        assert status == (LOST if holder < 0 else REPLACED)
+                        continue
+                    elif free or (not connected and now - gone >= gates.TAKEOVER):
+                        assert status == NEW
+                        holder, free = who, False
+                    else:
+                        assert status == BUSY
+                        continue
+                    assert gate._splice is not None
+                    gate._splice.link.connection_made(Keys(b"a", b"b"), 0)
+                    connected = True
+            if holder >= 0:
+                assert gate._splice is not None
+                assert gate._splice.link.session == sessions[holder]
+                assert gate.attached == (connected and not free)
 
 
 def test_the_port_is_open_on_all_addresses_or_on_the_loopback_one(

@@ -130,6 +130,13 @@ async def test_without_unix_sockets_it_listens_on_loopback(
         assert (info["transport"], info["ip"]) == ("tcp", "127.0.0.1")
         assert len({info[f"{c}_port"] for c in splices.CHANNELS}) == 5
         await one.relay.ready()
+        host, _, port = one.relay.companion.removeprefix("tcp://").partition(":")
+        assert int(port) not in info.values()
+        _, asking = await asyncio.open_connection(host, int(port))
+        await one.relay.command("anything")
+        assert one.pipes.pop().channel == "companion"
+        asking.close()
+        await asking.wait_closed()
         _, writer = await asyncio.open_connection("127.0.0.1", info["iopub_port"])
         writer.write(b"greeting")
         await one.relay.command("anything")
