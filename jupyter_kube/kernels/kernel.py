@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -40,6 +41,7 @@ _FILES = 20.0  # seconds for bringing files back before a kernel is ended
 _LAST_FILES = 1.5  # the same when the server itself ends
 _GRACE = 1.0  # seconds an old kernel process gets to leave
 _EXPLAINED = 5.0  # seconds for the cause of a container's end, which Kubernetes knows
+_NOBODY = "nobody"  # a session that has asked nothing
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
 
 
@@ -101,6 +103,7 @@ class KubeKernelManager(ServerKernelManager):
         self._settling: asyncio.TimerHandle | None = None
         self._why = ""
         self._notebook = ""
+        self._learning: asyncio.Task[None] | None = None
 
     @default("extra_event_schema_paths")
     def _default_extra_event_schema_paths(self) -> list[Path]:
@@ -264,6 +267,18 @@ class KubeKernelManager(ServerKernelManager):
         self.parent.launched(self.kernel_id)
         self._up()
         self._say_first()
+        if self.behind:
+            self._learning = asyncio.create_task(self._learn())
+
+    async def _learn(self) -> None:
+        """Find out whether an attached kernel is at work, or since when it is not."""
+        recording = await self.recall(_NOBODY)
+        if recording is None or not self.up:
+            return
+        if recording.busy:
+            self.execution_state = "busy"
+        else:
+            self.last_activity = utcnow() - timedelta(seconds=recording.quiet)
 
     def _up(self) -> None:
         """Let the front ends talk to the kernel process that is ready now."""
@@ -429,6 +444,8 @@ class KubeKernelManager(ServerKernelManager):
             await self._let_go()
 
     def _settle_now(self) -> None:
+        if self._learning is not None:
+            self._learning.cancel()
         if self._settling is not None:
             self._settling.cancel()
             self._settling = None

@@ -41,6 +41,8 @@ class Recording:
     """Whether the companion has listened the whole time."""
     busy: bool
     """Whether the kernel is at work now."""
+    quiet: float
+    """Seconds since it was at work the last time."""
 
 
 async def recall(
@@ -123,6 +125,7 @@ def _recording(answer: Mapping[str, Any], frames: list[bytes]) -> Recording:
         dropped_bytes=answer["dropped_bytes"],
         whole=answer["whole"],
         busy=answer["busy"],
+        quiet=answer["quiet"],
     )
 
 

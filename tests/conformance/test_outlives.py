@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import uuid
@@ -16,7 +17,7 @@ from jupyter_kube.session import JupyterServer, KernelSocket, running_server
 
 from .conftest import Target
 
-TICKS = 60
+TICKS = 80
 LONG = (
     "import time\n"
     f"for i in range({TICKS}):\n"
@@ -49,6 +50,15 @@ async def names(client: KubeClient) -> set[str]:
         for pod in (await objects.list_(client, objects.PODS, labels=labels))["items"]
         if "deletionTimestamp" not in pod["metadata"]
     }
+
+
+async def until(server: JupyterServer, session: dict[str, Any], state: str) -> None:
+    """Wait for a state of a session's kernel."""
+    async with asyncio.timeout(20):
+        while True:
+            kernel = await server.request("GET", f"api/kernels/{session['kernel']['id']}")
+            if kernel["execution_state"] == state:
+                return
 
 
 async def value(socket: KernelSocket, code: str) -> str:
@@ -93,6 +103,7 @@ async def test_kernels_outlive_their_server(
             f"work-{n}.ipynb" for n in range(1, 5)
         }
         socket = await server.connect(sessions[0]["kernel"]["id"], front_end)
+        await until(server, sessions[0], "busy")
         reply = await socket.collect(cell, 60)
         assert reply.status == "ok"
         late = [line for m in reply.outputs for line in lines(m)]
