@@ -45,3 +45,17 @@ def test_every_module_of_a_package_is_described(package, pages):
     words = set(re.findall(r"[\w]+\.py", text))
     modules = {path.name for path in (PACKAGE / package).glob("[a-z]*.py")}
     assert modules - words == set()
+
+
+def test_users_read_about_words_that_kernels_say():
+    page = (ROOT / "docs" / "users" / "kernels.md").read_text()
+    said = "".join(
+        p.read_text() for name in ("kube", "kernels") for p in PACKAGE.glob(f"{name}/*.py")
+    )
+    rows = re.findall(r"^\| `(.+?)` ", page, re.MULTILINE)
+    assert len(rows) > 15
+    for row in rows:
+        if row.startswith("0/9 nodes"):
+            continue  # the scheduler's
+        parts = re.split(r"""[0-9…“”":;,`]|\(| X""", row)
+        assert any(len(part) > 6 and part.strip() in said for part in parts), row
