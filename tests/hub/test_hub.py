@@ -146,6 +146,9 @@ async def test_users_in_one_namespace_neither_see_nor_end_each_others_kernels(
         name = naming.kernel_name(kernel)
         await socket.run("x = 41", 60)
         await assert_apart(alice, bob, kernel, his)
+        command = ["python3", "-m", "jupyter_kube.cli", "kill", name]
+        with pytest.raises(ClusterFailed, match=f"{name} is {ALICE}'s"):
+            site.cluster.kubectl("exec", "-n", namespace, f"jupyter-{BOB}", "--", *command)
         # Neither what his server does when it ends nor when it starts touches hers.
         other, bobs = await start(his, "gpu")
         bobs.close()

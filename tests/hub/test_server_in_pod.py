@@ -138,6 +138,26 @@ async def test_a_server_in_the_cluster_works_like_one_on_a_laptop(
         assert await kernels(server) == []
 
 
+async def test_a_cell_fans_out_from_a_kernel_of_a_server_in_the_cluster(
+    site: Site, namespace: str
+) -> None:
+    site.prepare(namespace, python=site.base)
+    token = create(site, namespace)
+    async with reached(site, namespace, token) as server, site.watch(namespace) as pods:
+        kernel, socket = await start(server, "python")
+        await socket.run("%load_ext jupyter_kube", 60)
+        cell = "%%kubetrain python -w 2 --name sums -o total\ntotal = 40 + kube.world_size"
+        trained = await socket.run(cell, 120)
+        assert trained.status == "ok", (trained.content, trained.text)
+        assert await value(socket, "total") == "42"
+        workers = [name for name in pods.reflector.items if name.startswith("sums-")]
+        assert len(workers) == 2
+        assert [site.warnings(namespace, name) for name in workers] == ["", ""]
+        socket.close()
+        await server.request("DELETE", f"api/kernels/{kernel}")
+        await pods.gone(naming.kernel_name(kernel))
+
+
 async def test_the_doctor_in_the_servers_pod_finds_nothing_missing(
     site: Site, namespace: str
 ) -> None:
