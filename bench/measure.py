@@ -141,15 +141,11 @@ async def _output(kernel: Kernel) -> tuple[float, float]:
 
 
 async def _restart(kernel: Kernel) -> float:
-    """Restart; returns when a new process has given a result.
-
-    A stock server can lose a cell sent on an old websocket right after a restart: there it is
-    sent on a new one, which is to its favour.
-    """
+    """Restart; returns when a new process has given a result."""
     await kernel.run("here = 1")
     begun = time.perf_counter()
     await kernel.arm.server.request("POST", f"{kernel.path}/restart", timeout=120)
-    if not (kernel.arm.keeps_socket and kernel.arm.in_cluster):
+    if not kernel.arm.keeps_socket:
         await kernel.reconnect()
     await _next_result(kernel)
     return _ms_since(begun)
@@ -165,7 +161,10 @@ async def _crash(kernel: Kernel) -> float:
 
 
 async def _next_result(kernel: Kernel) -> None:
-    """Ask until a process answers that does not know a name of the former one's."""
+    """Ask until a process answers that does not know a name of the former one's.
+
+    Again and again, since a stock server can lose a cell sent right after a restart.
+    """
     async with asyncio.timeout(_PATIENCE):
         while True:
             try:
