@@ -12,7 +12,7 @@ DEVELOPERS = ROOT / "docs" / "developers"
 PACKAGE = ROOT / "jupyter_kube"
 DESCRIBED = {
     "train": ("training.md",),
-    "kernels": ("kernels.md", "link.md"),
+    "kernels": ("kernels.md", "link.md", "files.md"),
     "localcluster": ("local-cluster.md", "local-cluster-api.md"),
 }
 
