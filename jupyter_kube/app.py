@@ -98,6 +98,7 @@ class KubeExtension(ExtensionApp):
         manager = serverapp.kernel_manager
         if isinstance(manager, KubeMappingKernelManager):
             await manager.attach(self._cluster, serverapp.session_manager)
+            manager.keep_warm(KubeConfig(parent=self).valid_profiles().values())
 
     async def stop_extension(self) -> None:
         """Let go of the cluster and remove the kernelspecs; kernels are ended by their manager."""

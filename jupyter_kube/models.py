@@ -48,6 +48,14 @@ class Profile:
         0, rules.WHOLE, "Kernels of this profile that one user may have at once; 0: any number.", 2
     )
 
+    warm: int = _key(
+        0,
+        rules.WHOLE,
+        "Kernels that each server keeps ready before anybody asks for one. Each holds all that the "
+        "profile asks for, GPUs too, while nobody uses it.",
+        1,
+    )
+
     # --- what runs
     image: str = _key(
         "quay.io/jupyter/scipy-notebook:2026-11-02",
@@ -363,6 +371,12 @@ class Profile:
             raise InvalidInput(f"{both[0]} is in env and in env_from_secrets", "choose one")
         self._check_mounts()
         self._check_shm()
+        if self.warm and (self.files or "{folder}" in f"{self.working_dir}{self.pvcs}"):
+            raise InvalidInput(
+                "warm kernels are started before there is a notebook",
+                'files and "{folder}" need one',
+                "Take warm out, or those.",
+            )
         for name, limits in self.options.items():
             if name != "image":
                 bounds.within(limits, f"options: its own {name}", getattr(self, name))

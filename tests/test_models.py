@@ -53,6 +53,7 @@ WRONG = {
     "display_name": [None, 1],
     "options": OPTIONS,
     "max_per_user": [-1, 1.5, "1", True, None],
+    "warm": [-1, 1.5, "1", True, None],
     "image": ["", " ", None, ["a"], "https://registry.example/lab", "http:", "Lab:1", "lab:", "a b",
               "lab@sha256:1", "lab:1\n", "-lab", "a" * 500],
     "image_pull_policy": ["always", None, 1, ["Always"]],

@@ -85,6 +85,8 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
     try:
         if state.terminal:
             why = state.message or state.reason
+        elif naming.POOL in meta["labels"]:
+            why = "it was kept warm, and nobody has used it"
         else:
             secret = await objects.get(client, objects.SECRETS, meta["name"])
             launch = open_payload(base64.b64decode(secret["data"][podspec.SECRET_KEY]).decode())

@@ -93,6 +93,8 @@ class KubeKernelManager(ServerKernelManager):
         """Counts the kernel processes there were."""
         self.attached = False
         """Whether the kernel ran before this server did."""
+        self.warm = False
+        """Whether nobody has asked for it yet."""
         self.caught_up: set[str] = set()
         """Sessions that have been given what an attached kernel said before."""
         self._callbacks = adapter.add_callbacks(self)
@@ -127,9 +129,16 @@ class KubeKernelManager(ServerKernelManager):
 
     # --- starting --------------------------------------------------------------------------------
 
-    def begin(self, kernel_id: str, env: dict[str, str] | None, found: Found | None = None) -> None:
-        """Start in the background, or attach to a kernel that was found."""
-        self.kernel_id = kernel_id
+    def begin(
+        self,
+        kernel_id: str,
+        env: dict[str, str] | None,
+        found: Found | None = None,
+        *,
+        warm: bool = False,
+    ) -> None:
+        """Start in the background, attach to a kernel that was found, or start one in advance."""
+        self.kernel_id, self.warm = kernel_id, warm
         self._enter("starting", "The server is attaching to the kernel again." if found else "")
         self.attached = found is not None
         self.last_activity = utcnow()
@@ -150,7 +159,19 @@ class KubeKernelManager(ServerKernelManager):
             return None
         return recording
 
-    async def first_word(self, patience: float) -> None:
+    async def claim(self, notebook: str) -> None:
+        """Take a kernel that was started in advance for a notebook.
+
+        Raises
+        ------
+        KubeError
+            If it is not to be had.
+
+        """
+        await self.provisioner.claim(notebook)
+        self.warm, self._notebook, self.last_activity = False, notebook, utcnow()
+
+    async def first_word(self, patience: float | None) -> None:
         """Return when the kernel is ready or known to wait; raise why it cannot start."""
         await asyncio.wait([self._word], timeout=patience)
         if self._word.done():
@@ -159,10 +180,7 @@ class KubeKernelManager(ServerKernelManager):
             self._word.cancel()
 
     async def _start(self, kernel_id: str, env: dict[str, str] | None, found: Found | None) -> None:
-        notebook = (env or {}).get("JPY_SESSION_NAME", "")
-        with contextlib.suppress(ValueError):
-            notebook = str(Path(notebook).relative_to(self.parent.root_dir)) if notebook else ""
-        self._notebook = notebook = notebook or self._notebook
+        self._notebook = notebook = notebook_of(env, self.parent.root_dir) or self._notebook
         try:
             await self.start_kernel(
                 kernel_id=kernel_id,
@@ -171,6 +189,7 @@ class KubeKernelManager(ServerKernelManager):
                 choice={} if found else await self._read_choice(notebook),
                 found=found,
                 home=self.home,
+                warm=self.warm,
             )
         except Exception as error:
             adapter.take_start_error(self)
@@ -264,7 +283,8 @@ class KubeKernelManager(ServerKernelManager):
 
     def _launched(self) -> None:
         self._emit_start("ready")
-        self.parent.launched(self.kernel_id)
+        if not self.warm:
+            self.parent.launched(self.kernel_id)
         self._up()
         self._say_first()
         if self.behind:
@@ -462,3 +482,11 @@ class KubeKernelManager(ServerKernelManager):
             await self.cleanup_resources(restart=False)
         except Exception:
             self.log.exception("kernel %s was not cleaned up", self.kernel_id)
+
+
+def notebook_of(env: Mapping[str, str] | None, root: str) -> str:
+    """Return the notebook's path as the server knows it, from a kernel's environment."""
+    path = (env or {}).get("JPY_SESSION_NAME", "")
+    with contextlib.suppress(ValueError):
+        path = str(Path(path).relative_to(root)) if path else ""
+    return path

@@ -182,6 +182,10 @@ class Life:
             pass  # the launcher will miss us
         self._pod.leave()
 
+    async def claim(self, annotations: Mapping[str, str]) -> None:
+        """Take the pod out of the warm pool; raises a ClusterError if it is not to be had."""
+        await self._pod.claim(annotations)
+
     def note(self, annotations: Mapping[str, str]) -> None:
         """Annotate the pod, now or as soon as it exists."""
         self._pod.note(annotations)

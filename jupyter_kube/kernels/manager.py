@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import NoSuchKernel
@@ -17,9 +17,12 @@ from .. import naming
 from ..config import user_name
 from ..errors import KubeError, NotConfigured
 from . import adapter, specs
-from .kernel import KubeKernelManager
+from .choice import read_choice
+from .kernel import KubeKernelManager, notebook_of
+from .pool import Pool
 
 if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
+    from ..models import Profile
     from .cluster import Cluster
     from .found import Found
 
@@ -64,6 +67,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """Whether the server is about to end."""
         self.attaching: asyncio.Task[None] | None = None
         """Attaches to the kernels that were there before the server."""
+        self.pool: Pool[KubeKernelManager] = Pool(self._begin_warm, self.log)
         self._settled_by: float | None = None  # the event loop's time
 
     @default("server_name")
@@ -209,6 +213,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         kwargs["kernel_name"] = name
         if kernel_id is not None:
             kwargs["kernel_id"] = kernel_id
+        elif warm := await self._take_warm(name, kwargs.get("env")):
+            return warm
         kernel, _, kernel_id = self.pre_start_kernel(kwargs.pop("kernel_name"), kwargs)
         adapter.enter(self, kernel_id, kernel)
         kernel.begin(kernel_id, env=kwargs.get("env"))
@@ -220,6 +226,40 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         self.log.info("Kernel started: %s (%s)", kernel_id, kernel.stage)
         return kernel_id
 
+    async def _take_warm(self, name: str, env: Mapping[str, str] | None) -> str:
+        """Take a kernel from the pool, if one is ready and fits; returns its id."""
+        if not self.pool.ready(name):
+            return ""
+        notebook = notebook_of(env, self.root_dir)
+        profile = (specs.provisioner_config(self.kernel_spec_manager.get_kernel_spec(name)) or {})[
+            "profile"
+        ]
+        if await read_choice(self.parent.contents_manager, notebook, profile, log=self.log):
+            return ""
+        kernel = await self.pool.take(name, notebook)
+        if kernel is None:
+            return ""
+        adapter.enter(self, kernel.kernel_id, kernel)
+        adapter.watch_activity(self, kernel.kernel_id)
+        self.log.info("Kernel started: %s (it was warm)", kernel.kernel_id)
+        return kernel.kernel_id
+
+    def keep_warm(self, profiles: Iterable[Profile]) -> None:
+        """Keep kernels of these profiles ready, as many as each says."""
+        for profile in profiles:
+            if profile.warm:
+                self.log.info(
+                    "Kept ready: %d of profile %s, each with %s",
+                    *(profile.warm, profile.name, profile.resources["requests"]),
+                )
+                self.pool.keep(specs.spec_name(profile.name), profile.warm)
+
+    def _begin_warm(self, name: str) -> KubeKernelManager:
+        made = self.pre_start_kernel(name, {})
+        kernel: KubeKernelManager = made[0]
+        kernel.begin(made[2], env=None, warm=True)
+        return kernel
+
     def launched(self, kernel_id: str) -> None:
         """Act on a kernel that has become ready."""
         adapter.watch_activity(self, kernel_id)
@@ -228,6 +268,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """Act on a kernel that is dead; it stays in the map, so that its reason can be seen."""
         if kernel_id in self:
             self.stop_watching_activity(kernel_id)
+        else:
+            self.pool.drop(kernel_id)
 
     async def shutdown_kernel(
         self, kernel_id: str, now: bool = False, restart: bool = False
@@ -267,7 +309,16 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         ours = [k for k in self.list_kernel_ids() if self.ours(k) is not None]
         others = [k for k in self.list_kernel_ids() if k not in ours]
         ends = [self._end_quietly(kernel_id, now=now) for kernel_id in ours]
-        await asyncio.gather(*ends, adapter.shut_down_stock(self, others, now=now))
+        await asyncio.gather(
+            *ends, self._close_pool(), adapter.shut_down_stock(self, others, now=now)
+        )
+
+    async def _close_pool(self) -> None:
+        try:
+            async with asyncio.timeout(_END_TIMEOUT):
+                await self.pool.close()
+        except TimeoutError:
+            self.log.error("warm kernels did not end in time; the next server removes them")
 
     async def _end_quietly(self, kernel_id: str, *, now: bool) -> None:
         try:

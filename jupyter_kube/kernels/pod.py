@@ -156,6 +156,28 @@ class KernelPod:
         if self.uid and not self._deleted and self._noting is None:
             self._noting = asyncio.create_task(self._write_notes())
 
+    async def claim(self, annotations: Mapping[str, str]) -> None:
+        """Take the pod out of the warm pool, in one request that succeeds once.
+
+        Raises
+        ------
+        ClusterError
+            If somebody else was quicker, or the pod is gone.
+
+        """
+        label = "/metadata/labels/" + naming.POOL.replace("/", "~1")
+        notes = [
+            {"op": "add", "path": f"/metadata/annotations/{key.replace('/', '~1')}", "value": value}
+            for key, value in annotations.items()
+        ]
+        body = [
+            {"op": "test", "path": "/metadata/uid", "value": self.uid},
+            {"op": "test", "path": label, "value": podspec.WARM},
+            {"op": "remove", "path": label},
+            *notes,
+        ]
+        await objects.patch(self._client, objects.PODS, self.name, body)
+
     async def noted(self) -> None:
         """Wait until all notes are written."""
         if self._noting is not None:

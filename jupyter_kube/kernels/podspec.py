@@ -14,6 +14,8 @@ from .folder import LIMITS
 from .payload import DEFAULT_PORT, LAUNCH_ENV, boot_command
 
 CONTAINER = "kernel"
+WARM = "warm"
+"""Value of the label on a kernel's pod that nobody has asked for yet."""
 FILES_PLACE = "/notebook"
 """Where a copy of the notebook's folder goes, unless the profile has a working directory."""
 
@@ -43,6 +45,7 @@ def pod(
     settings: str = "",
     kernel_name: str = "",
     server: str = "",
+    warm: bool = False,
 ) -> dict[str, Any]:
     """Build a kernel's pod.
 
@@ -62,6 +65,8 @@ def pod(
         What a kernel that may submit jobs needs to know; used with a service account only.
     kernel_name, server
         The kernelspec, and the hash of the server that will attach to the pod again.
+    warm
+        Whether nobody has asked for the kernel yet.
 
     Raises
     ------
@@ -93,7 +98,7 @@ def pod(
     metadata = {
         "name": naming.kernel_name(kernel_id),
         "namespace": namespace,
-        "labels": _labels(kernel_id, user, profile=profile.name, **_of(server)),
+        "labels": _labels(kernel_id, user, profile=profile.name, **_of(server, warm=warm)),
         "annotations": annotations,
     }
     container = _container(profile, kernel_id, notebook, settings)
@@ -180,8 +185,9 @@ def _labels(kernel_id: str, user: str, **extra: str) -> dict[str, str]:
     return naming.labels("kernel", user=user, kernel_id=kernel_id, **extra)
 
 
-def _of(server: str) -> dict[str, str]:
-    return {"server": server} if server else {}
+def _of(server: str, *, warm: bool) -> dict[str, str]:
+    labels = {"server": server} if server else {}
+    return {**labels, "pool": WARM} if warm else labels
 
 
 def _container(profile: Profile, kernel_id: str, notebook: str, settings: str) -> dict[str, Any]:

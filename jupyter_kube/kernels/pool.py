@@ -1,16 +1,16 @@
 """The warm pool: kernels that are started before anybody asks for them.
 
-A warm kernel is an ordinary one, with a pod, keys and a link of its own, that is not in the server's
-map yet. It is used once, and another one is started in its place. Each holds what its profile asks
-for, GPUs too: off unless a profile says ``warm``.
+A warm kernel is an ordinary one, with a pod, keys and a link of its own, that is not in the
+server's map yet. It is used once, and another one is started in its place. Each holds what its
+profile asks for, GPUs too: off unless a profile says ``warm``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
 
 from ..errors import KubeError
 
@@ -21,19 +21,25 @@ class Warm(Protocol):
     """A kernel that may be in the pool."""
 
     kernel_id: str
-    up: bool
+
+    @property
+    def up(self) -> bool:
+        """Whether it can be used."""
 
     async def first_word(self, patience: float | None) -> None:
         """Wait until it is ready; raise why it cannot be."""
 
     async def claim(self, notebook: str) -> None:
-        """Make it the user's; raises a KubeError if it is not to be had."""
+        """Take it for a notebook; raises a KubeError if it is not to be had."""
 
     async def end(self, *, now: bool) -> None:
         """End it."""
 
 
-class Pool:
+Kernel = TypeVar("Kernel", bound=Warm)
+
+
+class Pool(Generic[Kernel]):
     """Keeps kernels ready, by kernelspec.
 
     Parameters
@@ -45,63 +51,72 @@ class Pool:
 
     """
 
-    def __init__(self, begin: Callable[[str], Warm], log: logging.Logger) -> None:
+    def __init__(self, begin: Callable[[str], Kernel], log: logging.Logger) -> None:
         self._begin, self._log = begin, log
-        self._sizes: dict[str, int] = {}
-        self._kernels: dict[str, list[Warm]] = {}
-        self._keepers: dict[str, asyncio.Task[None]] = {}
-        self._used = asyncio.Event()
+        self._kernels: dict[str, list[Kernel]] = {}
+        self._changed: dict[str, asyncio.Event] = {}
+        self._keepers: list[asyncio.Task[None]] = []
 
     def keep(self, kernel_name: str, size: int) -> None:
         """Keep so many kernels of a kernelspec ready from now on."""
-        self._sizes[kernel_name] = size
         self._kernels[kernel_name] = []
-        self._keepers[kernel_name] = asyncio.create_task(self._keep(kernel_name))
+        self._changed[kernel_name] = asyncio.Event()
+        self._keepers.append(asyncio.create_task(self._keep(kernel_name, size)))
 
-    def warm(self, kernel_name: str) -> Iterable[Warm]:
-        """Return the kernels of a kernelspec that are ready."""
+    def ready(self, kernel_name: str) -> list[Kernel]:
+        """Return the kernels of a kernelspec that can be had at once."""
         return [kernel for kernel in self._kernels.get(kernel_name, ()) if kernel.up]
 
-    async def take(self, kernel_name: str, notebook: str) -> Warm | None:
-        """Claim a kernel that is ready, for a notebook; None if there is none."""
-        for kernel in self.warm(kernel_name):
-            self._kernels[kernel_name].remove(kernel)
-            self._used.set()
+    async def take(self, kernel_name: str, notebook: str) -> Kernel | None:
+        """Take a kernel that is ready, for a notebook; None if there is none."""
+        for kernel in self.ready(kernel_name):
+            self._remove(kernel_name, kernel)
             try:
                 await kernel.claim(notebook)
             except KubeError as error:
-                self._log.warning("The warm kernel %s is not to be had: %s", kernel.kernel_id, error)
+                self._log.warning("A warm kernel is not to be had: %s", error)
                 await kernel.end(now=True)
             else:
                 return kernel
         return None
 
+    def drop(self, kernel_id: str) -> None:
+        """Forget a kernel that is dead."""
+        for kernel_name, kernels in self._kernels.items():
+            for kernel in [k for k in kernels if k.kernel_id == kernel_id]:
+                self._remove(kernel_name, kernel)
+
     async def close(self) -> None:
         """End all kernels that nobody has used."""
-        for keeper in self._keepers.values():
+        for keeper in self._keepers:
             keeper.cancel()
-        await asyncio.gather(*self._keepers.values(), return_exceptions=True)
-        idle = [kernel for kernels in self._kernels.values() for kernel in kernels]
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+        unused = [kernel for kernels in self._kernels.values() for kernel in kernels]
         self._kernels.clear()
-        await asyncio.gather(*(kernel.end(now=True) for kernel in idle))
+        await asyncio.gather(*(kernel.end(now=True) for kernel in unused))
 
-    async def _keep(self, kernel_name: str) -> None:
-        """Start one kernel after the other: a user's own start has the room first."""
-        kernels, pause = self._kernels[kernel_name], _FIRST_PAUSE
+    def _remove(self, kernel_name: str, kernel: Kernel) -> None:
+        if kernel in self._kernels[kernel_name]:
+            self._kernels[kernel_name].remove(kernel)
+            self._changed[kernel_name].set()
+
+    async def _keep(self, kernel_name: str, size: int) -> None:
+        """Start one kernel after the other, and wait where one cannot start."""
+        kernels, changed, pause = self._kernels[kernel_name], self._changed[kernel_name], 0.0
         while True:
-            if len(kernels) >= self._sizes[kernel_name]:
-                self._used.clear()
-                await self._used.wait()
+            changed.clear()
+            if len(kernels) >= size:
+                await changed.wait()
                 continue
+            await asyncio.sleep(pause)
             kernel = self._begin(kernel_name)
             kernels.append(kernel)
             try:
                 await kernel.first_word(None)
-            except Exception as error:
+            except Exception as error:  # said, and tried again: nobody waits for this kernel
                 self._log.warning("No kernel of %s is kept warm: %s", kernel_name, error)
-                kernels.remove(kernel)
+                self._remove(kernel_name, kernel)
                 await kernel.end(now=True)
-                await asyncio.sleep(pause)
-                pause = min(2 * pause, _LONGEST_PAUSE)
+                pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             else:
-                pause = _FIRST_PAUSE
+                pause = 0.0

@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from .recall import Recording
 
 _ENDS = {"died", "launcher-restarted", "gave-up", "ended", "error", "gone", "replaced"}
-_USUAL: dict[str, Any] = {"server": "", "choice": {}, "found": None, "home": None}
+_USUAL: dict[str, Any] = {"server": "", "choice": {}, "found": None, "home": None, "warm": False}
 """What our own manager says besides of a kernel to be launched; the stock ones say nothing."""
+_UNREACHED = 1.5  # seconds to bring files back over a link that is lost
 _ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
 
 
@@ -208,8 +209,9 @@ class KubeProvisioner(KernelProvisionerBase):
 
     async def bring_back_files(self, patience: float) -> None:
         """Copy what changed in the pod back to the notebook's folder, if it came from there."""
-        if self._files is not None:
-            await self._files.bring_back(patience)
+        if self._files is not None and self._life is not None:
+            lost = self._life.relay.trouble
+            await self._files.bring_back(min(patience, _UNREACHED) if lost else patience)
 
     async def detach(self) -> None:
         """Leave the kernel to the next server: cleanup will not end it."""
@@ -244,6 +246,19 @@ class KubeProvisioner(KernelProvisionerBase):
             since=self._life.relay.since,
         )
 
+    async def claim(self, notebook: str) -> None:
+        """Take the kernel out of the warm pool, for a notebook.
+
+        Raises
+        ------
+        KubeError
+            If somebody else has it, or it is gone.
+
+        """
+        if self._life is None:
+            raise LauncherError("There is no pod to be claimed")
+        await self._life.claim({naming.NOTEBOOK: notebook} if notebook else {})
+
     def note(self, annotations: Mapping[str, str]) -> None:
         """Annotate the pod, now or as soon as it exists."""
         if self._life is not None:
@@ -259,6 +274,7 @@ class KubeProvisioner(KernelProvisionerBase):
         choice: Mapping[str, Any],
         found: Found | None,
         home: Home | None,
+        warm: bool,
     ) -> None:
         """Start the pod, or attach to one; if a start fails or is cancelled, leave nothing."""
         config = settings.KubeConfig(parent=self)
@@ -294,6 +310,7 @@ class KubeProvisioner(KernelProvisionerBase):
                         settings=config.settings(user=user, folder=folder),
                         kernel_name=self.parent.kernel_name,
                         server=server,
+                        warm=warm,
                     )
                     most = profile.max_per_user
                     pod = KernelPod(client, manifest, most=most, log=self.log)
