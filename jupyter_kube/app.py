@@ -90,11 +90,13 @@ class KubeExtension(ExtensionApp):
     async def _prepare(self, serverapp: Any) -> None:
         """Attach to kernels that an earlier server left; what fails is told when it is needed."""
         await asyncio.to_thread(import_module, "jupyter_kube.kernels.provisioner")
+        from .kernels import sockets
         from .kernels.cluster import shared
         from .kernels.manager import KubeMappingKernelManager
 
         self._cluster = shared(KubeConfig(parent=self))
         self._cluster.hold()
+        await asyncio.to_thread(sockets.sweep)
         manager = serverapp.kernel_manager
         if isinstance(manager, KubeMappingKernelManager):
             await manager.attach(self._cluster, serverapp.session_manager)

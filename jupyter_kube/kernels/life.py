@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import tempfile
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,6 @@ from .reach import Reach
 from .relay import LauncherError, Relay
 
 _CHANNELS = 5
-_LONGEST_FOLDER = 90
 _PULLING = 5.0  # seconds between two looks at a pull: how long it takes is part of its words
 _FAREWELL = 2.0  # seconds a launcher may take to hear that this server leaves
 
@@ -316,10 +313,3 @@ class Life:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-def short_folder() -> Path:
-    """Make a private folder with a path short enough for unix sockets."""
-    usual = tempfile.gettempdir()
-    base = usual if len(os.fsencode(usual)) < _LONGEST_FOLDER else "/tmp"  # noqa: S108 - mkdtemp's is private
-    return Path(tempfile.mkdtemp(prefix="jk-", dir=base))

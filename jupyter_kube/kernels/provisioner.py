@@ -29,9 +29,10 @@ from .cluster import Cluster, shared
 from .folder import Limits
 from .found import Found
 from .home import Home, NoHomeError, NotebookFiles
-from .life import Identity, Life, short_folder
+from .life import Identity, Life
 from .pod import KernelPod
 from .relay import LauncherError
+from .sockets import short_folder
 
 if TYPE_CHECKING:
     from .recall import Recording
