@@ -96,7 +96,7 @@ def _ended(
     """Describe a pod that will not run any more."""
     phase = status.get("phase")
     if phase == "Succeeded":
-        return "succeeded", "Completed", "", 0
+        return "succeeded", "Completed", _last_words(pod, status), 0
     taken, words = disruption(status, events)
     if phase != "Failed":
         if pod["metadata"].get("deletionTimestamp"):
@@ -110,6 +110,15 @@ def _ended(
             reason, how, code = death(terminated, limits)
             return "failed", taken or reason, words or how, code
     return "failed", taken or "Failed", words or status.get("message", "the pod failed"), None
+
+
+def _last_words(pod: Object, status: Object) -> str:
+    """Return what a container that ended well has left as its message."""
+    ends = (
+        (container.get("state") or {}).get("terminated")
+        for container, _ in _containers(pod, status)
+    )
+    return next((end["message"].strip() for end in ends if end and end.get("message")), "")
 
 
 def _going(
@@ -127,7 +136,7 @@ def _going(
     ):
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") and waiting["reason"] not in _USUAL:
-            return _waiting(waiting, container, limits, _age(pod, now))
+            return _waiting(waiting, container, limits, _may_come(pod, waiting, now))
     return *_pulling(events, now), False
 
 
@@ -163,21 +172,31 @@ def _running(
 
 
 def _waiting(
-    waiting: Object, container: Object, limits: Object, age: float
+    waiting: Object, container: Object, limits: Object, may_come: bool
 ) -> tuple[str, str, str, bool]:
     reason, message = waiting["reason"], waiting.get("message", "")
     if reason in _HOPELESS_IMAGE or reason in _IMAGE_TROUBLE:
-        passing = reason in _IMAGE_TROUBLE and _PASSING.search(f"{reason} {message}")
+        passing = reason in _IMAGE_TROUBLE and bool(_PASSING.search(f"{reason} {message}"))
         return "waiting", reason, _image_words(container.get("image", ""), message), not passing
     if reason == "CrashLoopBackOff":
         last = (container.get("lastState") or {}).get("terminated") or {}
         why, words, _ = death(last, limits)
         return "waiting", why, f"{words}; Kubernetes starts it again soon", False
     if reason in _HOPELESS_CONFIG:
-        missing = "not found" in message and age < _PATIENCE
-        passing = missing or _SLOW_CACHE in message
+        passing = may_come or _SLOW_CACHE in message
         return "starting", reason, message, not passing
     return "starting", reason, message or "the container is being made", False
+
+
+def _may_come(pod: Object, waiting: Object, now: datetime) -> bool:
+    """Say whether the Secret that a container lacks is on its way.
+
+    A kernel's Secret has its pod's name and is made after it, however long the API takes for that;
+    whoever makes it knows if it never comes.
+    """
+    message = waiting.get("message", "")
+    own = f'"{pod["metadata"]["name"]}"' in message
+    return "not found" in message and (own or _age(pod, now) < _PATIENCE)
 
 
 def _image_words(image: str, message: str) -> str:
