@@ -127,6 +127,10 @@ OOM = {"reason": "OOMKilled", "exitCode": 137}
         ),
         (pod(phase="Succeeded"), ("succeeded", "Completed", "", True)),
         (
+            pod(phase="Succeeded", containerStatuses=terminated(exitCode=0, message="idle\n")),
+            ("succeeded", "Completed", "idle", True),
+        ),
+        (
             pod(phase="Failed", containerStatuses=terminated(**OOM)),
             ("failed", "OOMKilled", "ran out of memory (limit 2Gi)", True),
         ),
@@ -174,6 +178,12 @@ def test_a_pod_being_deleted_is_gone() -> None:
 def test_a_secret_may_come_a_little_after_its_pod(seconds: int, hopeless: bool) -> None:
     given = pod(containerStatuses=waiting("CreateContainerConfigError", 'secret "s" not found'))
     assert pod_state(given, now=at(seconds)).terminal is hopeless
+
+
+def test_a_kernels_own_secret_may_come_much_later() -> None:
+    own = f'secret "{pod()["metadata"]["name"]}" not found'
+    given = pod(containerStatuses=waiting("CreateContainerConfigError", own))
+    assert not pod_state(given, now=at(59)).terminal
 
 
 def test_a_kubelet_that_waits_for_a_slow_api_tries_again() -> None:
