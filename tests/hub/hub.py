@@ -16,11 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from jupyter_kube.session import JupyterServer
 from tests.hub import software
 
 _PASSWORD = "not a secret"
+_PROXY_PID = "proxy.pid"
 _CULLER = [
     # What jupyterhub-idle-culler asks for.
     *("list:users", "read:users:activity", "read:servers", "delete:servers"),
@@ -126,6 +128,7 @@ async def running_hub(
         "ConfigurableHTTPProxy": {
             "command": software.proxy_command(),
             "api_url": f"http://127.0.0.1:{api}",
+            "pid_file": _PROXY_PID,
         },
         "KubeSpawner": {"start_timeout": 90, "http_timeout": 60, **spawner},
     }
@@ -151,7 +154,7 @@ async def running_hub(
         raise
     finally:
         process.send_signal(signal.SIGTERM)
-        await asyncio.to_thread(_wait_or_kill, process)
+        await asyncio.to_thread(_wait_or_kill, process, folder / _PROXY_PID)
 
 
 async def _until_up(url: str, process: subprocess.Popen[bytes]) -> None:
@@ -168,18 +171,18 @@ async def _until_up(url: str, process: subprocess.Popen[bytes]) -> None:
             await asyncio.sleep(0.1)
 
 
-def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
+def _wait_or_kill(process: subprocess.Popen[bytes], proxy: Path) -> None:
     """Wait for the hub, which ends its proxy; end both where it hangs."""
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
+        if proxy.exists():  # in a session of its own
+            os.kill(int(proxy.read_text()), signal.SIGKILL)
 
 
 def _xsrf(browser: aiohttp.ClientSession, url: str) -> str:
-    from yarl import URL
-
     return browser.cookie_jar.filter_cookies(URL(url))["_xsrf"].value
 
 
