@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from .link import PATIENCE
 from .splice import BEAT, SILENT
 
-_NO_HICCUP = 1.0  # seconds without a link, after it was silent, that are more than a hiccup
+_NO_HICCUP = 2.0  # seconds without a link, after it was silent: another way may have to be found
 _CUT = 5.0  # the same where the link was cut: a new connection needs a moment
 
 Later = Callable[[float, Callable[[], None]], asyncio.TimerHandle]

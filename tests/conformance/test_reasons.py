@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import signal
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -38,12 +39,13 @@ EAT = "chunks = []\nwhile True: chunks.append(bytearray(b'x' * 2**23))"
 
 @asynccontextmanager
 async def serving(
-    target: Target, folder: Path, **profiles: dict[str, Any]
+    target: Target, folder: Path, *, reach: str = "auto", **profiles: dict[str, Any]
 ) -> AsyncIterator[JupyterServer]:
     """Run a server with these profiles on top of a plain one."""
     plain = {"image": target.image, "cpu": "100m", "memory": "512Mi"}
     wanted = {name: {**plain, **profile} for name, profile in {"python": {}, **profiles}.items()}
-    async with running_server(folder, {"KubeConfig": target.settings(**wanted)}) as server:
+    settings = {"KubeConfig": target.settings(**wanted), "KubeProvisioner": {"reach": reach}}
+    async with running_server(folder, settings) as server:
         yield server
 
 
@@ -305,7 +307,7 @@ async def test_f12_a_kernel_that_runs_out_of_memory_says_so_and_offers_a_bigger_
     pods: Reflector,
     tmp_path: Path,
 ) -> None:
-    sizes = {"small": {"memory": "192Mi"}, "big": {"memory": "1Gi"}}
+    sizes: dict[str, Any] = {"small": {"memory": "192Mi"}, "big": {"memory": "1Gi"}}
     async with serving(target, tmp_path, **sizes) as server:
         kernel, socket = await start(server, "kube-small")
         reply = await socket.run(EAT, 120)
@@ -531,6 +533,50 @@ async def test_f09_a_lost_node_is_said_within_ten_seconds_and_a_found_one_goes_o
         assert int(await value(socket, "__import__('os').getpid()")) == pid
         assert not (await model(server, kernel)).get("reason")
         await end(server, kernel, socket)
+
+
+@REAL
+async def test_f09_a_pod_that_is_cut_off_is_said_and_loses_nothing(
+    target: Target, real_cluster: Cluster, pods: Reflector, tmp_path: Path
+) -> None:
+    """No packet passes, as when a node's network fails; the pod itself goes on."""
+    if not real_cluster.processes:
+        pytest.skip("the network of a foreign cluster is not ours to cut")
+    async with serving(target, tmp_path, reach="pod-ip") as server:
+        kernel, socket = await start(server)
+        address = await value(socket, "__import__('os').environ['POD_IP']")
+        lines = 150
+        cell = socket.send_code(
+            f"import time\nfor i in range({lines}):\n    print(i, flush=True)\n    time.sleep(0.1)"
+        )
+        await said(socket, cell, "0")
+        with dropping(address):
+            async with asyncio.timeout(10):
+                await said(socket, cell, "No answer from the kernel's pod since")
+            other = socket.send_code("print('sent meanwhile')")
+        reply = await socket.collect(cell, 60)
+        assert reply.status == "ok"
+        assert "answers again" in reply.text
+        assert reply.stdout.splitlines()[-1] == str(lines - 1)
+        assert (await socket.collect(other, 60)).text == "sent meanwhile\n"
+        await end(server, kernel, socket)
+
+
+@contextmanager
+def dropping(address: str) -> Iterator[None]:
+    """Drop all packets between this machine and a pod."""
+    rules = [("OUTPUT", "-d", address), ("INPUT", "-s", address)]
+
+    def change(operation: str) -> None:
+        for chain, side, where in rules:
+            argv = ["iptables", "-w", operation, chain, side, where, "-j", "DROP"]
+            subprocess.run(argv, check=True)
+
+    change("-I")
+    try:
+        yield
+    finally:
+        change("-D")
 
 
 def processes(cluster: Cluster, pod: dict[str, Any]) -> list[int]:

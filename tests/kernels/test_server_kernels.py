@@ -13,6 +13,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from jupyter_kube import naming
+from jupyter_kube.kernels.kernel import END_SCHEMA
 from jupyter_kube.kernels.podspec import PORT
 from jupyter_kube.kernels.relay import Relay, tcp_connection
 from jupyter_kube.localcluster import LocalCluster
@@ -375,3 +376,33 @@ async def test_each_change_of_a_start_is_an_event(server: Server) -> None:
     assert {event["kernel_id"] for event in seen} == {waiting["id"]}
     assert any("Insufficient" in event.get("message", "") for event in seen)
     assert model["id"] != waiting["id"]
+
+
+async def test_each_end_is_an_event_unless_it_was_asked_for(
+    server: Server, cluster: LocalCluster
+) -> None:
+    seen: list[dict[str, Any]] = []
+
+    async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
+        seen.append(data)
+
+    model = await server.start()
+    logger = server.app.event_logger
+    logger.add_listener(schema_id=END_SCHEMA, listener=listen)
+    socket = await server.connect(model["id"])
+    await server.call("POST", "api", "kernels", model["id"], "restart")
+    assert await value(socket, "1") == "1"
+    await socket.run("import ctypes; ctypes.string_at(0)", 60)
+    assert await value(socket, "1") == "1"
+    name = naming.kernel_name(model["id"])
+    cluster.call(cluster.store.delete, POD, NAMESPACE_NAME, name)
+    assert await status(socket, "dead")
+    beside = await server.start()
+    await server.delete(beside["id"])
+    await logger.gather_listeners()
+    ends = [(e["kernel_id"], e["pod"], e["outcome"], e["cause"], e["signal"]) for e in seen]
+    assert ends == [
+        (model["id"], name, "restarting", "segfault", 11),
+        (model["id"], name, "dead", "deleted", None),
+    ]
+    assert "Restart the kernel to get a new pod" in seen[1]["next"]
