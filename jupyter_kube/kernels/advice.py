@@ -133,15 +133,29 @@ def _out_of_memory(
     limits: Mapping[str, str], profiles: Iterable[Profile], then: str, *, signum: int | None = None
 ) -> Death:
     limit = f" (limit {limits['memory']})" if "memory" in limits else ""
-    better = bigger(limits, profiles) if limit else None
-    if better is None:
-        advice = "No profile has more memory: load less at once, or ask for a bigger profile."
-    else:
-        name = better.display_name or better.name
-        advice = (
-            f"The profile “{name}” has {better.memory}: Kernel > Change Kernel > {better.title}."
-        )
+    advice = _more_memory(limits, tuple(profiles)) if limit else "Load less at once."
     return Death("oom", f"Kernel ran out of memory{limit}.", f"{advice} {then}", signal=signum)
+
+
+def _more_memory(limits: Mapping[str, str], profiles: tuple[Profile, ...]) -> str:
+    """Say which profile has more memory, or may have more where its user asks for it."""
+    if better := bigger(limits, profiles):
+        name = better.display_name or better.name
+        return f"The profile “{name}” has {better.memory}: Kernel > Change Kernel > {better.title}."
+    if better := bigger(limits, map(_stretched, profiles)):
+        name = better.display_name or better.name
+        options = f'"jupyter_kube": {{"options": {{"memory": "{better.memory}"}}}}'
+        return (
+            f"The profile “{name}” may have up to {better.memory}: write {options} into the "
+            "notebook's metadata and start the kernel anew."
+        )
+    return "No profile has more memory: load less at once, or ask for a bigger profile."
+
+
+def _stretched(profile: Profile) -> Profile:
+    """Return a profile with all the memory and devices that its options allow."""
+    options = {name: profile.options.get(name, {}).get("max") for name in ("memory", "gpus")}
+    return profile.vary({name: most for name, most in options.items() if most is not None})
 
 
 def _died(event: Mapping[str, Any], state: PodState) -> Death:

@@ -95,6 +95,18 @@ def test_without_a_bigger_profile_none_is_offered() -> None:
     assert "No profile has more memory" in death.next
 
 
+def test_a_profile_whose_options_allow_more_is_offered_with_how_to_ask() -> None:
+    options = {"memory": {"max": "32Gi"}, "gpus": {"max": 2}}
+    stretchy = Profile.parse("lab", {"memory": "2Gi", "options": options})
+    event = {"event": "died", "reason": "out of memory", "restarting": True}
+    for devices in ({}, {"nvidia.com/gpu": "2"}):
+        death = explain(event, STATE, limits={"memory": "4Gi", **devices}, profiles=[stretchy])
+        assert "The profile “lab” may have up to 32Gi" in death.next
+        assert '"jupyter_kube": {"options": {"memory": "32Gi"}}' in death.next
+    death = explain(event, STATE, limits={"memory": "32Gi"}, profiles=[stretchy])
+    assert "No profile has more memory" in death.next
+
+
 @pytest.mark.parametrize(
     ("death", "cause", "words"),
     [
