@@ -119,6 +119,24 @@ async def test_kernels_outlive_their_server(
     assert await names(client) == set()
 
 
+@pytest.mark.timeout(180)
+async def test_two_servers_of_one_name_never_share_a_kernel(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    async with running_server(tmp_path, config(target)) as first:
+        session = await notebook(first, "work.ipynb")
+        socket = await first.connect(session["kernel"]["id"])
+        assert await value(socket, "(mine := 1)") == "1"
+        async with running_server(tmp_path, config(target)) as second:
+            async with asyncio.timeout(120):
+                while await second.request("GET", "api/kernels"):
+                    assert await value(socket, "mine") == "1"
+        assert await value(socket, "mine") == "1"
+        socket.close()
+        await first.request("DELETE", f"api/sessions/{session['id']}")
+    assert await names(client) == set()
+
+
 def text(message: dict[str, Any]) -> str:
     stream = message["header"]["msg_type"] == "stream"
     return str(message["content"]["text"]) if stream else ""
