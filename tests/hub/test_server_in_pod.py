@@ -169,33 +169,63 @@ async def test_the_doctor_in_the_servers_pod_finds_nothing_missing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
-async def test_kernels_outlive_the_servers_process(
+async def test_five_kernels_outlive_the_servers_process(
     number: signal.Signals, site: Site, namespace: str
 ) -> None:
     site.prepare(namespace, python=site.base)
     token = create(site, namespace)
     async with site.watch(namespace) as pods:
         async with reached(site, namespace, token) as server:
-            kernel, socket = await start(server, "python")
-            name = naming.kernel_name(kernel)
-            uid = pods[name]["metadata"]["uid"]
+            begun = [await open_notebook(server, f"n{index}.ipynb") for index in range(5)]
+            sockets = [await server.connect(session["kernel"]["id"]) for session in begun]
+            for index, socket in enumerate(sockets):
+                await socket.run(f"x = {index}", 60)
+            uids = {name: pods[name]["metadata"]["uid"] for name in map(pod_of, begun)}
+            socket = sockets[0]
             cell = socket.send_code(
                 "import time\nprint('begun', flush=True)\ntime.sleep(5)\nx = 41\nprint('done')"
             )
             while (await socket.receive())["header"]["msg_type"] != "stream":
                 pass
             end_process(site, namespace, number)
-            socket.close()
+            for each in sockets:
+                each.close()
         async with reached(site, namespace, token) as server:
-            await attached(server, kernel)
-            again = await server.connect(kernel, socket.session)
+            for session in begun:
+                await attached(server, session["kernel"]["id"])
+            found = await server.request("GET", "api/sessions")
+            assert notebooks(found) == notebooks(begun)
+            again = await server.connect(begun[0]["kernel"]["id"], socket.session)
             reply = await again.collect(cell, 60)
             assert (reply.status, reply.text) == ("ok", "done\n")
             assert await value(again, "x + 1") == "42"
-            assert pods[name]["metadata"]["uid"] == uid
             again.close()
-            await server.request("DELETE", f"api/kernels/{kernel}")
-            await pods.gone(name)
+            for index, session in enumerate(begun[1:], 1):
+                again = await server.connect(session["kernel"]["id"])
+                assert await value(again, "x") == str(index)
+                again.close()
+            assert {name: pods[name]["metadata"]["uid"] for name in uids} == uids
+            kernel_pods = [name for name in pods.reflector.items if name.startswith("kernel-")]
+            assert set(kernel_pods) == set(uids)
+            for session in begun:
+                await server.request("DELETE", f"api/sessions/{session['id']}")
+                await pods.gone(pod_of(session))
+
+
+async def open_notebook(server: JupyterServer, path: str) -> dict[str, Any]:
+    """Start a kernel with a notebook, as a front end does."""
+    body = {"path": path, "name": path, "type": "notebook", "kernel": {"name": "kube-python"}}
+    session: dict[str, Any] = await server.request("POST", "api/sessions", body)
+    return session
+
+
+def pod_of(session: dict[str, Any]) -> str:
+    return naming.kernel_name(session["kernel"]["id"])
+
+
+def notebooks(sessions: list[dict[str, Any]]) -> dict[str, str]:
+    """Return which kernel each notebook has."""
+    return {session["path"]: session["kernel"]["id"] for session in sessions}
 
 
 def end_process(site: Site, namespace: str, number: signal.Signals) -> None:
