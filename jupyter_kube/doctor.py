@@ -14,6 +14,7 @@ from typing import Any
 
 from . import config, needs
 from .errors import KubeError, NotConfigured
+from .models import Profile
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 _SERVER = ("jupyter_server", "jupyter_client", "ipykernel", "tornado", "zmq")
@@ -160,7 +161,7 @@ async def _reachable(client: Any, settings: config.KubeConfig) -> list[Finding]:
     found.append(Finding("ok", f"Kubernetes {version['gitVersion']} at {client.address} ({where})"))
     found += await _rights(client)
     found += await _accounts(client, settings)
-    found += await _gpus(client, settings)
+    found += await _nodes(client, settings)
     return found
 
 
@@ -194,27 +195,34 @@ async def _accounts(client: Any, settings: config.KubeConfig) -> list[Finding]:
     ]
 
 
-async def _gpus(client: Any, settings: config.KubeConfig) -> list[Finding]:
-    """Say how many GPUs there are for each profile that asks for some, if nodes may be listed."""
+async def _nodes(client: Any, settings: config.KubeConfig) -> list[Finding]:
+    """Say what nodes there are for profiles that ask for GPUs or labels, if they may be listed."""
     from .errors import AccessDenied
     from .kube import objects
 
-    wanting = [p for p in settings.valid_profiles().values() if p.gpus]
+    wanting = [p for p in settings.valid_profiles().values() if p.gpus or p.node_selector]
     if not wanting:
         return []
     try:
         nodes = (await objects.list_(client, objects.NODES))["items"]
     except AccessDenied:
-        return [Finding("warning", "Nodes may not be listed, so GPUs were not counted")]
+        return [
+            Finding("warning", "Nodes may not be listed, so GPUs and labels were not looked at")
+        ]
+    return [finding for profile in wanting for finding in _room(profile, nodes)]
 
-    def count(resource: str) -> int:
-        return sum(int(node["status"].get("allocatable", {}).get(resource, 0)) for node in nodes)
 
-    return [
-        Finding(
-            "ok" if count(p.gpu_resource) >= p.gpus else "warning",
-            f"Profile {p.name} asks for {p.gpus} {p.gpu_resource}; "
-            f"the cluster has {count(p.gpu_resource)}",
+def _room(profile: Profile, nodes: list[dict[str, Any]]) -> Iterator[Finding]:
+    """Compare what one profile asks for with the nodes."""
+    labels = [node["metadata"].get("labels") or {} for node in nodes]
+    wanted = profile.node_selector.items()
+    if not any(wanted <= found.items() for found in labels):
+        text = ", ".join(f"{key}={value}" for key, value in wanted)
+        yield Finding("warning", f"Profile {profile.name}: no node has label {text}")
+    if profile.gpus:
+        resource = profile.gpu_resource
+        number = sum(int(node["status"].get("allocatable", {}).get(resource, 0)) for node in nodes)
+        yield Finding(
+            "ok" if number >= profile.gpus else "warning",
+            f"Profile {profile.name} asks for {profile.gpus} {resource}; the cluster has {number}",
         )
-        for p in wanting
-    ]

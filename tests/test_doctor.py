@@ -79,6 +79,13 @@ def test_gpus_are_counted(kubeconfig):
     assert "Profile three asks for 3 nvidia.com/gpu; the cluster has 2" in texts(found, "warning")
 
 
+def test_a_selector_that_no_node_matches_is_a_warning(kubeconfig):
+    profiles = {"h200": {"node_selector": {"gpu": "h200", "zone": "a"}}, "any": {}}
+    found = look(config.KubeConfig(kubeconfig=str(kubeconfig), profiles=profiles))
+    said = [text for text in texts(found, "warning") if "no node" in text]
+    assert said == ["Profile h200: no node has label gpu=h200, zone=a"]
+
+
 def test_gpus_of_nodes_that_may_not_be_seen_are_a_warning(kubeconfig, monkeypatch):
     from jupyter_kube.kube import objects
 
@@ -87,7 +94,7 @@ def test_gpus_of_nodes_that_may_not_be_seen_are_a_warning(kubeconfig, monkeypatc
 
     monkeypatch.setattr(objects, "list_", refused)
     found = look(config.KubeConfig(kubeconfig=str(kubeconfig), profiles={"gpu": {"gpus": 1}}))
-    assert any("GPUs were not counted" in text for text in texts(found, "warning"))
+    assert any("Nodes may not be listed" in text for text in texts(found, "warning"))
 
 
 @pytest.mark.parametrize(

@@ -32,6 +32,14 @@ _TRAVELLERS = (
 
 BOOT = f"""\
 import os, sys
+if sys.version_info < (3, 11):
+    word = "the image's Python is %d.%d, 3.11 or newer is needed" % sys.version_info[:2]
+    try:
+        with open("/dev/termination-log", "r+") as f:
+            f.write(word)
+    except OSError:
+        sys.exit(word)
+    sys.exit()
 env = dict(os.environ)
 fd = os.memfd_create("launch", 0)
 os.write(fd, env.pop("{LAUNCH_ENV}").encode())
@@ -62,9 +70,9 @@ os.execve(sys.executable, [sys.executable, "-ESPc", run, str(fd)], env)
 
 def boot_command(python: str = "python3") -> list[str]:
     """Return the container's command; ``python`` is the image's interpreter, 3.11 or newer."""
-    # No PYTHON variables (-E), no site packages (-S), no working directory (-P) on the path: quick,
-    # and nothing of the user's can stand in for the standard library.
-    return [python, "-ESPc", BOOT]
+    # No PYTHON variables and no working directory (-I), no site packages (-S) on the path: quick,
+    # and nothing of the user's can stand in for the standard library. -P is unknown before 3.11.
+    return [python, "-ISc", BOOT]
 
 
 def launch_payload(

@@ -8,6 +8,8 @@ import hmac
 import json
 import os
 import pwd
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -40,8 +42,15 @@ def test_too_large_a_payload_is_refused() -> None:
 
 
 def test_the_command_is_constant_and_short() -> None:
-    assert boot_command("python3.12") == ["python3.12", "-ESPc", BOOT]
+    assert boot_command("python3.12") == ["python3.12", "-ISc", BOOT]
     assert len(BOOT) < 2000
+
+
+def test_a_python_that_is_too_old_says_so() -> None:
+    old = f"import sys; sys.version_info = (3, 10, 1); exec({BOOT!r})"
+    done = subprocess.run([sys.executable, "-c", old], capture_output=True, text=True, check=False)
+    assert done.returncode
+    assert done.stderr == "the image's Python is 3.10, 3.11 or newer is needed\n"
 
 
 WITH_ZMQ = ("companion", "courier", "podclient")
