@@ -232,7 +232,6 @@ class Companion:
         try:
             answer, frames = self._tape.recording(str(order["session"]), float(order["since"]))
             answer["quiet"] = 0.0 if self._tape.busy else time.monotonic() - self._tape.idle_since
-            answer["quiet"] = 0.0 if self._tape.busy else time.monotonic() - self._tape.idle_since
         except (KeyError, TypeError, ValueError) as error:
             answer = {"error": str(error)}
         self._give(peer, json.dumps(answer).encode(), frames)

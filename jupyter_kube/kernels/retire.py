@@ -1,7 +1,7 @@
 """Whether a kernel's pod has lived long enough; pure.
 
 A GPU is held for as long as its pod runs, so the pod ends by itself when nobody uses it, whatever
-became of the server. The table is in docs/developers/kernels.md. This module travels into pods:
+became of the server. The table is in docs/operators/ends.md. This module travels into pods:
 standard library only.
 """
 
