@@ -173,7 +173,9 @@ def test_an_image_that_cannot_be_had_ends_the_wait():
         await cluster.put("pods", pod(0, phase="Pending", container=image))
 
     outcome, _feed = follow(scenario, workers=1)
-    assert str(outcome.error).startswith("rank 0 of digits-ab12 cannot start: image is not present")
+    assert str(outcome.error).startswith(
+        "rank 0 of digits-ab12 cannot start: an image cannot be had: "
+    )
 
 
 def test_progress_bars_stay_out_of_the_lines():
