@@ -145,12 +145,14 @@ class Line:
 
     async def _watch_connection(self) -> None:
         """Wait for errands anew whenever a companion, perhaps another one, is there."""
+        lost: dict[str, Any] = {"error": "the pod's companion began anew"}
+        await self._monitor.recv_multipart()
         while True:
+            self._begin(self._await_errand())
             await self._monitor.recv_multipart()
             for waiting in self._orders.values():
-                if not waiting.done() and self._doing:
-                    waiting.set_result(({"error": "the pod's companion began anew"}, []))
-            self._begin(self._await_errand())
+                if not waiting.done():
+                    waiting.set_result((lost, []))
 
     async def _await_errand(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -210,7 +210,12 @@ class Exchange:
         async with self._turn:
             there = await _there(line, fit=True)
             mine: Listing = await self._here(lambda folder: folder.listing(fit=True))
-        found = difference(mine.files, there.files, there.known)
+        left = {*there.left, *(file.path for file in mine.left)}
+
+        def compared(side: Mapping[str, Any]) -> dict[str, Any]:
+            return {path: value for path, value in side.items() if path not in left}
+
+        found = difference(compared(mine.files), compared(there.files), compared(there.known))
         lines = [f"The kernel's folder is {there.root}, the notebook's {self._root()}."]
         for words, paths in (
             ("Changed in the notebook's folder (%kube push brings it)", found.here),
@@ -219,7 +224,9 @@ class Exchange:
         ):
             if paths:
                 lines.append(f"{words}: {listed(paths, 20)}.")
-        if not found:
+        if left:
+            lines.append(f"Too large to be compared: {listed(sorted(left))}.")
+        elif not found:
             lines.append("Both have the same files.")
         return "\n".join(lines)
 

@@ -139,14 +139,7 @@ class Folder:
             return ""
 
     def read(self, spans: Iterable[Span]) -> list[bytes]:
-        """Read pieces of files; what a file does not have any more is missing at its end.
-
-        Raises
-        ------
-        FolderError
-            If one cannot be read.
-
-        """
+        """Read pieces of files; what is gone meanwhile is missing, as its writer will see."""
         return [self._read(span) for span in spans]
 
     def _read(self, span: Span) -> bytes:
@@ -154,8 +147,8 @@ class Folder:
             with _open(self._inside(span.path)) as file:
                 file.seek(span.offset)
                 return file.read(min(span.length, PIECE))
-        except OSError as error:
-            raise FolderError(f"{span.path} cannot be read: {error.strerror}") from error
+        except OSError:
+            return b""
 
     def _rules(self) -> list[str]:
         try:
@@ -321,12 +314,12 @@ class Writer:
             If it is not to be written.
 
         """
-        if len(data) != min(PIECE, file.size - offset):
-            self.abandon()
-            raise FolderError(f"{file.path} changed while it was copied: copy it again")
         if offset == 0:
             self.abandon()
             self._now = self._begin(file)
+        if len(data) != min(PIECE, file.size - offset):
+            self.abandon()
+            raise FolderError(f"{file.path} changed while it was copied: copy it again")
         part = self._now
         if part is None or part.file != file or part.written != offset:
             self.abandon()

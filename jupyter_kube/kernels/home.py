@@ -94,7 +94,7 @@ class NotebookFiles:
         try:
             await self._exchange.check()
         except NoHomeError as error:
-            self._log.warning("No files are copied to the kernel: %s", error)
+            self._log.info("No files are copied to the kernel: %s", error)
             self._copied = False
         except FilesError as error:
             raise FilesError(

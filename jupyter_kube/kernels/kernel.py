@@ -105,6 +105,7 @@ class KubeKernelManager(ServerKernelManager):
         self._settling: asyncio.TimerHandle | None = None
         self._why = ""
         self._notebook = ""
+        self._notes: dict[str, str] = {}  # annotations, of each pod this kernel has
         self._learning: asyncio.Task[None] | None = None
 
     @default("extra_event_schema_paths")
@@ -190,6 +191,7 @@ class KubeKernelManager(ServerKernelManager):
                 found=found,
                 home=self.home,
                 warm=self.warm,
+                notes=self.notes,
             )
         except Exception as error:
             adapter.take_start_error(self)
@@ -219,11 +221,15 @@ class KubeKernelManager(ServerKernelManager):
 
     def remember(self, sessions: Sequence[Mapping[str, Any]]) -> None:
         """Keep Jupyter's sessions with this kernel where the next server will find them."""
-        notes = {naming.SESSIONS: json.dumps(sessions)}
+        self._notes[naming.SESSIONS] = json.dumps(sessions)
         if sessions and sessions[0]["type"] == "notebook":
-            notes[naming.NOTEBOOK] = self._notebook = sessions[0]["path"]
+            self._notes[naming.NOTEBOOK] = self._notebook = sessions[0]["path"]
         if self.provisioner is not None:
-            self.provisioner.note(notes)
+            self.provisioner.note(self._notes)
+
+    def notes(self) -> Mapping[str, str]:
+        """Return the annotations for a pod that is made now."""
+        return self._notes
 
     def _say_first(self, error: Exception | None = None) -> None:
         if self._word.done():
@@ -232,6 +238,7 @@ class KubeKernelManager(ServerKernelManager):
             self._word.set_result(None)
         else:
             self._word.set_exception(error)
+            self._word.exception()  # seen: nobody waits for the first word of an attached kernel
 
     def start_restarter(self) -> None:
         """Do nothing: the pod's launcher notices deaths and repairs them."""
@@ -422,8 +429,9 @@ class KubeKernelManager(ServerKernelManager):
         await self.first_word(self.parent.start_patience)
 
     async def detach(self) -> None:
-        """Leave the kernel to the next server; one that still starts is ended."""
-        if not self.attached and self.stage not in {"up", "restarting"}:
+        """Leave the kernel to the next server; one that still starts or is being ended is ended."""
+        starts = not self.attached and self.stage not in {"up", "restarting"}
+        if starts or self._ending is not None:
             await self.end(now=True)
             return
         self._settle_now()
@@ -451,6 +459,8 @@ class KubeKernelManager(ServerKernelManager):
     async def _end(self, *, now: bool) -> None:
         was_up, self.stage = self.up, "ending"
         self._settle_now()
+        if self.provisioner is not None and not self.parent.stopping:
+            self.provisioner.end_asked()
         await self._stop_starting()
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
@@ -482,6 +492,17 @@ class KubeKernelManager(ServerKernelManager):
             await self.cleanup_resources(restart=False)
         except Exception:
             self.log.exception("kernel %s was not cleaned up", self.kernel_id)
+
+
+def in_folder(env: Mapping[str, str] | None, folder: Any) -> dict[str, str] | None:
+    """Say in a kernel's environment which folder its notebook is in, as the server knows it.
+
+    Jupyter trusts the session's name for that, which a front end may choose freely.
+    """
+    name = Path((env or {}).get("JPY_SESSION_NAME", "")).name
+    if env is None or not name or not isinstance(folder, str):
+        return None if env is None else dict(env)
+    return {**env, "JPY_SESSION_NAME": f"{folder.strip('/')}/{name}".lstrip("/")}
 
 
 def notebook_of(env: Mapping[str, str] | None, root: str) -> str:

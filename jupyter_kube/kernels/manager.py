@@ -15,10 +15,10 @@ from traitlets import Bool, Float, Unicode, default
 
 from .. import naming
 from ..config import user_name
-from ..errors import KubeError, NotConfigured
+from ..errors import InvalidInput, KubeError, NotConfigured
 from . import adapter, specs
 from .choice import read_choice
-from .kernel import KubeKernelManager, notebook_of
+from .kernel import KubeKernelManager, in_folder, notebook_of
 from .pool import Pool
 
 if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
@@ -210,7 +210,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         if (kernel_id is not None and kernel_id in self) or self.class_for(name) is None:
             started: str = await super().start_kernel(kernel_id=kernel_id, path=path, **kwargs)
             return started
-        kwargs["kernel_name"] = name
+        kwargs |= {"kernel_name": name, "env": in_folder(kwargs.get("env"), path)}
         if kernel_id is not None:
             kwargs["kernel_id"] = kernel_id
         elif warm := await self._take_warm(name, kwargs.get("env")):
@@ -234,7 +234,11 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         profile = (specs.provisioner_config(self.kernel_spec_manager.get_kernel_spec(name)) or {})[
             "profile"
         ]
-        if await read_choice(self.parent.contents_manager, notebook, profile, log=self.log):
+        contents = self.parent.contents_manager
+        try:
+            if await read_choice(contents, notebook, profile, log=self.log):
+                return ""
+        except InvalidInput:  # the start that follows says so
             return ""
         kernel = await self.pool.take(name, notebook)
         if kernel is None:

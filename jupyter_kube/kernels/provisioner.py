@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -38,7 +38,10 @@ if TYPE_CHECKING:
     from .recall import Recording
 
 _ENDS = {"died", "launcher-restarted", "gave-up", "ended", "error", "gone", "replaced"}
-_USUAL: dict[str, Any] = {"server": "", "choice": {}, "found": None, "home": None, "warm": False}
+_USUAL: dict[str, Any] = {
+    **{"server": "", "choice": {}, "found": None, "home": None, "warm": False},
+    "notes": dict,
+}
 """What our own manager says besides of a kernel to be launched; the stock ones say nothing."""
 _UNREACHED = 1.5  # seconds to bring files back over a link that is lost
 _ORDER_TIMEOUT = 2.0  # seconds an order that cannot wait may take to get through
@@ -260,6 +263,11 @@ class KubeProvisioner(KernelProvisionerBase):
             raise LauncherError("There is no pod to be claimed")
         await self._life.claim({naming.NOTEBOOK: notebook} if notebook else {})
 
+    def end_asked(self) -> None:
+        """Have a pod that is still being attached to deleted if that is cancelled now."""
+        if not self._launched:
+            self._ended(0)
+
     def note(self, annotations: Mapping[str, str]) -> None:
         """Annotate the pod, now or as soon as it exists."""
         if self._life is not None:
@@ -276,6 +284,7 @@ class KubeProvisioner(KernelProvisionerBase):
         found: Found | None,
         home: Home | None,
         warm: bool,
+        notes: Callable[[], Mapping[str, str]],
     ) -> None:
         """Start the pod, or attach to one; if a start fails or is cancelled, leave nothing."""
         config = settings.KubeConfig(parent=self)
@@ -300,6 +309,7 @@ class KubeProvisioner(KernelProvisionerBase):
                     pod = KernelPod.existing(client, found.pod, found.secret_uid, log=self.log)
                     life = self._prepare(cluster, client, pod, {})
                     self.connection_info = await life.attach()
+                    life.note(notes())  # not before: the pod may be another server's
                     self._connect_files(life)
                 else:
                     manifest = podspec.pod(
@@ -317,6 +327,7 @@ class KubeProvisioner(KernelProvisionerBase):
                     pod = KernelPod(client, manifest, most=most, log=self.log)
                     options = podspec.options(profile, _name_of(folder, home), limits)
                     life = self._prepare(cluster, client, pod, options)
+                    life.note(notes())
                     self.connection_info = await life.start()
                     self._connect_files(life)
                     if self._files is not None:

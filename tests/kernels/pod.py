@@ -58,10 +58,11 @@ class Container:
         self.tmp = tempfile.mkdtemp(prefix="jkt-")
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, env: Mapping[str, str] | None = None) -> None:
+    def start(self, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> None:
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
                 boot_command(sys.executable),
+                cwd=cwd,
                 env={
                     "PATH": os.environ["PATH"],
                     "HOME": self.tmp,
@@ -196,7 +197,12 @@ class Client(AsyncKernelClient):
 
 @asynccontextmanager
 async def kernel(
-    folder: Path, *, proxied: bool = False, env: Mapping[str, str] | None = None, **payload: Any
+    folder: Path,
+    *,
+    proxied: bool = False,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    **payload: Any,
 ) -> AsyncIterator[Rig]:
     """Start a container and its relay; end both."""
     async with AsyncExitStack() as stack:
@@ -204,7 +210,7 @@ async def kernel(
         stack.callback(shutil.rmtree, container.tmp)
         stack.callback(container.kill)
         rig = Rig(container, Path(container.tmp))
-        container.start(env)
+        container.start(env, cwd)
         dial = rig.direct
         if proxied:
             port = await rig.proxy.start()

@@ -39,7 +39,7 @@ def folder(jp_root_dir: Path) -> Path:
 async def open_notebook(server: Server, kernel: str = "kube-copy") -> dict[str, Any]:
     body = {
         "path": "my work/analysis.ipynb",
-        "name": "analysis.ipynb",
+        "name": "my work/analysis.ipynb",  # a name is what the front end likes
         "type": "notebook",
         "kernel": {"name": kernel},
     }

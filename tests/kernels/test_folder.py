@@ -249,7 +249,10 @@ def test_permissions_are_plain(tmp_path: Path) -> None:
     assert (tmp_path / "y").stat().st_mode & 0o7777 == 0o400
 
 
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_appears_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "PIECE", 2)
     writer = Writer(Folder(tmp_path), "kernel")
     half = file("x", b"abcd")
     assert writer.write(half, "", 0, b"ab") is None
@@ -258,18 +261,30 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_one_files_trouble_is_no_others(tmp_path: Path) -> None:
+    writer = Writer(Folder(tmp_path), "kernel")
+    good, bad = file("good", b"1234"), file("bad", b"1234")
+    writer.write_all([(bad, "", 0, b"12"), (good, "", 0, b"1234"), (bad, "", 2, b"34")])
+    assert writer.landed == {"good": "good"}
+    assert list(writer.failed) == ["bad"]
+    assert names(tmp_path) == {"good"}
+
+
 @pytest.mark.parametrize(
     ("pieces", "words"),
     [
         ([(0, b"ab"), (3, b"d")], "out of order"),
         ([(2, b"cd")], "out of order"),
+        ([(0, b"ab"), (0, b"ab"), (2, b"XX")], "changed while"),
         ([(0, b"abcdX")], "changed while"),
-        ([(0, b"abXX")], "changed while"),
+        ([(0, b"")], "changed while"),
+        ([(0, b"ab"), (2, b"XX")], "changed while"),
     ],
 )
 def test_what_is_not_as_announced_is_refused(
-    tmp_path: Path, pieces: list[tuple[int, bytes]], words: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[tuple[int, bytes]], words: str
 ) -> None:
+    monkeypatch.setattr(folders, "PIECE", 2)
     writer = Writer(Folder(tmp_path), "kernel")
     with pytest.raises(FolderError, match=words):  # noqa: PT012 - the last piece fails
         for offset, data in pieces:
@@ -304,8 +319,7 @@ def test_names_that_differ_by_case_only_never_overwrite(
 def test_a_file_that_became_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x")
     assert Folder(tmp_path).digest("x") == ""
-    with pytest.raises(FolderError, match="cannot be read"):
-        Folder(tmp_path).read([Span("x", 0, 1)])
+    assert Folder(tmp_path).read([Span("x", 0, 1), Span("missing", 0, 1)]) == [b"", b""]
 
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
