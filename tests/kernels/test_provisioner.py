@@ -159,7 +159,7 @@ async def test_a_start_that_fails_leaves_nothing(
     assert live(cluster, SECRET) == []
 
 
-async def test_a_forbidden_port_forward_fails_the_start_with_its_reason(
+async def test_f18_a_forbidden_port_forward_fails_the_start_with_its_reason(
     cluster: LocalCluster, kubeconfig: Path, tmp_path: Path
 ) -> None:
     way = {"reach": "port-forward"}

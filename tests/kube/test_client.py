@@ -91,7 +91,7 @@ async def test_a_redirect_is_not_followed(api: FakeApi, client: KubeClient) -> N
     assert [seen.path for seen in api.seen] == ["/x"]
 
 
-async def test_too_many_requests_are_repeated_when_the_api_says(
+async def test_f04_too_many_requests_are_repeated_when_the_api_says(
     api: FakeApi, client: KubeClient, naps: list[float]
 ) -> None:
     api.on("POST", "/x", status(429, Retry_After="3"), status(429, Retry_After="4"), ok({"a": 1}))
@@ -100,7 +100,7 @@ async def test_too_many_requests_are_repeated_when_the_api_says(
     assert 4 <= naps[1] <= 4 * 1.3
 
 
-async def test_a_server_error_is_repeated_where_that_is_harmless(
+async def test_f08_a_server_error_is_repeated_where_that_is_harmless(
     api: FakeApi, client: KubeClient, naps: list[float]
 ) -> None:
     api.on("GET", "/x", status(500), vanish, status(503), ok({"a": 1}))
@@ -112,7 +112,7 @@ async def test_a_server_error_is_repeated_where_that_is_harmless(
     assert len(api.asked("POST", "/x")) == 1
 
 
-async def test_a_refused_connection_is_repeated_even_for_a_post(
+async def test_f01_a_refused_connection_is_repeated_even_for_a_post(
     client: KubeClient, naps: list[float]
 ) -> None:
     with socket.socket() as unused:

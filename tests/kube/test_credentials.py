@@ -135,7 +135,7 @@ async def test_the_kubeconfig_is_left_as_it_was(api: FakeApi, plugin: Plugin) ->
     assert path.read_bytes() == before
 
 
-async def test_a_rotated_token_file_is_read_again_after_a_refusal(
+async def test_f19_a_rotated_token_file_is_read_again_after_a_refusal(
     api: FakeApi, tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
@@ -148,7 +148,7 @@ async def test_a_rotated_token_file_is_read_again_after_a_refusal(
     await client.close()
 
 
-async def test_a_token_file_is_read_again_as_it_ages(
+async def test_f19_a_token_file_is_read_again_as_it_ages(
     api: FakeApi, tmp_path: Path, aged: None
 ) -> None:
     token = tmp_path / "token"
@@ -161,7 +161,7 @@ async def test_a_token_file_is_read_again_as_it_ages(
     await client.close()
 
 
-async def test_credentials_refused_twice_are_not_tried_a_third_time(
+async def test_f19_credentials_refused_twice_are_not_tried_a_third_time(
     api: FakeApi, tmp_path: Path
 ) -> None:
     client = await connect(kubeconfig(tmp_path, api.url))
@@ -172,7 +172,7 @@ async def test_credentials_refused_twice_are_not_tried_a_third_time(
     await client.close()
 
 
-async def test_the_plugin_runs_again_after_a_refusal_once_for_all(
+async def test_f19_the_plugin_runs_again_after_a_refusal_once_for_all(
     api: FakeApi, plugin: Plugin
 ) -> None:
     plugin.gives(token="old", expirationTimestamp="2999-01-01T00:00:00Z")
@@ -184,7 +184,7 @@ async def test_the_plugin_runs_again_after_a_refusal_once_for_all(
     await client.close()
 
 
-async def test_the_plugin_runs_again_near_expiry_only(
+async def test_f19_the_plugin_runs_again_near_expiry_only(
     api: FakeApi, plugin: Plugin, aged: None
 ) -> None:
     api.on("GET", "/x", ok())
@@ -267,7 +267,7 @@ async def test_a_renewal_that_fails_is_access_denied(
     await client.close()
 
 
-async def test_in_a_pod_the_service_account_is_used_and_rotates(
+async def test_f19_in_a_pod_the_service_account_is_used_and_rotates(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from kubernetes.aio.config import incluster_config
@@ -394,7 +394,7 @@ def test_proxies_are_chosen_as_kubectl_does(monkeypatch: pytest.MonkeyPatch) -> 
     assert transport.proxy_for("http://kube.example", None) is None
 
 
-def test_sockets_notice_a_vanished_peer() -> None:
+def test_f07_sockets_notice_a_vanished_peer() -> None:
     with transport.keepalive_socket((socket.AF_INET, socket.SOCK_STREAM, 0, "", ())) as made:
         assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         if sys.platform == "linux":

@@ -150,7 +150,7 @@ async def test_a_refusal_has_the_apis_words(api: FakeApi, client: KubeClient) ->
         await streams.port_forward(client, "p", 8123)
 
 
-async def test_refused_credentials_are_renewed_once(api: FakeApi, client: KubeClient) -> None:
+async def test_f19_refused_credentials_are_renewed_once(api: FakeApi, client: KubeClient) -> None:
     api.on("GET", FORWARD, status(401), websocket(echo))
     connection = await streams.port_forward(client, "p", 8123)
     connection.close()

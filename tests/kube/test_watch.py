@@ -138,7 +138,7 @@ async def test_what_is_of_no_use_is_neither_kept_nor_told(client: KubeClient, po
 
 
 @pytest.mark.parametrize("how", ["http", "event"])
-async def test_too_old_means_list_again_with_nothing_lost_or_doubled(
+async def test_f05_too_old_means_list_again_with_nothing_lost_or_doubled(
     client: KubeClient, pods: Api, naps: list[float], how: str
 ) -> None:
     gone = {"kind": "Status", "code": 410, "reason": "Expired", "message": "too old"}
@@ -160,7 +160,7 @@ async def test_too_old_means_list_again_with_nothing_lost_or_doubled(
     assert pods.asked() == ["list", "5", "list", "20"]
 
 
-async def test_a_list_that_is_always_too_old_does_not_storm(
+async def test_f05_a_list_that_is_always_too_old_does_not_storm(
     client: KubeClient, pods: Api, naps: list[float]
 ) -> None:
     pods.lists = [listed(5)] * 6 + [listed(6, thing("a", 6))]
@@ -173,7 +173,7 @@ async def test_a_list_that_is_always_too_old_does_not_storm(
 
 
 @pytest.mark.parametrize("end", ["cut", "close"])
-async def test_a_watch_that_ends_goes_on_where_it_was_without_a_list_or_a_pause(
+async def test_f06_a_watch_that_ends_goes_on_where_it_was_without_a_list_or_a_pause(
     client: KubeClient, pods: Api, naps: list[float], end: str
 ) -> None:
     pods.lists = [listed(5)]
@@ -198,7 +198,7 @@ async def test_bookmarks_move_the_place_to_go_on_from(client: KubeClient, pods: 
     assert pods.asked() == ["list", "5", "77"]
 
 
-async def test_a_watch_that_never_serves_is_opened_ever_less_often(
+async def test_f06_a_watch_that_never_serves_is_opened_ever_less_often(
     client: KubeClient, pods: Api, naps: list[float]
 ) -> None:
     pods.lists = [listed(5)]
@@ -212,7 +212,7 @@ async def test_a_watch_that_never_serves_is_opened_ever_less_often(
     assert pods.asked().count("list") == 1
 
 
-async def test_a_silent_watch_is_opened_anew(client: KubeClient, pods: Api) -> None:
+async def test_f07_a_silent_watch_is_opened_anew(client: KubeClient, pods: Api) -> None:
     pods.lists = [listed(5)]
     pods.watches = [pods.hang(), pods.hang(lines(event("ADDED", "a", 6)))]
     async with reflected(client, silence=0.05, first_pause=0.001) as (reflector, _):
@@ -220,7 +220,7 @@ async def test_a_silent_watch_is_opened_anew(client: KubeClient, pods: Api) -> N
     assert pods.asked()[:3] == ["list", "5", "5"]
 
 
-async def test_it_never_gives_up_and_says_what_is_wrong_meanwhile(
+async def test_f01_it_never_gives_up_and_says_what_is_wrong_meanwhile(
     client: KubeClient, pods: Api, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     client.timeout = 0.05
@@ -238,7 +238,9 @@ async def test_it_never_gives_up_and_says_what_is_wrong_meanwhile(
     assert any(isinstance(error, ClusterUnavailable) for error in errors)
 
 
-async def test_retry_after_is_honoured(client: KubeClient, pods: Api, naps: list[float]) -> None:
+async def test_f04_retry_after_is_honoured(
+    client: KubeClient, pods: Api, naps: list[float]
+) -> None:
     pods.lists = [listed(5)]
     pods.watches = [
         status(429, "TooManyRequests", Retry_After="45"),
@@ -249,7 +251,7 @@ async def test_retry_after_is_honoured(client: KubeClient, pods: Api, naps: list
     assert max(naps) >= 45
 
 
-async def test_a_refused_list_is_told_to_who_waits_and_tried_again(
+async def test_f18_a_refused_list_is_told_to_who_waits_and_tried_again(
     client: KubeClient, pods: Api, naps: list[float]
 ) -> None:
     pods.lists = [status(403, "Forbidden", 'pods is forbidden: User "u" cannot list')]
@@ -264,7 +266,7 @@ async def test_a_refused_list_is_told_to_who_waits_and_tried_again(
         await reflector.synced()
 
 
-async def test_a_line_of_two_megabytes_arrives(client: KubeClient, pods: Api) -> None:
+async def test_f08_a_line_of_two_megabytes_arrives(client: KubeClient, pods: Api) -> None:
     whole = lines(event("ADDED", "big", 6, data="x" * 2_000_000))
     chunks = [whole[at : at + 10_000] for at in range(0, len(whole), 10_000)]
     pods.lists, pods.watches = [listed(5)], [pods.hang(*chunks)]
@@ -273,7 +275,7 @@ async def test_a_line_of_two_megabytes_arrives(client: KubeClient, pods: Api) ->
         assert len(reflector.items["big"]["data"]) == 2_000_000
 
 
-async def test_a_broken_event_is_said_and_made_good_by_a_list(
+async def test_f08_a_broken_event_is_said_and_made_good_by_a_list(
     client: KubeClient, pods: Api, naps: list[float], caplog: pytest.LogCaptureFixture
 ) -> None:
     pods.lists = [listed(5), listed(9, thing("a", 6), thing("b", 7))]
