@@ -15,15 +15,16 @@ _OVER = {"Succeeded", "Failed"}
 
 
 async def check(client: KubeClient, pod: Mapping[str, Any], most: int) -> None:
-    """Refuse a kernel's pod, just created, if its user had enough of its profile before.
+    """Refuse a kernel's pod, just created or claimed, if its user had enough of its profile before.
 
-    Pods are listed as they were at the very moment this one was created (its resourceVersion): all
-    creators agree on that order, so that of any number at once exactly ``most`` stay.
+    Pods are listed as they were at the very moment this one became the user's (its
+    resourceVersion): all who create or claim agree on that order, so that of any number at once
+    exactly ``most`` stay. Warm ones do not count.
 
     Parameters
     ----------
     pod
-        As the API answered its creation.
+        As the API answered its creation or claim.
     most
         The profile's ``max_per_user``; 0 allows any number.
 
@@ -51,7 +52,8 @@ async def check(client: KubeClient, pod: Mapping[str, Any], most: int) -> None:
 def _counts(pod: Mapping[str, Any], own_uid: str) -> bool:
     meta = pod["metadata"]
     over = (pod.get("status") or {}).get("phase") in _OVER
-    return meta["uid"] != own_uid and "deletionTimestamp" not in meta and not over
+    idle = naming.POOL in (meta.get("labels") or {})
+    return meta["uid"] != own_uid and not ("deletionTimestamp" in meta or over or idle)
 
 
 def _refusal(profile: str, most: int, others: Iterable[Mapping[str, Any]]) -> LimitReached:

@@ -124,7 +124,8 @@ class KernelPod:
                 await asyncio.sleep(_AGAIN * random.uniform(0.7, 1.3))  # noqa: S311 - spreads load
             except Conflict as error:
                 await self._await_former(error)
-        await cap.check(self._client, pod, self._most)
+        if naming.POOL not in pod["metadata"]["labels"]:  # a warm one is nobody's yet
+            await cap.check(self._client, pod, self._most)
         return pod
 
     async def create_secret(self, pod: dict[str, Any], launch: str, user: str) -> None:
@@ -163,6 +164,8 @@ class KernelPod:
         ------
         ClusterError
             If somebody else was quicker, or the pod is gone.
+        LimitReached
+            If the user has as many kernels of this profile as that allows.
 
         """
         label = "/metadata/labels/" + naming.POOL.replace("/", "~1")
@@ -176,7 +179,8 @@ class KernelPod:
             {"op": "remove", "path": label},
             *notes,
         ]
-        await objects.patch(self._client, objects.PODS, self.name, body)
+        pod = await objects.patch(self._client, objects.PODS, self.name, body)
+        await cap.check(self._client, pod, self._most)
 
     async def noted(self) -> None:
         """Wait until all notes are written."""

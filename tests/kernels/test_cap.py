@@ -129,6 +129,36 @@ async def test_kernels_that_have_ended_do_not_count(
             await pod.delete()
 
 
+async def test_warm_pods_count_once_they_are_claimed(
+    cluster: LocalCluster, kubeconfig: Path
+) -> None:
+    async with clients(kubeconfig, 2) as servers:
+
+        def warm(number: int) -> KernelPod:
+            manifest = podspec.pod(
+                PROFILE, f"w-{number}", namespace=NAMESPACE_NAME, user="ann", server="s", warm=True
+            )
+            log = logging.getLogger("tests")
+            return KernelPod(servers[number % 2], manifest, most=3, log=log)
+
+        async def claim(pod: KernelPod) -> bool:
+            try:
+                await pod.claim({})
+            except LimitReached:
+                await pod.delete()
+                return False
+            return True
+
+        pool = [warm(number) for number in range(5)]
+        assert all([await create(pod) for pod in pool]), "nobody has them yet"
+        cold = [kernel(servers[number % 2], f"k-{number}") for number in range(4)]
+        got = await asyncio.gather(*map(claim, pool), *map(create, cold))
+        assert got.count(True) == 3
+        assert len(live(cluster, POD)) == 3
+        for pod in (*pool, *cold):
+            await pod.delete()
+
+
 async def test_a_profile_without_a_cap_asks_nothing(
     cluster: LocalCluster, kubeconfig: Path
 ) -> None:
