@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
     from .cluster import Cluster
     from .found import Found
 
-_END_TIMEOUT = 4.0  # seconds for the ends of all kernels when the server stops
+_END_TIMEOUT = 2.5  # seconds for the ends of all kernels when the server stops
 _PATIENCE = 8.0  # seconds the first lists may wait for kernels that were there before the server
 _AGAIN = 1.0, 2.0, 5.0, 10.0, 30.0  # seconds between tries to find those, the last one repeated
 
