@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from .. import naming
-from ..errors import ClusterError, NotFound
+from ..errors import ClusterError, ClusterUnavailable, NotFound
 from ..kube import objects
 from ..kube.client import KubeClient
 from ..kube.pods import pod_state
@@ -68,7 +68,7 @@ async def find(client: KubeClient, server: str, log: logging.Logger) -> list[Fou
     Raises
     ------
     ClusterError
-        If the pods cannot be listed.
+        If the pods cannot be listed, or their keys not be read now.
 
     """
     labels = naming.selector(component="kernel", server=server)
@@ -82,11 +82,12 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
     if meta.get("deletionTimestamp"):
         return None
     state = pod_state(dict(pod), now=client.now())
+    if not state.terminal and naming.POOL in meta["labels"]:
+        await _remove_warm(KernelPod.existing(client, pod, log=log), log)
+        return None
     try:
         if state.terminal:
             why = state.message or state.reason
-        elif naming.POOL in meta["labels"]:
-            why = "it was kept warm, and nobody has used it"
         else:
             secret = await objects.get(client, objects.SECRETS, meta["name"])
             launch = open_payload(base64.b64decode(secret["data"][podspec.SECRET_KEY]).decode())
@@ -96,6 +97,8 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
         if (client.now() - born).total_seconds() < _YOUNG:
             return None
         why = "its keys are gone"
+    except ClusterUnavailable:
+        raise
     except (ClusterError, KeyError, ValueError) as error:
         log.error("The kernel in pod %s is not attached again: %s", meta["name"], error)
         return None
@@ -103,3 +106,14 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
     log.warning("The kernel of %s ended without a server: %s", notebook, why)
     await KernelPod.existing(client, pod, log=log).delete()
     return None
+
+
+async def _remove_warm(pod: KernelPod, log: logging.Logger) -> None:
+    """Remove a kernel that nobody has used; one that is claimed at this moment stays."""
+    try:
+        await pod.claim({})
+    except ClusterError as error:
+        log.info("The warm kernel in pod %s is left alone: %s", pod.name, error)
+        return
+    log.info("The warm kernel in pod %s is removed: nobody has used it", pod.name)
+    await pod.delete()
