@@ -29,7 +29,7 @@ _V1 = "v1.kernel.websocket.jupyter.org"
 _WELCOME = b'"iopub_welcome"'
 _STATUS = b'"status"'
 _REPLY = "_reply"
-_CELL_REPLY = "execute_reply"
+_CELL, _CELL_REPLY = "execute_request", "execute_reply"
 _AGAIN = 0.1  # seconds for a kernel to welcome a subscription
 _TRIES = 30  # after which a kernel is taken for one that welcomes nobody
 
@@ -90,6 +90,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     def _take_up(self, kernel: KubeKernelManager, buffered: dict[str, Any] | None) -> None:
         """Connect; where the session was here before, go on from there."""
+        self._behind = self._is_behind(kernel)
         if buffered and "shell" in buffered["channels"]:
             self.channels = buffered["channels"]
             for channel, parts in buffered["buffer"]:
@@ -104,6 +105,10 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             self._open_gate()
         else:
             self.kernel_up()
+
+    def _is_behind(self, kernel: KubeKernelManager) -> bool:
+        """Return whether the front end still lacks what was said before this server was there."""
+        return kernel.behind and self.session.session not in kernel.caught_up
 
     def disconnect(self) -> Any:
         """Close; the session may come back."""
@@ -158,7 +163,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._close_channels()
         self._subscribed = False
         self.ledger.process = kernel.process
-        self._behind = kernel.behind and self.session.session not in kernel.caught_up
+        self._behind = self._is_behind(kernel)
         self.create_stream()
         self._listen()
         self._topics.clear()
@@ -219,19 +224,24 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     async def _catch_up(self, kernel: KubeKernelManager) -> None:
         """Give the front end the output and replies of its cells that no server was there for."""
-        recording = await kernel.recall(self.session.session)
+        known: set[str] = set()
+        try:
+            recording = await kernel.recall(self.session.session)
+            self._behind = False
+            if recording is not None:
+                known = self._replay(recording)
+        except Exception:  # nobody awaits this, and the kernel shall be usable
+            self.log.exception("what kernel %s said meanwhile cannot be shown", self.kernel_id)
         self._catching, self._behind = None, False
         later, self._later = self._later, []
         try:
-            known = self._replay(recording) if recording is not None else set()
             for stream, message in later:
                 parts = message[message.index(DELIM) + 2 :]
                 if json.loads(parts[0])["msg_id"] not in known:
                     self.handle_outgoing_message(stream, message)
-        except Exception:  # nobody awaits this, and the kernel shall be usable
-            self.log.exception("what kernel %s said meanwhile cannot be shown", self.kernel_id)
-        kernel.caught_up.add(self.session.session)
-        self._open_gate()
+        finally:
+            kernel.caught_up.add(self.session.session)
+            self._open_gate()
 
     def _replay(self, recording: Recording) -> set[str]:
         """Pass on recorded messages, however many; returns their ids."""
@@ -245,12 +255,17 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         known = set()
         limited = self.limit_rate
         self.set_trait("limit_rate", False)
-        for parts in recording.messages:
-            known.add(json.loads(parts[1])["msg_id"])
-            self.handle_outgoing_message(self.channels["iopub"], [b"", DELIM, *parts])
-        self.set_trait("limit_rate", limited)
+        try:
+            for parts in recording.messages:
+                known.add(json.loads(parts[1])["msg_id"])
+                self.handle_outgoing_message(self.channels["iopub"], [b"", DELIM, *parts])
+        finally:
+            self.set_trait("limit_rate", limited)
         for parent, content in recording.replies:
             self._send(_CELL_REPLY, content, parent, "shell")
+        for header in recording.open:  # if the kernel dies, they are answered with the others
+            if header["msg_type"] == _CELL:
+                self.ledger.sent(Message("shell", header, b""))
         return known
 
     def _stop_catching(self) -> None:

@@ -33,6 +33,8 @@ class Recording:
     replies: list[tuple[dict[str, Any], dict[str, Any]]]
     """Header of each cell's request that ended in that time (or half a second before), and the
     content of the reply it had, as far as its output tells: status, count and error."""
+    open: list[dict[str, Any]]
+    """Headers of the requests that the kernel is still at work on."""
     dropped: int
     """Messages that are lost; as far as known, since a kernel does not say how many."""
     dropped_bytes: int
@@ -95,7 +97,10 @@ async def recall(
             )
     finally:
         context.destroy(linger=0)
-    return _recording(answer, frames)
+    try:
+        return _recording(answer, frames)
+    except (KeyError, TypeError, ValueError) as error:  # the pod is as old as its kernel
+        raise RecallError(f"the companion's answer lacks something: {error!r}") from error
 
 
 async def _ask(
@@ -121,6 +126,7 @@ def _recording(answer: Mapping[str, Any], frames: list[bytes]) -> Recording:
     return Recording(
         messages=messages,
         replies=[(parent, content) for parent, content in answer["replies"]],
+        open=answer.get("open", []),
         dropped=answer["dropped"],
         dropped_bytes=answer["dropped_bytes"],
         whole=answer["whole"],

@@ -309,6 +309,7 @@ class Tape:
         answer = {
             "frames": [len(parts) for parts in messages],
             "replies": [(reply.parent, reply.content) for reply in replies],
+            "open": [r.parent for r in self._open.values() if r.parent.get("session") == session],
             "dropped": max(0, dropped - len(lone)),
             "dropped_bytes": max(0, size - sum(entry.cost - _OVERHEAD for entry in lone)),
             "whole": since >= self._began,
