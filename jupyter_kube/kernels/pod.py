@@ -32,6 +32,7 @@ _PROMPT = 5.0  # seconds for which a deletion is waited for
 _LONGEST_PAUSE = 30.0  # seconds between tries to delete what could not be deleted at once
 _WORTH_A_WORD = 3.0  # seconds after which trouble with the API is told
 _BUSY = 10.0  # the same where the API only asks for patience
+_NOTE_AGAIN = 5.0  # seconds between tries to annotate a pod while the API is away
 _FORGOTTEN = 15.0  # seconds without trouble after which the next is another
 _PATIENCE = 10.0  # seconds a request under way may take to tell which object is ours
 
@@ -150,6 +151,7 @@ class KernelPod:
     def leave(self) -> None:
         """Leave both to somebody else: they are not deleted."""
         self._deleted = True
+        self._stop_noting()
 
     def note(self, annotations: Mapping[str, str]) -> None:
         """Annotate the pod, now or as soon as it exists; what fails is logged."""
@@ -187,6 +189,10 @@ class KernelPod:
         if self._noting is not None:
             await asyncio.wait([self._noting])
 
+    def _stop_noting(self) -> None:
+        if self._noting is not None:
+            self._noting.cancel()
+
     async def _write_notes(self) -> None:
         while self._notes and not self._deleted:
             notes, self._notes = self._notes, {}
@@ -195,6 +201,10 @@ class KernelPod:
                 await objects.patch(self._client, objects.PODS, self.name, body)
             except NotFound:
                 break
+            except ClusterUnavailable as error:
+                self._log.warning("pod/%s is not annotated yet: %s", self.name, error)
+                self._notes = {**notes, **self._notes}
+                await asyncio.sleep(_NOTE_AGAIN)
             except ClusterError as error:
                 self._log.warning("pod/%s could not be annotated: %s", self.name, error)
         self._noting = None
@@ -207,6 +217,7 @@ class KernelPod:
         if self._deleted:
             return
         self._deleted = True
+        self._stop_noting()
         if self._requests:
             _, late = await asyncio.wait(self._requests, timeout=_PATIENCE)
             for task in late:

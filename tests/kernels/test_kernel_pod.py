@@ -8,7 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from jupyter_kube.errors import Conflict, InvalidManifest, NotFound, StartFailed
+from jupyter_kube.errors import ClusterUnavailable, Conflict, InvalidManifest, NotFound, StartFailed
+from jupyter_kube.kernels import pod as pods
 from jupyter_kube.kernels import podspec
 from jupyter_kube.kernels.pod import KernelPod
 from jupyter_kube.kube.client import KubeClient
@@ -24,7 +25,7 @@ class Api:
         self.answering = asyncio.Event()
         self.answering.set()
         self.refuses = ""
-        self.namespace = "n"
+        self.namespace, self.timeout = "n", 30.0
 
     async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         self.asked.set()
@@ -135,3 +136,25 @@ async def test_of_a_refused_pod_nothing_is_deleted() -> None:
     api.add(paths(pod)[0], {"metadata": {}})
     await pod.delete()
     assert len(api.objects) == 1
+
+
+async def test_notes_that_could_not_be_written_are_written_when_the_api_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pods, "_NOTE_AGAIN", 0.0)
+    api = Api()
+    pod = kernel_pod(api)
+    await pod.create()
+    answer, written = api.request, []
+
+    async def patched(method: str, path: str, **more: Any) -> dict[str, Any]:
+        written.append(more["body"]["metadata"]["annotations"])
+        if len(written) == 1:
+            pod.note({"a": "newer"})
+            raise ClusterUnavailable("change Pod", "connection reset")
+        return await answer(method, path, **more)
+
+    monkeypatch.setattr(api, "request", patched)
+    pod.note({"a": "old", "b": "old"})
+    await pod.noted()
+    assert written == [{"a": "old", "b": "old"}, {"a": "newer", "b": "old"}]
