@@ -23,7 +23,7 @@ from .relay import LauncherError, Relay
 
 _CHANNELS = 5
 _PULLING = 5.0  # seconds between two looks at a pull: how long it takes is part of its words
-_FAREWELL = 2.0  # seconds a launcher may take to hear that this server leaves
+_FAREWELL = 1.5  # seconds a launcher may take to hear that this server leaves
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class Life:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._identity, self._cluster, self._tell = identity, cluster, tell
-        self._options = options
+        self._options, self._asked = options, asked
         self.state = PodState(naming.kernel_name(identity.kernel_id), "queued")
         """Where the pod stands, as last seen."""
         self._pod = pod
@@ -151,7 +151,7 @@ class Life:
     async def attach(self) -> dict[str, Any]:
         """Go on with a kernel whose pod runs; return the connection info once it is ready.
 
-        Unless the pod has ended, it stays whatever happens here.
+        Unless the pod has ended or its end was asked for, it stays whatever happens here.
 
         Raises
         ------
@@ -166,15 +166,15 @@ class Life:
         except (StartFailed, LauncherError):
             raise
         except BaseException:
-            self._pod.leave()
+            if not self._asked() or self.relay.held:
+                self._pod.leave()
             raise
 
     async def detach(self) -> None:
         """Leave the kernel to the next server: it goes on, and so does its pod."""
         try:
             async with asyncio.timeout(_FAREWELL):
-                await self._pod.noted()
-                await self.relay.command("detach")
+                await asyncio.gather(self._pod.noted(), self.relay.command("detach"))
         except (TimeoutError, LauncherError):
             pass  # the launcher will miss us
         self._pod.leave()

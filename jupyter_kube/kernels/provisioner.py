@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 _ENDS = {"died", "launcher-restarted", "gave-up", "ended", "error", "gone", "replaced"}
 _USUAL: dict[str, Any] = {
-    **{"server": "", "choice": {}, "found": None, "home": None, "warm": False},
+    "server": "",
+    "choice": {},
+    "found": None,
+    "home": None,
+    "warm": False,
     "notes": dict,
 }
 """What our own manager says besides of a kernel to be launched; the stock ones say nothing."""

@@ -110,6 +110,8 @@ class Relay:
         """Why the pod could not be reached the last time; empty while the link is up."""
         self.since: float | None = None
         """Until when, by the pod's clock, a former server had all output; None without one."""
+        self.held = False
+        """Whether another server had the kernel when it was dialed the last time."""
         self.companion = ""
         """The pod's companion as a ZMQ endpoint, once :meth:`start` was called."""
         self._met = False  # whether there ever was a link
@@ -213,6 +215,8 @@ class Relay:
             self._spare[1].close()
         self._splice.close()
         self._fail_orders("the link was closed")
+        self._over = self._failure = self._over or LauncherError("The link was closed")
+        self._news.set()
         self._remove_sockets()
         await asyncio.sleep(0)  # lets the transports go
 
@@ -311,11 +315,12 @@ class Relay:
             except _UNREACHED as error:
                 self._log.debug("the kernel's pod is not reached: %s", error)
                 self.trouble = str(error) or "nothing answers there in time"
+                self.held = isinstance(error, _BusyError)
                 if self._met or not isinstance(error, AccessDenied):
                     allowed = time.monotonic()
                 elif time.monotonic() - allowed >= _FORBIDDEN:
                     raise
-                if not isinstance(error, _BusyError):
+                if not self.held:
                     free = time.monotonic()
                 elif time.monotonic() - free >= _HELD:
                     raise _ReplacedError from error

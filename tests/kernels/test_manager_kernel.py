@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import yaml
 from traitlets.config import LoggingConfigurable
 
 import jupyter_kube
+from jupyter_kube import naming
+from jupyter_kube.errors import StartFailed
 from jupyter_kube.kernels import advice
 from jupyter_kube.kernels.advice import Death
+from jupyter_kube.kernels.found import Found
 from jupyter_kube.kernels.kernel import END_SCHEMA, KubeKernelManager
 from jupyter_kube.kernels.ledger import Ledger
 from jupyter_kube.models import PodState
@@ -28,6 +35,8 @@ class Kernels(LoggingConfigurable):
     root_dir = "/root"
     start_patience = 0.0
     transport_encryption = "disabled"
+    stopping = False
+    server_hash = "mine"
 
     def launched(self, kernel_id: str) -> None:
         pass
@@ -214,3 +223,76 @@ async def test_f11_an_end_is_an_event_once(front_end: FrontEnd) -> None:
 def test_the_schema_has_every_cause() -> None:
     causes = yaml.safe_load(_SCHEMA.read_text())["properties"]["cause"]["enum"]
     assert {*advice.CAUSES, "start", "silence"} == set(causes)
+
+
+async def test_sessions_are_noted_at_each_pod_a_kernel_has(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = await running(front_end)
+    session = {"id": "s", "path": "work.ipynb", "name": "", "type": "notebook"}
+    kernel.remember([session])  # no pod is there yet
+    given: dict[str, Any] = {}
+
+    async def start_kernel(**kwargs: Any) -> None:
+        given.update(kwargs)
+
+    async def read_choice(notebook: str) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(kernel, "start_kernel", start_kernel)
+    monkeypatch.setattr(kernel, "_read_choice", read_choice)
+    await kernel._start("an-id", None, None)
+    assert json.loads(given["notes"]()[naming.SESSIONS]) == [session]
+    assert given["notes"]()[naming.NOTEBOOK] == "work.ipynb"
+
+
+async def test_a_kernel_whose_end_was_asked_for_is_not_left_to_the_next_server(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = await running(front_end)
+    kernel.attached = True
+    done: list[str] = []
+    deleting = asyncio.Event()
+
+    class Provisioner:
+        def end_asked(self) -> None:
+            pass
+
+        async def bring_back_files(self, patience: float) -> None:
+            deleting.set()
+            await asyncio.sleep(0)
+
+        async def detach(self) -> None:
+            done.append("left")
+
+    async def shutdown_kernel(now: bool) -> None:
+        done.append("deleted")
+
+    kernel.provisioner = Provisioner()
+    monkeypatch.setattr(kernel, "shutdown_kernel", shutdown_kernel)
+    ending = asyncio.create_task(kernel.end(now=False))
+    await deleting.wait()
+    await kernel.detach()
+    await ending
+    assert done == ["deleted"]
+
+
+async def test_an_attached_kernel_that_is_gone_is_dead_and_nobody_waits_for_its_first_word(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = KubeKernelManager(parent=Kernels())
+
+    async def start_kernel(**kwargs: Any) -> None:
+        raise StartFailed("The kernel's pod cannot run", "it is gone")
+
+    monkeypatch.setattr(kernel, "start_kernel", start_kernel)
+    unheard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unheard.append(context))
+    found = cast(Found, SimpleNamespace())
+    kernel.begin("an-id", {"JPY_SESSION_NAME": "work.ipynb"}, found)
+    while kernel.stage != "dead":
+        await asyncio.sleep(0)
+    await kernel.end(now=False)
+    kernel._word = asyncio.get_running_loop().create_future()
+    gc.collect()
+    assert unheard == []

@@ -306,6 +306,21 @@ async def test_an_order_does_not_outlive_the_relay(
             await order
 
 
+async def test_nobody_waits_for_a_kernel_whose_relay_was_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async with pod(monkeypatch, tmp_path) as one:
+        one.greeting = {"event": "started", "generation": 1, "pid": 7}
+        await one.relay.start()
+        waiting = asyncio.create_task(one.relay.ready())
+        await one.until(lambda: one.count("started"))
+        await one.relay.close()
+        for late in (waiting, one.relay.ready(), one.relay.command("restart")):
+            with pytest.raises(LauncherError, match=r"link was closed|did not answer"):
+                async with asyncio.timeout(5):
+                    await late
+
+
 async def test_ready_waits_for_the_generation_that_is_current(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
