@@ -64,6 +64,7 @@ async def test_a_folder_is_copied_there_and_back_whatever_the_server_does(
         assert (home / "data" / "in.csv").read_text() == "1\n2\n"
         await run(socket, "open('data/in.csv', 'a').write('3\\n'); open('b.txt', 'w').write('b')")
         server.process.send_signal(signal.SIGKILL)
+        socket.close()
 
     (home / "data" / "in.csv").write_text("mine\n")  # while nobody can know
     async with running_server(tmp_path, config(target, files="copy")) as server:
@@ -75,6 +76,7 @@ async def test_a_folder_is_copied_there_and_back_whatever_the_server_does(
         assert (home / "data" / "in.from-kernel.csv").read_text() == "1\n2\n3\n"
         assert (home / "b.txt").read_text() == "b"
         await run(socket, "open('last.txt', 'w').write('last')")
+        socket.close()
         await server.request("DELETE", f"api/sessions/{session['id']}")
         assert (home / "last.txt").read_text() == "last"
 
@@ -123,4 +125,5 @@ async def test_the_same_storage_is_the_same_folder(
         await run(socket, "%load_ext jupyter_kube")
         assert "Both have the same files." in await run(socket, "%kube files")
         assert "has it all" in await run(socket, "%kube pull")
+        socket.close()
         await server.request("DELETE", f"api/sessions/{session}")
