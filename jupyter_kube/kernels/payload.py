@@ -119,7 +119,7 @@ def launch_payload(
         "curve_secretkey": _text(curve_secretkey),
         "options": {"port": DEFAULT_PORT, **(options or {})},
     }
-    packed = base64.b64encode(zlib.compress(json.dumps(launch).encode(), 9)).decode()
+    packed = base64.b64encode(zlib.compress(json.dumps(launch).encode())).decode()
     if len(packed) > _LONGEST:
         msg = f"the kernel's start variable has {len(packed)} characters, {_LONGEST} fit"
         raise ValueError(msg)
