@@ -25,7 +25,7 @@ from jupyter_kube.models import Profile
 from .serving import NAMESPACE_NAME
 
 LOG = logging.getLogger("tests")
-KEYS = {"key": "a key", "kernel_id": "k-found", "kernel_name": "kube-python"}
+KEYS: dict[str, Any] = {"key": "a key", "kernel_id": "k-found", "kernel_name": "kube-python"}
 
 
 @pytest.mark.parametrize(("seconds", "left"), [(0, True), (120, False)])
