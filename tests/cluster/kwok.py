@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tests.cluster import build
 from tests.cluster.cluster import Cluster
+from tests.cluster.layout import SOURCES
 from tests.cluster.process import start, stop
 
 _MARK = "kwok.x-k8s.io/node"
@@ -35,6 +36,8 @@ def fake_node(cluster: Cluster, folder: Path) -> Iterator[str]:
     argv = [
         build.module("kwok") / "kwok",
         f"--kubeconfig={cluster.kubeconfig}",
+        f"--config={SOURCES / 'kwok.yaml'}",
+        "--node-lease-duration-seconds=40",
         "--manage-all-nodes=false",
         f"--manage-nodes-with-annotation-selector={_MARK}={name}",
         f"--cidr={_CIDR}",
