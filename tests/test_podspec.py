@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from jupyter_kube.errors import InvalidInput
 from jupyter_kube.kernels import podspec as kernels
 from jupyter_kube.kernels.choice import choice_of
 from jupyter_kube.models import Profile
+from jupyter_kube.places import user_slug
 from jupyter_kube.podspec import build, mounts, volumes
 from jupyter_kube.train import jobspec
 from jupyter_kube.train.cell import pack
@@ -124,9 +126,8 @@ def test_a_kernels_pod_is_what_was_decided() -> None:
     assert env["HF_HOME"]["value"] == "/data"
     source = env["DB_PASSWORD"]["valueFrom"]["secretKeyRef"]
     assert source == {"name": "database", "key": "password"}
-    assert kernels.timeouts(everything()) == {
-        "idle_timeout": 7200.0, "lost_timeout": 1800.0, "lost_busy_timeout": 0.0,
-    }  # fmt: skip
+    times = {"idle_timeout": 7200.0, "lost_timeout": 1800.0, "lost_busy_timeout": 0.0}
+    assert times.items() <= kernels.options(everything()).items()
 
 
 def test_claims_and_shared_memory_are_volumes_with_their_mounts() -> None:
@@ -212,7 +213,15 @@ CHOICES = st.dictionaries(
     max_size=4,
 )
 IDS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", fullmatch=True) | TEXT
-PROFILES = st.sampled_from([Profile("p"), everything(), Profile("q", service_account="jobs")])
+STORAGE = {"pvcs": {"claim-{user}": "/home/{folder}", "data": "/{folder}:ro"}, "files": "copy"}
+PROFILES = st.sampled_from(
+    [
+        Profile("p"),
+        everything(),
+        Profile("q", service_account="jobs"),
+        Profile.parse("s", {**STORAGE, "working_dir": "/home/{folder}"}),
+    ]
+)
 
 
 FREE = {"labels", "annotations", "nodeSelector", "env"}
@@ -250,6 +259,17 @@ def assert_harmless(manifest: dict[str, Any], spec: dict[str, Any], account: str
     assert dropped == [{"drop": ["ALL"]}]
 
 
+def assert_only_its_own_storage(spec: dict[str, Any], user: str) -> None:
+    sources = [volume.get("persistentVolumeClaim") for volume in spec.get("volumes", ())]
+    claims = {source["claimName"] for source in sources if source}
+    assert claims <= {f"claim-{user_slug(user)}", "data", "home.ann", "datasets"}
+    for mount in spec["containers"][0].get("volumeMounts", ()):
+        path = mount["mountPath"]
+        assert path.startswith("/")
+        assert ".." not in path.split("/")
+        assert path.strip("/")
+
+
 @settings(deadline=None)
 @given(profile=PROFILES, choice=CHOICES, kernel_id=IDS, user=TEXT, notebook=TEXT, settings_=TEXT)
 def test_no_input_of_a_user_makes_a_kernels_pod_harmful(
@@ -260,10 +280,12 @@ def test_no_input_of_a_user_makes_a_kernels_pod_harmful(
         assert {k for k in EVERYTHING if getattr(varied, k) != getattr(profile, k)} <= {
             "gpus", "memory", "image",
         }  # fmt: skip
+        placed = varied.placed(user=user, folder=str(PurePosixPath(notebook).parent))
         pod = kernel_pod(
-            varied, kernel_id=kernel_id, user=user, notebook=notebook, settings=settings_
+            placed, kernel_id=kernel_id, user=user, notebook=notebook, settings=settings_
         )
         assert_harmless(pod, pod["spec"], profile.service_account)
+        assert_only_its_own_storage(pod["spec"], user)
 
 
 @settings(deadline=None)
