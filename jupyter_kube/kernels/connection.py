@@ -229,7 +229,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             recording = await kernel.recall(self.session.session)
             self._behind = False
             if recording is not None:
-                known = self._replay(recording)
+                known = self._replay(recording, self._answered())
         except Exception:  # nobody awaits this, and the kernel shall be usable
             self.log.exception("what kernel %s said meanwhile cannot be shown", self.kernel_id)
         self._catching, self._behind = None, False
@@ -243,7 +243,15 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             kernel.caught_up.add(self.session.session)
             self._open_gate()
 
-    def _replay(self, recording: Recording) -> set[str]:
+    def _answered(self) -> set[str]:
+        """Return the requests whose replies came themselves, while the rest was asked for."""
+        return {
+            json.loads(message[message.index(DELIM) + 3])["msg_id"]
+            for stream, message in self._later
+            if getattr(stream, "channel", None) == "shell"
+        }
+
+    def _replay(self, recording: Recording, answered: set[str]) -> set[str]:
         """Pass on recorded messages, however many; returns their ids."""
         if recording.dropped and recording.messages:
             text = (
@@ -262,7 +270,8 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         finally:
             self.set_trait("limit_rate", limited)
         for parent, content in recording.replies:
-            self._send(_CELL_REPLY, content, parent, "shell")
+            if parent["msg_id"] not in answered:
+                self._send(_CELL_REPLY, content, parent, "shell")
         for header in recording.open:  # if the kernel dies, they are answered with the others
             if header["msg_type"] == _CELL:
                 self.ledger.sent(Message("shell", header, b""))

@@ -22,6 +22,8 @@ from .pod import KernelPod
 
 _YOUNG = 60.0  # seconds a pod may be without its Secret: a server is just starting that kernel
 
+_SESSION = ("id", "path", "name", "type")
+
 
 @dataclass(frozen=True)
 class Found:
@@ -53,8 +55,8 @@ class Found:
         """Jupyter's sessions with it: ``id``, ``path``, ``name``, ``type`` of each."""
         try:
             sessions = json.loads(self._annotations.get(naming.SESSIONS, "[]"))
-            return [dict(s) for s in sessions if {"id", "path", "name", "type"} <= set(s)]
-        except (TypeError, ValueError):  # somebody edited it
+            return [dict(s) for s in sessions if all(isinstance(s[key], str | None) for key in _SESSION)]
+        except (KeyError, TypeError, ValueError):  # somebody edited it
             return []
 
     @property

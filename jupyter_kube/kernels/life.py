@@ -231,6 +231,8 @@ class Life:
         await self._cluster.watch()
         self._unsubscribe = self._cluster.subscribe(self._pod.name, self._look)
         self._look()
+        if secret is None and self._cluster.state(self._pod.name, self._pod.uid) is None:
+            await self._pod.check()  # it may have gone before the watch began
         await self._until_ready(secret)
         self._running = True
         self._look()

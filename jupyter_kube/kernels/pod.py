@@ -148,6 +148,24 @@ class KernelPod:
         )
         await self._request(objects.SECRETS, body)
 
+    async def check(self) -> None:
+        """Ask whether the pod is there.
+
+        Raises
+        ------
+        StartFailed
+            If it is not.
+        ClusterError
+            If the API does not say.
+
+        """
+        try:
+            pod = await objects.get(self._client, objects.PODS, self.name)
+        except NotFound as error:
+            raise StartFailed("The kernel's pod is gone", obj=f"pod/{self.name}") from error
+        if pod["metadata"]["uid"] != self.uid:
+            raise StartFailed("The kernel's pod was replaced", obj=f"pod/{self.name}")
+
     def leave(self) -> None:
         """Leave both to somebody else: they are not deleted."""
         self._deleted = True

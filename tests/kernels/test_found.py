@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from jupyter_kube import naming
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import ClusterUnavailable
 from jupyter_kube.kernels import podspec
-from jupyter_kube.kernels.found import find
+from jupyter_kube.kernels.found import Found, find
 from jupyter_kube.kernels.payload import launch_payload
 from jupyter_kube.kernels.pod import KernelPod
 from jupyter_kube.kube import objects
@@ -113,3 +114,18 @@ async def test_no_kernel_is_passed_over_since_its_keys_could_not_be_read_once(
                 await find(client, "mine", LOG)
         (kernel,) = await find(client, "mine", LOG)
         assert kernel.kernel_id == "k-found"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "kept"),
+    [
+        ('[{"id": "a", "path": "x.ipynb", "name": null, "type": "notebook"}]', 1),
+        ('[{"id": "a", "path": 7, "name": "", "type": "notebook"}]', 0),
+        ('[{"id": "a"}, 3]', 0),
+        ("{", 0),
+        ("3", 0),
+    ],
+)
+def test_sessions_that_somebody_edited_are_left_out(annotation: str, kept: int) -> None:
+    pod = {"metadata": {"annotations": {naming.SESSIONS: annotation}}}
+    assert len(Found(pod, "", {}).sessions) == kept

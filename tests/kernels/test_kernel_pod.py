@@ -158,3 +158,17 @@ async def test_notes_that_could_not_be_written_are_written_when_the_api_is_back(
     pod.note({"a": "old", "b": "old"})
     await pod.noted()
     assert written == [{"a": "old", "b": "old"}, {"a": "newer", "b": "old"}]
+
+
+async def test_a_pod_to_attach_to_is_missed_when_it_or_its_likes_are_gone() -> None:
+    api = Api()
+    pod = kernel_pod(api)
+    path, _ = paths(pod)
+    await pod.create()
+    await pod.check()
+    api.objects[path]["metadata"]["uid"] = "another"
+    with pytest.raises(StartFailed, match="replaced"):
+        await pod.check()
+    del api.objects[path]
+    with pytest.raises(StartFailed, match="gone"):
+        await pod.check()
