@@ -55,13 +55,17 @@ class Found:
         """Jupyter's sessions with it: ``id``, ``path``, ``name``, ``type`` of each."""
         try:
             sessions = json.loads(self._annotations.get(naming.SESSIONS, "[]"))
-            return [dict(s) for s in sessions if all(isinstance(s[key], str | None) for key in _SESSION)]
+            return [dict(s) for s in sessions if all(_is_text(s[key]) for key in _SESSION)]
         except (KeyError, TypeError, ValueError):  # somebody edited it
             return []
 
     @property
     def _annotations(self) -> Mapping[str, str]:
         return self.pod["metadata"].get("annotations") or {}
+
+
+def _is_text(value: object) -> bool:
+    return value is None or isinstance(value, str)
 
 
 async def find(client: KubeClient, server: str, log: logging.Logger) -> list[Found]:
