@@ -50,7 +50,7 @@ def test_every_module_of_a_package_is_described(package, pages):
 def test_users_read_about_words_that_kernels_say():
     page = (ROOT / "docs" / "users" / "kernels.md").read_text()
     said = "".join(
-        p.read_text() for name in ("kube", "kernels") for p in PACKAGE.glob(f"{name}/*.py")
+        p.read_text() for name in (".", "kube", "kernels") for p in PACKAGE.glob(f"{name}/*.py")
     )
     rows = re.findall(r"^\| `(.+?)` ", page, re.MULTILINE)
     assert len(rows) > 15
