@@ -355,7 +355,10 @@ def test_a_wrong_cell_is_refused_before_anything_is_created(shell, capsys, cell)
     [
         (
             "statsu",
-            'unknown command "statsu"; did you mean status? (status, logs, attach, kill, why, push, pull, files)',
+            (
+                'unknown command "statsu"; did you mean status? '
+                "(status, logs, attach, kill, why, push, pull, files)"
+            ),
         ),
         ("logs", "the following arguments are required: NAME"),
         ("logs x --rnk 1", "unknown option --rnk; did you mean --rank?"),
