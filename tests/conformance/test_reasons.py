@@ -63,6 +63,19 @@ async def reason(server: JupyterServer, kernel: str, words: str) -> str:
         await asyncio.sleep(0.1)
 
 
+async def failure(server: JupyterServer, name: str) -> str:
+    """Start a kernel that cannot start; return why, long before its start's time is up."""
+    async with asyncio.timeout(60):
+        try:
+            kernel = await server.start_kernel(name)
+        except ServerError as error:
+            return error.message
+        while (found := await model(server, kernel["id"]))["execution_state"] != "dead":
+            await asyncio.sleep(0.1)
+    await server.request("DELETE", f"api/kernels/{kernel['id']}")
+    return str(found["reason"])
+
+
 async def said(socket: KernelSocket, msg_id: str, words: str) -> str:
     """Wait until these words are written under a cell."""
     while True:
@@ -92,11 +105,9 @@ async def test_f14_a_missing_image_fails_soon_with_the_registrys_answer(
     with Registry(404) as registry:
         missing = f"{registry.address}/team/missing:1"
         async with serving(target, tmp_path, bad={"image": missing}) as server:
-            async with asyncio.timeout(15):
-                with pytest.raises(ServerError) as caught:
-                    await server.start_kernel("kube-bad")
-    assert f"the image {missing} cannot be had: " in caught.value.message
-    assert "not found" in caught.value.message
+            words = await failure(server, "kube-bad")
+    assert f"the image {missing} cannot be had: " in words
+    assert "not found" in words
 
 
 @REAL
@@ -108,11 +119,9 @@ async def test_f14_a_denied_image_fails_soon_with_the_registrys_answer(
     with Registry(403) as registry:
         denied = f"{registry.address}/team/denied:1"
         async with serving(target, tmp_path, bad={"image": denied}) as server:
-            async with asyncio.timeout(15):
-                with pytest.raises(ServerError) as caught:
-                    await server.start_kernel("kube-bad")
-    assert f"the image {denied} cannot be had: " in caught.value.message
-    assert "403" in caught.value.message
+            words = await failure(server, "kube-bad")
+    assert f"the image {denied} cannot be had: " in words
+    assert "403" in words
 
 
 @REAL
@@ -332,7 +341,7 @@ async def test_f12_a_container_that_runs_out_of_memory_as_a_whole_says_the_same(
         inside = int(await value(socket, "__import__('os').getpid()"))
         cell = socket.send_code(f"print('begun', flush=True)\nimport time; time.sleep(2)\n{EAT}")
         await said(socket, cell, "begun")
-        container = processes(real_cluster, pods.items[naming.kernel_name(kernel)])
+        container = processes(real_cluster, await running(pods, kernel))
         supervisor, eater = numbered(container, 1), numbered(container, inside)
         os.kill(supervisor, signal.SIGSTOP)  # it cannot repair what happens now
         try:
@@ -504,7 +513,7 @@ async def test_f09_a_lost_node_is_said_within_ten_seconds_and_a_found_one_goes_o
         pid = int(await value(socket, "__import__('os').getpid()"))
         if target.real:
             cluster: Cluster = request.getfixturevalue("real_cluster")
-            frozen = processes(cluster, pods.items[naming.kernel_name(kernel)])
+            frozen = processes(cluster, await running(pods, kernel))
         else:
             frozen = [int(await value(socket, "__import__('os').getppid()")), pid]
         cell = socket.send_code("for i in range(3): print(i, flush=True)\nprint(input is None)")
@@ -577,6 +586,16 @@ def dropping(address: str) -> Iterator[None]:
         yield
     finally:
         change("-D")
+
+
+async def running(pods: Reflector, kernel: str) -> dict[str, Any]:
+    """Return a kernel's pod once its node says that it runs: the kernel may have said so before."""
+
+    def with_container(pod: dict[str, Any] | None) -> dict[str, Any] | None:
+        states = (pod or {}).get("status", {}).get("containerStatuses") or [{}]
+        return pod if "running" in states[0].get("state", {}) else None
+
+    return await pods.wait_for(naming.kernel_name(kernel), with_container, 30)
 
 
 def processes(cluster: Cluster, pod: dict[str, Any]) -> list[int]:
