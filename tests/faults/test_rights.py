@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_kube import naming
 from jupyter_kube.kube import objects, rbac
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.session import JupyterServer, ServerError
@@ -84,29 +83,6 @@ async def test_f18_kernels_work_without_a_right_that_only_helps(
         kernel, socket = await start(server)
         assert await value(socket, "6 * 7") == "42"
         await end(server, kernel, socket)
-    await gone(client)
-
-
-@pytest.mark.parametrize("fewer", ["delete pods"], indirect=True)
-async def test_f18_a_pod_that_may_not_be_deleted_is_named_and_holds_nothing(
-    fewer: Path,
-    target: Target,
-    client: KubeClient,
-    tmp_path: Path,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    async with serving(target, fewer, tmp_path) as server:
-        kernel, socket = await start(server)
-        assert await value(socket, "1") == "1"
-        await end(server, kernel, socket)
-        assert await server.request("GET", "api/kernels") == []
-        name = naming.kernel_name(kernel)
-        pod = await objects.get(client, objects.PODS, name)
-        while pod["status"]["phase"] == "Running":  # its container ends by itself
-            await asyncio.sleep(0.1)
-            pod = await objects.get(client, objects.PODS, name)
-    assert f"kubectl delete pods {name}" in capfd.readouterr().err
-    await objects.delete(client, objects.PODS, name, grace=0)
     await gone(client)
 
 
