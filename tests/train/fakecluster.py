@@ -18,7 +18,7 @@ KEY = bytes(range(32))
 class FakeCluster:
     """Stands in for a KubeClient; all of it runs on one event loop."""
 
-    namespace, context, server = "default", "fake", "https://fake"
+    namespace, context, server, timeout = "default", "fake", "https://fake", 0.5
 
     def __init__(self):
         self.objects = defaultdict(dict)

@@ -50,19 +50,23 @@ def test_a_repeated_submission_is_harmless():
 @pytest.mark.parametrize(
     "error", [ClusterUnavailable("down", reason="Unreachable"), from_status(403, {})]
 )
-def test_nothing_is_asked_for_again_where_nothing_was_made(error):
+def test_nothing_is_looked_for_where_nothing_was_made(error):
+    async def refused(cluster, plural, body):
+        cluster.faults["POST", plural] = refused
+        raise error
+
     cluster = FakeCluster()
-    cluster.faults["POST", "jobs"] = error
+    cluster.faults["POST", "jobs"] = refused
     with pytest.raises(type(error)):
         run(cluster)
-    assert [method for method, *_ in cluster.requests] == ["POST"]
+    assert {method for method, *_ in cluster.requests} == {"POST"}
 
 
 def test_a_job_whose_answer_never_comes_is_removed():
     async def stored_but_unanswered(cluster, plural, body):
         if not cluster.objects[plural]:
             await cluster.put(plural, body)
-            cluster.faults["POST", plural] = stored_but_unanswered
+        cluster.faults["POST", plural] = stored_but_unanswered
         raise ClusterUnavailable("connection lost", reason="Broken")
 
     cluster = FakeCluster()
