@@ -73,7 +73,7 @@ async def test_a_secret_is_waited_for_by_the_clusters_clock(
 ) -> None:
     monkeypatch.setattr(Client, "ahead", timedelta(seconds=seconds))
     cluster, pods, _ = await watched()
-    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "kernel-a" not found'}
+    waiting = {"reason": "CreateContainerConfigError", "message": 'secret "theirs" not found'}
     pods.items["kernel-a"] = {
         "metadata": {"name": "kernel-a", "uid": "u", "creationTimestamp": "2026-01-01T00:00:00Z"},
         "spec": {"nodeName": "n"},
