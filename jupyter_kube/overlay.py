@@ -139,12 +139,16 @@ def merge(base: Any, extra: Any, field: str = "") -> Any:
 
 def _merge_lists(base: Any, extra: list[Any], key: str) -> list[Any]:
     known = isinstance(base, list | tuple)
-    if not known or not all(isinstance(e, Mapping) and key in e for e in (*base, *extra)):
+    if not known or not all(_has(each, key) for each in (*base, *extra)):
         return [merge(None, each) for each in extra]
     out = {each[key]: each for each in base}
     for each in extra:
         out[each[key]] = merge(out.get(each[key]), each)
     return list(out.values())
+
+
+def _has(item: Any, key: str) -> bool:
+    return isinstance(item, Mapping) and isinstance(item.get(key), str | int)
 
 
 def _renamed(overlay: Mapping[str, Any], container: str) -> Mapping[str, Any]:

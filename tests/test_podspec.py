@@ -9,7 +9,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jupyter_kube import naming
@@ -332,6 +332,7 @@ VOLUMES = {
 
 
 @settings(deadline=None)
+@example({"spec": {"hostNetwork": [{"name": {"path": "/"}}]}})
 @given(overlay=OVERLAYS)
 def test_no_overlay_makes_a_pod_harmful(overlay: dict[str, Any]) -> None:
     with suppress(InvalidInput):

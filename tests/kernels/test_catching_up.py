@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
+import pytest
 from jupyter_client.session import Session
+from jupyter_server._tz import utcnow
 
 from jupyter_kube.kernels.recall import Recording
 from jupyter_kube.session import KernelSocket
@@ -99,3 +103,16 @@ async def test_a_cell_of_before_is_answered_when_its_kernel_dies_now(server: Ser
     os.kill(int(pid), 9)
     assert (await socket.collect(CELL["msg_id"], 60)).status == "aborted"
     assert [text for text in printed(seen) if "killed" in text]
+
+
+@pytest.mark.parametrize("busy", [True, False])
+async def test_an_attached_kernels_state_and_clock_are_its_own(server: Server, busy: bool) -> None:
+    async def recall() -> Recording:
+        return replace(recording(kernel), busy=busy, quiet=0.0 if busy else 3600.0)
+
+    kernel = await left_behind(server, recall)
+    await kernel._learn()
+    model = await server.call("GET", "api", "kernels", kernel.kernel_id)
+    assert model["execution_state"] == ("busy" if busy else "idle")
+    idle_for = utcnow() - kernel.last_activity
+    assert (idle_for > timedelta(minutes=59)) is not busy
