@@ -105,7 +105,7 @@ async def test_f01_a_stopped_api_server_does_not_stop_kernels(
         await socket.receive()
         os.kill(api, signal.SIGSTOP)
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 if reach == "pod-ip":
                     reply = await socket.collect(msg_id)
                     assert await value(socket, "'alive'") == "alive"
