@@ -55,20 +55,6 @@ def canary(monkeypatch: pytest.MonkeyPatch) -> str:
     return "JK_TEST_CANARY"
 
 
-@pytest.fixture
-def pods(client: KubeClient, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[Reflector]:
-    """Our pods, watched; at the end there must be none."""
-    reflector = Reflector(client, objects.PODS, labels=naming.SELECTOR)
-    jp_asyncio_loop.run_until_complete(reflector.start())
-    jp_asyncio_loop.run_until_complete(reflector.synced())
-    yield reflector
-    for name in list(reflector.items):
-        jp_asyncio_loop.run_until_complete(
-            reflector.wait_for(name, lambda pod: pod is None or None, 30)
-        )
-    jp_asyncio_loop.run_until_complete(reflector.close())
-
-
 async def start(server: JupyterServer, name: str = "kube-python") -> tuple[str, KernelSocket]:
     model = await server.start_kernel(name)
     return model["id"], await server.connect(model["id"])
