@@ -34,6 +34,7 @@ _AT_ONCE = 8  # acknowledgements that go at once after a time of silence
 _READ = 256 * 1024
 _SHORT = 32 * 1024  # bytes; a local socket that had fewer has nothing more waiting
 _HIGH_WATER = 1024 * 1024
+_HOLD = 0.5  # seconds for which a local side may keep what the other end's owner says waiting
 
 
 class Connection(Protocol):
@@ -112,6 +113,7 @@ class Pipe(asyncio.Protocol):
         self.stream = stream
         self.transport: asyncio.Transport | None = None
         self.splice = splice
+        self.ended = asyncio.Event()  # set once the local side has ended
         self._early: list[bytes] = []
         self.behind = 0.0  # when the link had no room for more, until what piled up was read
         self._blocked = False
@@ -129,12 +131,14 @@ class Pipe(asyncio.Protocol):
         self.splice.pump()
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what the local side says."""
-        self.splice.outbound(self, data)
+        """Pass on what the local side says, as long as there is somebody to hear it."""
+        if self.wanted:
+            self.splice.outbound(self, data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Pass on that the local side ended."""
         self.transport = None
+        self.ended.set()
         self.splice.local_end(self)
 
     def pause_writing(self) -> None:
@@ -164,9 +168,20 @@ class Pipe(asyncio.Protocol):
         return self.splice.pipes.get(self.stream) is self
 
     def end(self) -> None:
-        """Close the local side once it has taken everything."""
+        """Tell the local side, once it has taken everything, that no more will come.
+
+        It then closes the connection itself, which shows that it knows.
+        """
         if self.transport is not None:
-            self.transport.close()
+            try:
+                self.transport.write_eof()
+            except OSError:  # it is gone already
+                self.abort()
+
+    def abort(self) -> None:
+        """Close the local side at once."""
+        if self.transport is not None:
+            self.transport.abort()
 
 
 class Splice:
@@ -192,6 +207,8 @@ class Splice:
     ) -> None:
         self.link = link
         self.pipes: dict[int, Pipe] = {}
+        self._ending: set[Pipe] = set()  # told to end, and not known to know
+        self._held: list[dict[str, Any]] = []  # said by the other end's owner since
         self._on_control, self._on_open = on_control, on_open
         self._stopped: set[Pipe] = set()  # not read, for want of room
         self._connection: Connection | None = None
@@ -241,6 +258,7 @@ class Splice:
     def local_end(self, pipe: Pipe) -> None:
         """Close the stream of a local connection that ended."""
         self._stopped.discard(pipe)
+        self._let_go(pipe)
         if self.pipes.pop(pipe.stream, None) is not None:
             self.link.close(pipe.stream)
             self.pump()
@@ -259,11 +277,11 @@ class Splice:
     def close(self) -> None:
         """Hang up and end all local connections."""
         self.cut()
-        pipes = list(self.pipes.values())
+        pipes = [*self.pipes.values(), *self._ending]
         self.pipes.clear()
+        self._held.clear()
         for pipe in pipes:
-            if pipe.transport is not None:
-                pipe.transport.abort()
+            pipe.abort()
 
     # the link's side
 
@@ -345,6 +363,8 @@ class Splice:
             case Data(stream, data):
                 if pipe := self.pipes.get(stream):
                     pipe.deliver(data)
+            case Control(message) if self._ending:
+                self._held.append(message)
             case Control(message):
                 self._on_control(message)
             case Opened(stream, channel):
@@ -354,7 +374,23 @@ class Splice:
             case Closed(stream):
                 if pipe := self.pipes.pop(stream, None):
                     self._stopped.discard(pipe)
-                    pipe.end()
+                    self._end(pipe)
+
+    def _end(self, pipe: Pipe) -> None:
+        """End a local connection; what the other end's owner says next waits until it knows.
+
+        So what is sent on news of a kernel's next process cannot go to the one before.
+        """
+        if pipe.transport is None:
+            return
+        pipe.end()
+        self._ending.add(pipe)
+        asyncio.get_running_loop().call_later(_HOLD, self._let_go, pipe)
+
+    def _let_go(self, pipe: Pipe) -> None:
+        self._ending.discard(pipe)
+        while self._held and not self._ending:
+            self._on_control(self._held.pop(0))
 
     def _confirm(self) -> None:
         """Acknowledge at once, but not too often.

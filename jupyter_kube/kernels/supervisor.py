@@ -164,18 +164,18 @@ class Supervisor:
             if pid == 0:
                 return
             code = os.waitstatus_to_exitcode(status)
-            if kernel := self._running.pop(pid, None):
-                self._bury(kernel, code)
+            if kernel := self._running.get(pid):
+                self._spawn(self._bury, kernel, code)
             else:
                 self._attendant.reaped(pid, code)
 
-    def _bury(self, kernel: Kernel, code: int) -> None:
-        """Act on the end of a kernel process."""
+    async def _bury(self, kernel: Kernel, code: int) -> None:
+        """Act on the end of a kernel process, once all it said has been read."""
         kernel.signal(signal.SIGKILL)  # what it started and left behind
         kernel.clean_up()
+        await self._part(kernel.generation)
+        del self._running[kernel.pid]
         self._gone[kernel.generation].set()
-        # A stray child that inherited the sockets would keep them open.
-        asyncio.get_running_loop().call_later(GRACE, self._part, kernel.generation)
         if kernel is self._kernel:
             self._replace(kernel, code)
 
@@ -216,9 +216,16 @@ class Supervisor:
             return "killed (possibly out of memory)"
         return "out of memory" if self._oom_kills > before else "killed (signal 9)"
 
-    def _part(self, generation: int) -> None:
-        for pipe in [p for p, joined in self._joined.items() if joined == generation]:
-            pipe.end()
+    async def _part(self, generation: int) -> None:
+        """See the streams to a process end; a stray child that has the sockets gets little time."""
+        pipes = [p for p, joined in self._joined.items() if joined == generation]
+        try:
+            async with asyncio.timeout(GRACE):
+                for pipe in pipes:
+                    await pipe.ended.wait()
+        except TimeoutError:
+            for pipe in pipes:
+                pipe.abort()
 
     # the end
 

@@ -408,6 +408,33 @@ async def test_more_than_fits_while_the_link_is_down_arrives_when_it_is_back(
         await writer.wait_closed()
 
 
+@pytest.mark.parametrize("closes", [True, False])
+async def test_news_wait_until_local_sides_know_that_their_process_ended(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, closes: bool
+) -> None:
+    monkeypatch.setattr(splices, "_HOLD", 3600.0 if closes else 0.0)
+    async with pod(monkeypatch, tmp_path) as one:
+        info = await one.relay.start()
+        await one.relay.ready()
+        reader, writer = await asyncio.open_unix_connection(f"{info['ip']}-1")
+        await one.relay.command("anything")  # the stream is open by now
+        [pipe] = one.pipes
+        pipe.splice.local_end(pipe)
+        one.greeting = {"event": "ready", "generation": 2, "pid": 8}
+        one.gate.tell(one.greeting)
+        assert await reader.read() == b""
+        if closes:  # a cell sent now would go to the process that ended
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert (await one.relay.ready())["generation"] == 1
+        else:  # one that never closes holds nothing up for long
+            await one.until(lambda: one.count("ready") == 2)
+        writer.close()
+        await writer.wait_closed()
+        await one.until(lambda: one.count("ready") == 2)
+        assert (await one.relay.ready())["generation"] == 2
+
+
 def _collect(pipe: Pipe, data: bytes, got: bytearray) -> None:
     got += data
     pipe.splice.link.consumed(pipe.stream, len(data))
