@@ -188,17 +188,14 @@ class KubeMagics(Magics):
         from .train import job as jobs
         from .train import plan
 
-        settings = config.load()
-        plan.check(wish, settings, fewest=0)
+        plan.check(wish, fewest=0)
         if wish.workers == 0:
             return self._run_here(cell, dry=options.dry_run)
-        planned = jobs.prepare(wish, cell, self.shell.user_ns, settings, offline=options.dry_run)
+        settings = config.load()
         if options.dry_run:
-            from .train.preview import preview
-
-            print(preview(planned))
+            print(jobs.look(wish, cell, self.shell.user_ns, settings))
             return None
-        job = jobs.launch(planned, settings)
+        job = jobs.hand_in(wish, cell, self.shell.user_ns, settings)
         if options.detach:
             print(f"Submitted: {job.name}. Follow it with %kube attach {job.name}.")
             return None

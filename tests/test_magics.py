@@ -262,7 +262,6 @@ def test_in_this_kernel(shell, capsys):
         ("-w 0\nreturn 1", "line 1: 'return' outside function"),
         ("-w 0 --memory 4GB\nran = 1", 'memory "4GB" is not a Kubernetes quantity'),
         ("-w 0 --cpu x\nran = 1", 'cpu "x" is not'),
-        ("-w 0 -p large\nran = 1", 'there is no profile "large"'),
     ],
 )
 def test_what_is_wrong_is_refused_in_this_kernel_too(shell, capsys, cell, words):

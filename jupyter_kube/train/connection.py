@@ -1,4 +1,4 @@
-"""The process's connections to clusters: one for each way in, kept while the process lives.
+"""How this process reaches jobs: one connection for each way in, kept while the process lives.
 
 A kubeconfig that has changed is another way in. The connection it had before stays, too: jobs that
 were found through it go on with it. Where none does, it costs nothing: it has no open sockets.
@@ -6,12 +6,16 @@ were found through it go on with it. Where none does, it costs nothing: it has n
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..kube.client import KubeClient
 from ..kube.credentials import kubeconfig_paths
 from .background import background
+from .owndesk import OwnDesk
+
+if TYPE_CHECKING:
+    from .desk import Desk
 
 _open: dict[tuple[Any, ...], KubeClient] = {}
 
@@ -31,6 +35,18 @@ async def connection(settings: config.KubeConfig) -> KubeClient:
             background.at_close(_close_all)
         _open[way_in] = await KubeClient.connect(settings)
     return _open[way_in]
+
+
+async def find_desk(settings: config.KubeConfig) -> Desk:
+    """Return where jobs are handed in and asked about.
+
+    Raises
+    ------
+    NotConfigured
+        If there are no usable credentials.
+
+    """
+    return OwnDesk(await connection(settings), settings)
 
 
 def _kubeconfigs(given: str) -> tuple[tuple[Any, ...], ...]:

@@ -10,17 +10,16 @@ from typing import Any
 
 from .. import config
 from ..errors import InvalidInput, NotConfigured
-from ..kube import objects
-from ..kube.client import KubeClient
-from . import failure, jobspec, options, plan, query
+from . import failure, options, plan
 from .background import Background, background
-from .connection import connection
-from .create import create
+from .connection import find_desk
+from .desk import Desk, Ticket
 from .feed import Feed, Line
-from .origin import find_origin, in_kernel_pod, local_origin
+from .origin import in_kernel_pod, local_origin
+from .preview import preview
 from .results import open_outcome
-from .runner import Follower, Outcome
-from .view import JobView, job_view
+from .runner import Outcome
+from .view import JobView
 
 
 class Job:
@@ -29,13 +28,11 @@ class Job:
     ``await job`` gives the same as :meth:`result`.
     """
 
-    def __init__(
-        self, client: KubeClient, view: JobView, key: bytes, *, on: Background = background
-    ) -> None:
-        self.name, self.namespace = view.name, client.namespace
-        self.feed = Feed(view)
+    def __init__(self, desk: Desk, ticket: Ticket, *, on: Background = background) -> None:
+        self.name, self.namespace = ticket.view.name, desk.namespace
+        self.feed = Feed(ticket.view)
         """What happens to it, for whoever shows it; filled while it is followed."""
-        self._client, self._key, self._on = client, key, on
+        self._desk, self._key, self._on = desk, ticket.key, on
         self._following: concurrent.futures.Future[Outcome] | None = None
 
     def __repr__(self) -> str:
@@ -45,7 +42,7 @@ class Job:
     @property
     def status(self) -> JobView:
         """The job as the cluster has it now."""
-        return self._on.run(query.snapshot(self._client, self.name))
+        return self._on.run(self._desk.snapshot(self.name))
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end and return the outputs: the value of one, a dictionary of several.
@@ -91,11 +88,11 @@ class Job:
             If none of its pods is left.
 
         """
-        return self._on.run(query.read_logs(self._client, self.name, self._key, rank, tail))
+        return self._on.run(self._desk.logs(self.name, self._key, rank, tail))
 
     def cancel(self) -> bool:
         """Stop the job and remove it with all it owns; False if it was gone already."""
-        return self._on.run(query.delete_job(self._client, self.name))
+        return self._on.run(self._desk.delete(self.name))
 
     def why(self) -> list[str]:
         """Say in sentences why the job waits or failed; one sentence if all is well."""
@@ -107,16 +104,13 @@ class Job:
         """Begin to follow the job in the background, once; the future gives its end."""
         if self._following is None or self._following.cancelled():
             self.feed = Feed(self.feed.view)
-            self._following = self._on.start(self._follow(self.feed))
+            self._following = self._on.start(self._desk.follow(self.feed, self._key))
         return self._following
 
     def detach(self) -> None:
         """Stop following; the job goes on."""
         if self._following is not None:
             self._following.cancel()
-
-    async def _follow(self, feed: Feed) -> Outcome:
-        return await Follower(self._client, feed.view, self._key, feed).run()
 
 
 def submit(
@@ -193,27 +187,35 @@ def submit(
             raise InvalidInput("a function's result is what it returns; leave outputs out")
         wish = replace(wish, outputs=("returned",))
         source, namespace = "returned = call()", {"call": source}
-    settings = settings or config.load()
-    return launch(prepare(wish, source, namespace or {}, settings), settings)
+    return hand_in(wish, source, namespace or {}, settings or config.load())
 
 
-def prepare(
-    wish: plan.Wish,
-    source: str,
-    namespace: Mapping[str, Any],
-    settings: config.KubeConfig,
-    *,
-    filename: str = "<cell>",
-    offline: bool = False,
-) -> plan.Plan:
-    """Check and pack everything that a job will consist of; creates nothing.
+def hand_in(
+    wish: plan.Wish, source: str, namespace: Mapping[str, Any], settings: config.KubeConfig
+) -> Job:
+    """Pack source and what it uses of a namespace, and submit it.
 
-    Parameters
-    ----------
-    wish, source, namespace, settings, filename
-        What to run and how; the file name is shown in tracebacks.
-    offline
-        Whether to go on without a cluster, for a look at the plan.
+    Raises
+    ------
+    InvalidInput
+        Before anything is created.
+    ClusterError
+        If the API refuses; nothing is left then.
+
+    """
+    bundle = plan.pack(plan.check(wish), source, namespace, "<cell>")
+
+    async def work() -> Job:
+        desk = await find_desk(settings)
+        return Job(desk, await desk.submit(wish, bundle))
+
+    return background.run(work())
+
+
+def look(
+    wish: plan.Wish, source: str, namespace: Mapping[str, Any], settings: config.KubeConfig
+) -> str:
+    """Describe what :func:`hand_in` would send and create; without a cluster, too.
 
     Raises
     ------
@@ -221,39 +223,19 @@ def prepare(
         For the first thing that is wrong.
 
     """
-    plan.check(wish, settings)
-    bundle = plan.pack(wish, source, namespace, filename)
+    bundle = plan.pack(plan.check(wish), source, namespace, "<cell>")
 
-    async def make() -> plan.Plan:
+    async def work() -> str:
         try:
-            client = await connection(settings)
+            desk = await find_desk(settings)
         except NotConfigured:
-            if not offline or in_kernel_pod():
+            if in_kernel_pod():
                 raise
-            return plan.make(
-                wish, bundle, settings, local_origin(), settings.namespace or "default"
-            )
-        return plan.make(wish, bundle, settings, await find_origin(client), client.namespace)
+            space = settings.namespace or "default"
+            return preview(plan.make(wish, bundle, settings, local_origin(), space))
+        return await desk.preview(wish, bundle)
 
-    return background.run(make())
-
-
-def launch(planned: plan.Plan, settings: config.KubeConfig) -> Job:
-    """Create a planned job on its cluster.
-
-    Raises
-    ------
-    ClusterError
-        If the API refuses; nothing is left then.
-
-    """
-
-    async def begin() -> Job:
-        client = await connection(settings)
-        job = await create(client, planned.manifests, planned.request.submission)
-        return Job(client, job_view(job), planned.key)
-
-    return background.run(begin())
+    return background.run(work())
 
 
 def attach(name: str, *, settings: config.KubeConfig | None = None) -> Job:
@@ -267,10 +249,8 @@ def attach(name: str, *, settings: config.KubeConfig | None = None) -> Job:
     """
 
     async def find() -> Job:
-        client = await connection(settings or config.load())
-        view = await query.snapshot(client, name)
-        secret = await objects.get(client, objects.SECRETS, name)
-        return Job(client, view, jobspec.key_of(secret))
+        desk = await find_desk(settings or config.load())
+        return Job(desk, await desk.find(name))
 
     return background.run(find())
 
@@ -286,7 +266,7 @@ def kill(name: str, *, settings: config.KubeConfig | None = None) -> bool:
     """
 
     async def delete() -> bool:
-        return await query.delete_job(await connection(settings or config.load()), name)
+        return await (await find_desk(settings or config.load())).delete(name)
 
     return background.run(delete())
 
@@ -295,8 +275,7 @@ def jobs(*, settings: config.KubeConfig | None = None) -> list[JobView]:
     """Return my jobs in the namespace, newest first."""
 
     async def find() -> list[JobView]:
-        client = await connection(settings or config.load())
-        return await query.list_jobs(client, (await find_origin(client)).user)
+        return await (await find_desk(settings or config.load())).jobs()
 
     return background.run(find())
 

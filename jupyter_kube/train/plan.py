@@ -49,13 +49,13 @@ class Plan:
     key: bytes
 
 
-def check(wish: Wish, settings: KubeConfig, *, fewest: int = 1) -> Wish:
+def check(wish: Wish, *, fewest: int = 1) -> Wish:
     """Refuse what is wrong with a wish by itself; returns it.
 
     Parameters
     ----------
-    wish, settings
-        What was asked for, and the profiles there are.
+    wish
+        What was asked for.
     fewest
         How many workers there must be; 0 where the cell may run in this kernel.
 
@@ -77,7 +77,6 @@ def check(wish: Wish, settings: KubeConfig, *, fewest: int = 1) -> Wish:
         if quantity is not None:
             check_quantity(quantity, what)
     options.count(wish.retries, "--retries", options.MOST_RETRIES)
-    settings.profile(wish.profile)
     return wish
 
 
@@ -116,6 +115,11 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         Whose job it is, and the kernel's own pod that workers are like by default.
     space
         The namespace.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such profile, or it cannot be so.
 
     """
     submission = naming.new_id()

@@ -63,12 +63,16 @@ def test_a_named_profile_or_no_kernel_pod_takes_the_profile():
         (plan.Wish(gpus=-1), "whole number"),
         (plan.Wish(cpu="much"), "not a Kubernetes quantity"),
         (plan.Wish(retries=-1), "whole number"),
-        (plan.Wish(profile="none"), "there is no profile"),
     ],
 )
 def test_wishes_that_cannot_be(wish, words):
     with pytest.raises(InvalidInput, match=words):
-        plan.check(wish, SETTINGS)
+        plan.check(wish)
+
+
+def test_a_profile_that_is_not_there():
+    with pytest.raises(InvalidInput, match="there is no profile"):
+        made(plan.Wish(profile="none"), Origin("ann"))
 
 
 def test_the_origin_is_the_kernels_pod_where_there_is_one():

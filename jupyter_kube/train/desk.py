@@ -1,0 +1,50 @@
+"""Where jobs are handed in and asked about, whoever holds the credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from .cell import Bundle
+    from .feed import Feed, Line
+    from .plan import Wish
+    from .runner import Outcome
+    from .view import JobView
+
+
+class Ticket(NamedTuple):
+    """What is needed to follow a job."""
+
+    view: JobView
+    key: bytes
+    """The job's own: what its workers say is signed with it."""
+
+
+class Desk(Protocol):
+    """What can be asked about jobs. All raise ClusterError, and NotFound for unknown names."""
+
+    namespace: str
+
+    async def submit(self, wish: Wish, bundle: Bundle) -> Ticket:
+        """Create a job; nothing is left if that fails."""
+
+    async def preview(self, wish: Wish, bundle: Bundle) -> str:
+        """Describe what :meth:`submit` would create."""
+
+    async def find(self, name: str) -> Ticket:
+        """Return what is needed to follow a job."""
+
+    async def snapshot(self, name: str) -> JobView:
+        """Return a job as it is now."""
+
+    async def jobs(self) -> list[JobView]:
+        """Return my jobs, newest first."""
+
+    async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
+        """Return what ranks printed: of one or all, the last lines or all."""
+
+    async def delete(self, name: str) -> bool:
+        """Stop a job and remove it with all it owns; False if it was gone."""
+
+    async def follow(self, feed: Feed, key: bytes) -> Outcome:
+        """Tell a feed what happens to its job, to the end."""

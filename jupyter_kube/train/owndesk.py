@@ -1,0 +1,85 @@
+"""Jobs by this process's own credentials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..kube import objects
+from . import jobspec, plan, query
+from .create import create
+from .desk import Ticket
+from .origin import Origin, find_origin
+from .preview import preview
+from .runner import Follower, Outcome
+from .view import JobView, job_view
+
+if TYPE_CHECKING:
+    from ..config import KubeConfig
+    from ..kube.client import KubeClient
+    from .cell import Bundle
+    from .feed import Feed, Line
+
+
+class OwnDesk:
+    """A :class:`.desk.Desk` that speaks to the cluster.
+
+    Parameters
+    ----------
+    client
+        The connection.
+    settings
+        The profiles there are.
+    origin
+        Whose jobs they are; None: this process's.
+
+    """
+
+    def __init__(
+        self, client: KubeClient, settings: KubeConfig, origin: Origin | None = None
+    ) -> None:
+        self.namespace = client.namespace
+        self._client, self._settings, self._origin = client, settings, origin
+
+    async def submit(self, wish: plan.Wish, bundle: Bundle) -> Ticket:
+        """Create a job."""
+        planned = await self._plan(wish, bundle)
+        job = await create(self._client, planned.manifests, planned.request.submission)
+        return Ticket(job_view(job), planned.key)
+
+    async def preview(self, wish: plan.Wish, bundle: Bundle) -> str:
+        """Describe what :meth:`submit` would create."""
+        return preview(await self._plan(wish, bundle))
+
+    async def find(self, name: str) -> Ticket:
+        """Return what is needed to follow a job."""
+        view = await query.snapshot(self._client, name)
+        secret = await objects.get(self._client, objects.SECRETS, name)
+        return Ticket(view, jobspec.key_of(secret))
+
+    async def snapshot(self, name: str) -> JobView:
+        """Return a job as it is now."""
+        return await query.snapshot(self._client, name)
+
+    async def jobs(self) -> list[JobView]:
+        """Return my jobs, newest first."""
+        return await query.list_jobs(self._client, (await self.origin()).user)
+
+    async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
+        """Return what ranks printed."""
+        return await query.read_logs(self._client, name, key, rank, tail)
+
+    async def delete(self, name: str) -> bool:
+        """Stop a job and remove it with all it owns; False if it was gone."""
+        return await query.delete_job(self._client, name)
+
+    async def follow(self, feed: Feed, key: bytes) -> Outcome:
+        """Tell a feed what happens to its job, to the end."""
+        return await Follower(self._client, feed.view, key, feed).run()
+
+    async def origin(self) -> Origin:
+        """Tell whose jobs these are."""
+        return self._origin or await find_origin(self._client)
+
+    async def _plan(self, wish: plan.Wish, bundle: Bundle) -> plan.Plan:
+        origin = await self.origin()
+        return plan.make(wish, bundle, self._settings, origin, self.namespace)
