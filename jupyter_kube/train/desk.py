@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .feed import Feed, Line
     from .plan import Wish
     from .runner import Outcome
+    from .series import Row
     from .view import JobView
 
 
@@ -18,6 +19,13 @@ class Ticket(NamedTuple):
     view: JobView
     key: bytes
     """The job's own: what its workers say is signed with it."""
+
+
+class PodReports(NamedTuple):
+    """What was reported in one pod."""
+
+    pod: str
+    rows: list[Row]
 
 
 class Desk(Protocol):
@@ -42,6 +50,9 @@ class Desk(Protocol):
 
     async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
         """Return what ranks printed: of one or all, the last lines or all."""
+
+    async def reports(self, name: str, key: bytes) -> list[PodReports]:
+        """Return what ranks reported, as far as it is in their logs."""
 
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""

@@ -10,6 +10,7 @@ from dataclasses import replace
 from html import escape
 from typing import Any, Protocol
 
+from . import curves
 from .feed import Batch, Feed, Line
 from .view import JobView, RankView
 
@@ -19,6 +20,8 @@ MOST_LINES = 5000
 MOST_CHARACTERS = 1_000_000
 """Output that one cell prints; what follows shows in the panel only, a few lines at a time."""
 TAIL = 12
+REDRAW = 1.0
+"""Seconds between two drawings of curves."""
 
 _WIDTH = 78
 _SIGNS = {
@@ -94,8 +97,11 @@ def text(view: JobView, now: float) -> str:
     return "\n".join([*lines, *rest])
 
 
-def html(view: JobView, now: float, tail: Iterable[Line] = ()) -> str:
-    """Render a job as HTML that needs no style sheet and follows JupyterLab's theme."""
+def html(view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = "") -> str:
+    """Render a job as HTML that needs no style sheet and follows JupyterLab's theme.
+
+    ``drawing`` is HTML to be put below the ranks: curves.
+    """
     shown, rest = _shown(view)
     message = f"<div>{escape(view.message)}</div>" if view.message else ""
     lines = "\n".join(f"[{line.rank}] {line.text}" for line in tail)
@@ -111,7 +117,7 @@ def html(view: JobView, now: float, tail: Iterable[Line] = ()) -> str:
         'grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))" role="list">'
         + "".join(map(_html_rank, shown))
         + "".join(f"<div>{escape(line)}</div>" for line in rest)
-        + f"</div>{below}</div>"
+        + f"</div>{drawing}{below}</div>"
     )
 
 
@@ -179,20 +185,33 @@ class NotebookScreen:
         self._handle: Any = None
         self._shown = ""
         self._printer = Printer()
+        self._drawing = self._curves = ""
+        self._drawn_at, self._drawn = 0.0, 0
 
     def show(self, batch: Batch) -> None:
         """Renew the panel and print the new lines."""
         self._printer.show(batch)
         now = self._clock()
-        plain = text(batch.view, now)
+        self._draw(batch, now)
+        plain = "\n".join(filter(None, [text(batch.view, now), self._curves]))
         if plain == self._shown and not self._printer.full():
             return
         self._shown = plain
-        data = {"text/plain": plain, "text/html": html(batch.view, now, self._printer.tail)}
+        rich = html(batch.view, now, self._printer.tail, self._drawing)
+        data = {"text/plain": plain, "text/html": rich}
         if self._handle is None:
             self._handle = self._display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
+
+    def _draw(self, batch: Batch, now: float) -> None:
+        """Draw the curves anew if there are new reports, once in a while."""
+        version = batch.reports.version
+        if version == self._drawn or (now < self._drawn_at + REDRAW and not batch.ended):
+            return
+        self._drawn_at, self._drawn = now, version
+        drawn = curves.curves(batch.reports)
+        self._drawing, self._curves = curves.svg(drawn), curves.text(drawn)
 
 
 class PlainScreen:
@@ -210,6 +229,8 @@ class PlainScreen:
                 print(line, flush=True)
         self._said = said
         self._printer.show(batch)
+        if batch.ended and (drawn := curves.text(curves.curves(batch.reports))):
+            print(drawn, flush=True)
 
 
 class LinesScreen:

@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 
+from .reports import Reports
 from .view import JobView
 
 
@@ -25,6 +26,7 @@ class Batch:
     lines: tuple[Line, ...]
     dropped: int
     ended: bool
+    reports: Reports
 
 
 class Feed:
@@ -36,11 +38,21 @@ class Feed:
         Most lines kept for a reader who is slow; older ones are dropped and counted.
     longest
         Characters kept of one line.
+    reports
+        What is known already.
 
     """
 
-    def __init__(self, view: JobView, *, capacity: int = 4000, longest: int = 4000) -> None:
+    def __init__(
+        self,
+        view: JobView,
+        *,
+        capacity: int = 4000,
+        longest: int = 4000,
+        reports: Reports | None = None,
+    ) -> None:
         self.view = view
+        self.reports = Reports() if reports is None else reports
         self._longest = longest
         self._lines: deque[Line] = deque(maxlen=capacity)
         self._dropped = 0
@@ -85,7 +97,7 @@ class Feed:
     def take(self) -> Batch:
         """Take what is new."""
         with self._news:
-            batch = Batch(self.view, tuple(self._lines), self._dropped, self._ended)
+            batch = Batch(self.view, tuple(self._lines), self._dropped, self._ended, self.reports)
             self._lines.clear()
             self._dropped = 0
             self._fresh = False

@@ -9,7 +9,7 @@ kind        data
 ==========  =====================================================================================
 state       ``phase`` (joining, waiting, running, done, restarting) and ``text``, a sentence for
             people; ``missing``: ranks waited for; ``world_size``; ``cause`` of a restart
-report      ``step`` (or none) and ``metrics``, name to number, text or truth value
+report      ``rows``: reports as in ``series.py``; those of before come again in long logs
 exception   ``type``, ``message``, ``traceback`` (text), ``pod``
 result      ``missing``: name to the reason why its value cannot come back; ``sizes``: bytes by
             name; the values are in ``Frame.blob``

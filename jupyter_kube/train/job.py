@@ -90,6 +90,18 @@ class Job:
         """
         return self._on.run(self._desk.logs(self.name, self._key, rank, tail))
 
+    def reports(self) -> Any:
+        """Return all that ``kube.report`` told: a pandas DataFrame, or a list of dictionaries.
+
+        Columns are ``rank``, ``generation``, ``time``, ``step`` and each metric's name. Warns if
+        reports are missing.
+        """
+        heard = self.feed.reports
+        if self._following is None or self._following.cancelled():
+            for pod, rows in self._on.run(self._desk.reports(self.name, self._key)):
+                heard.add(pod, rows)
+        return heard.table()
+
     def cancel(self) -> bool:
         """Stop the job and remove it with all it owns; False if it was gone already."""
         return self._on.run(self._desk.delete(self.name))
@@ -103,7 +115,7 @@ class Job:
     def follow(self) -> concurrent.futures.Future[Outcome]:
         """Begin to follow the job in the background, once; the future gives its end."""
         if self._following is None or self._following.cancelled():
-            self.feed = Feed(self.feed.view)
+            self.feed = Feed(self.feed.view, reports=self.feed.reports)
             self._following = self._on.start(self._desk.follow(self.feed, self._key))
         return self._following
 

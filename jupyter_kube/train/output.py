@@ -8,13 +8,13 @@ This module travels into pods: standard library only.
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import frames
+from .series import Series, row_of
 
 LONGEST_LINE = 64 * 1024
 """Bytes after which a line is cut."""
@@ -22,7 +22,7 @@ LONGEST_LINE = 64 * 1024
 _PROGRESS = 0.2  # seconds between two states of a progress bar
 _IDLE = 0.5  # seconds after which an unfinished line is shown
 _REPORTS = 0.1  # seconds between two reports
-_LONGEST_REPORT = 6000  # bytes of a step and joined metrics: one frame holds them
+_REPEAT = 2 * 1024 * 1024  # bytes of the log after which reports are written again
 
 Later = Callable[[float, Callable[[], None]], object]
 """``later(seconds, function)``: an event loop's ``call_later``."""
@@ -39,8 +39,8 @@ class Output:
         What frames are signed with.
     later
         Calls a function after some seconds.
-    clock
-        Tells seconds.
+    clock, now
+        Tell seconds: one for spans of time, one since 1970.
 
     """
 
@@ -52,16 +52,19 @@ class Output:
         *,
         later: Later,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._fd, self._key, self._rank = fd, key, rank
-        self._later, self._clock = later, clock
+        self._later, self._clock, self._now = later, clock, now
         self._line = b""  # what came after the last line's end
         self._shown = b""  # how much of it is in the log already
         self._progress_at = -_PROGRESS
         self._waiting = False
-        self._report: dict[str, Any] = {}
+        self._series = Series()
         self._reported_at = -_REPORTS
         self._report_waits = False
+        self._written = 0
+        self._repeated_at = 0  # bytes written when reports were last repeated
         self.generation = 0
 
     def feed(self, data: bytes) -> None:
@@ -89,19 +92,19 @@ class Output:
             self._later(_IDLE, self._idle)
 
     def finish(self) -> None:
-        """End the unfinished line, and write the report that waits."""
+        """End the unfinished line, and write the reports that wait, all where the log is long."""
         line = self._line.rstrip(b"\r")
         self._line = self._shown = b""
         if line:
             self._write(line + b"\n")
-        self._flush_report()
+        self._flush_reports()
+        if self._written > max(_REPEAT, self._repeated_at):
+            self._repeat()
 
     def frame(self, kind: str, **data: Any) -> None:
         """Write a frame."""
-        self._flush_report()
-        self._write(
-            frames.encode(kind, data, self._key, rank=self._rank, generation=self.generation)
-        )
+        self._flush_reports()
+        self._write(self._encoded(kind, data))
 
     def result(self, blob: bytes, **about: Any) -> None:
         """Write a result."""
@@ -111,25 +114,29 @@ class Output:
             self._write(line)
 
     def report(self, step: int | float | None, metrics: Mapping[str, Any]) -> None:
-        """Write a report; when they come too fast the last value of each metric wins."""
-        joined = {**self._report.get("metrics", {}), **metrics}
-        if len(json.dumps([step, joined])) > _LONGEST_REPORT:
-            self._flush_report()
-            joined = dict(metrics)
-        self._report = {"step": step, "metrics": joined}
+        """Write a report; of those that come too fast the last value of each metric wins."""
+        before = self._series.add(row_of(self.generation, self._rank, self._now(), step, metrics))
+        if before:
+            self._write(self._encoded("report", {"rows": before}))
         wait = self._reported_at + _REPORTS - self._clock()
         if wait <= 0:
-            self._flush_report()
+            self._flush_reports()
         elif not self._report_waits:
             self._report_waits = True
-            self._later(wait, self._flush_report)
+            self._later(wait, self._flush_reports)
 
-    def _flush_report(self) -> None:
+    def _flush_reports(self) -> None:
         self._report_waits = False
-        if self._report:
-            report, self._report = self._report, {}
+        if rows := self._series.take():
             self._reported_at = self._clock()
-            self.frame("report", **report)
+            self._write(self._encoded("report", {"rows": rows}))
+
+    def _repeat(self) -> None:
+        """Write the reports again: the file that has them may be rotated away."""
+        self._repeated_at = self._written + _REPEAT  # not while doing so
+        for rows in self._series.repeated():
+            self._write(self._encoded("report", {"rows": rows}))
+        self._repeated_at = self._written
 
     def _progress(self, line: bytes) -> None:
         now = self._clock()
@@ -143,9 +150,15 @@ class Output:
         self._progress_at = -_PROGRESS
         self._progress(self._line.rstrip(b"\r"))
 
+    def _encoded(self, kind: str, data: Mapping[str, Any]) -> bytes:
+        return frames.encode(kind, data, self._key, rank=self._rank, generation=self.generation)
+
     def _write(self, data: bytes) -> None:
+        self._written += len(data)
         while data:
             data = data[os.write(self._fd, data) :]
+        if self._written - self._repeated_at >= _REPEAT:
+            self._repeat()
 
 
 def _first_line(data: bytes) -> tuple[bytes, bytes, bytes]:

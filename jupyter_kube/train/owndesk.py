@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..kube import objects
 from . import jobspec, plan, query
 from .create import create
-from .desk import Ticket
+from .desk import PodReports, Ticket
 from .origin import Origin, find_origin
 from .preview import preview
 from .runner import Follower, Outcome
@@ -67,6 +67,10 @@ class OwnDesk:
     async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
         """Return what ranks printed."""
         return await query.read_logs(self._client, name, key, rank, tail)
+
+    async def reports(self, name: str, key: bytes) -> list[PodReports]:
+        """Return what ranks reported, as far as it is in their logs."""
+        return await query.read_reports(self._client, name, key)
 
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""

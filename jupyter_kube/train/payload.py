@@ -34,6 +34,7 @@ _TRAVELLERS = (
     "output",
     "process",
     "rendezvous",
+    "series",
     "strategy",
     "worker",
 )

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from .. import naming
 from ..checks import clip, suggest
-from ..errors import ClusterError, NotFound
+from ..errors import ClusterError, InvalidManifest, NotFound
 from ..kube import logs, objects
 from . import frames
+from .desk import PodReports
 from .feed import Line
 from .view import JobView, job_view, rank_of
 
@@ -98,6 +99,13 @@ async def read_logs(
     return [line for part in parts for line in part]
 
 
+async def read_reports(client: KubeClient, name: str, key: bytes) -> list[PodReports]:
+    """Return the reports that a job's pods have in their logs."""
+    found = await objects.list_(client, objects.PODS, labels=naming.selector(job=name))
+    pods = [pod["metadata"]["name"] for pod in found["items"] if rank_of(pod) is not None]
+    return await asyncio.gather(*(_pod_reports(client, pod, key) for pod in pods))
+
+
 async def delete_job(client: KubeClient, name: str) -> bool:
     """Delete a Job and so all it owns; False if it was gone.
 
@@ -117,6 +125,17 @@ async def _events(client: KubeClient) -> list[dict[str, Any]]:
         return list((await objects.list_(client, objects.EVENTS))["items"])
     except ClusterError:
         return []
+
+
+async def _pod_reports(client: KubeClient, pod: str, key: bytes) -> PodReports:
+    parser = frames.Parser(key)
+    try:
+        lines = await logs.read(client, pod)
+    except (InvalidManifest, NotFound):  # not started yet, or gone by now
+        return PodReports(pod, [])
+    said = [parser.feed(line.text) for line in lines]
+    told = [one for one in said if isinstance(one, frames.Frame) and one.kind == "report"]
+    return PodReports(pod, [row for one in told for row in one.data["rows"]])
 
 
 async def _plain_lines(

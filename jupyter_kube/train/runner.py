@@ -15,6 +15,7 @@ from ..kube import logs, objects
 from ..kube.watch import Reflector
 from . import failure, frames, query
 from .feed import Feed
+from .reports import newest
 from .view import JobView, Told, job_view, rank_of
 
 if TYPE_CHECKING:
@@ -195,8 +196,8 @@ class Follower:
     def _take(self, frame: frames.Frame, pod: str) -> None:
         heard, data, rank = self._heard, frame.data, frame.rank
         if frame.kind == "report":
-            step = {} if data.get("step") is None else {"step": data["step"]}
-            heard.told.metrics[rank] = {**step, **data["metrics"]}
+            if self._feed.reports.add(pod, data["rows"]):
+                heard.told.metrics[rank] = newest(data["rows"])
         elif frame.kind == "state":
             settled = data["phase"] in ("running", "done")
             heard.told.says[rank] = "" if settled else str(data["text"])

@@ -149,3 +149,32 @@ PLAIN = st.recursive(
 def test_a_preview_is_yaml(value):
     parser = pytest.importorskip("yaml")
     assert parser.safe_load(yaml(value)) == json.loads(json.dumps(value))
+
+
+def test_curves_are_drawn_in_the_panel_once_a_second_and_at_the_end():
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data)
+
+    def show(data, **_options):
+        shown.append(data)
+        return Handle()
+
+    now = [5.0]
+    screen = display.NotebookScreen(show, clock=lambda: now[0])
+    feed = Feed(view(rank(0)))
+    screen.show(feed.take())
+    for number in (1, 2, 3):
+        feed.reports.add("p0", [[number, 1, 0, float(number), number, {"loss": 4 - number}]])
+        screen.show(feed.take())
+    assert [data["text/html"].count("<polyline") for data in shown] == [0]
+    now[0] = 6.5
+    screen.show(feed.take())
+    assert shown[-1]["text/html"].count("<polyline") == 1
+    assert shown[-1]["text/plain"].endswith("loss  █▅▁  3 → 1")
+    feed.reports.add("p0", [[4, 1, 0, 4.0, 4, {"loss": 9}]])
+    feed.end()
+    screen.show(feed.take())
+    assert shown[-1]["text/plain"].endswith("3 → 9")

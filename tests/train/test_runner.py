@@ -7,6 +7,7 @@ import zlib
 import pytest
 
 from jupyter_kube.errors import AccessDenied, JobFailed, NotFound, RemoteError, from_status
+from jupyter_kube.train import query
 from jupyter_kube.train.feed import Feed
 from jupyter_kube.train.results import open_outcome
 from jupyter_kube.train.runner import Follower
@@ -43,7 +44,7 @@ def test_result_lines_and_reports_of_all_ranks():
         for rank in (0, 1):
             await cluster.put("pods", pod(rank))
             await cluster.say(f"digits-ab12-{rank}-x", f"hello from {rank}")
-        report = {"step": 3, "metrics": {"loss": 0.5}}
+        report = {"rows": [[1, 1, 1, 0.0, 2, {"loss": 1, "lr": 3}], [2, 1, 1, 1, 3, {"loss": 0.5}]]}
         await cluster.frame("digits-ab12-1-x", "report", report, rank=1)
         await shown(feed, lambda view: view.phase == "running" and view.ranks[1].metrics)
         blob = zlib.compress(pickle.dumps({"x": 42}))
@@ -57,7 +58,8 @@ def test_result_lines_and_reports_of_all_ranks():
     assert results.sizes == {"x": 5}
     assert outcome.view.phase == "succeeded"
     assert [rank.state.phase for rank in outcome.view.ranks] == ["succeeded"] * 2
-    assert outcome.view.ranks[1].metrics == {"step": 3, "loss": 0.5}
+    assert outcome.view.ranks[1].metrics == {"step": 3, "loss": 0.5, "lr": 3}
+    assert [(r.rank, r.step, r.metrics["loss"]) for r in feed.reports] == [(1, 2, 1), (1, 3, 0.5)]
     batch = feed.take()
     assert {(line.rank, line.text) for line in batch.lines} == {
         (0, "hello from 0"),
@@ -228,3 +230,18 @@ def test_a_job_that_is_not_there_or_not_mine_to_read():
     assert "there is no job" in str(asyncio.run(run(None)))
     forbidden = from_status(403, {"message": "jobs is forbidden"}, what="read Job")
     assert "forbidden" in str(asyncio.run(run(forbidden)))
+
+
+def test_reports_are_read_from_the_logs_of_pods_that_have_some():
+    async def run():
+        cluster = FakeCluster()
+        await cluster.put("jobs", job())
+        for rank in (0, 1):
+            await cluster.put("pods", pod(rank))
+        rows = [[1, 1, 0, 0.0, 5, {"loss": 0.5}]]
+        await cluster.frame("digits-ab12-0-x", "report", {"rows": rows})
+        await cluster.end_log("digits-ab12-0-x")  # the other pod has not begun
+        return await query.read_reports(cluster, "digits-ab12", KEY), rows
+
+    found, rows = asyncio.run(run())
+    assert found == [("digits-ab12-0-x", rows), ("digits-ab12-1-x", [])]

@@ -34,7 +34,9 @@ y = helper(5)
         for pod in job.pods:
             assert pod.lines == [f"rank {pod.index} of 3"]
             (report,) = pod.of("report")
-            assert report.data == {"step": pod.index, "metrics": {"loss": 0.5}}
+            ((number, generation, rank, _, *told),) = report.data["rows"]
+            assert (number, generation, rank) == (1, 1, pod.index)
+            assert told == [pod.index, {"loss": 0.5}]
         assert [frame.rank for frame in job.all_frames("result")] == [0]
         for pod in job.pods:
             assert pod.frames[-1].data == {"ok": True}
@@ -84,7 +86,7 @@ def test_half_a_character_in_a_report_arrives_as_its_number() -> None:
     with Workers(r'kube.report(name="\ud800")', workers=1).start() as job:
         assert job.codes() == [0]
         (report,) = job.all_frames("report")
-        assert report.data["metrics"] == {"name": r"\ud800"}
+        assert report.data["rows"][0][5] == {"name": r"\ud800"}
 
 
 def test_more_than_a_supervisor_reads_is_an_exception_and_not_tried_again() -> None:

@@ -78,6 +78,11 @@ class Log:
     def text(self) -> str:
         return self.bytes().decode()
 
+    def tail(self, size: int) -> str:
+        """Return the whole lines among the newest bytes."""
+        length = os.fstat(self._file).st_size
+        return os.pread(self._file, size, max(0, length - size)).decode().partition("\n")[2]
+
     def close(self) -> None:
         os.close(self._file)
 
@@ -146,34 +151,56 @@ def test_however_output_is_cut_nothing_is_lost(data: bytes, size: int) -> None:
     assert written == (data if data.endswith(b"\n") or not data else data + b"\n")
 
 
-def reports(text: str) -> list[dict[str, Any]]:
+def rows(text: str) -> list[list[Any]]:
+    """The reports in a log: number, step, metrics."""
     parser = Parser(KEY)
     fed = [parser.feed(line) for line in text.split("\n")[:-1]]
-    return [dict(frame.data) for frame in fed if isinstance(frame, Frame)]
+    found = [row for frame in fed if isinstance(frame, Frame) for row in frame.data["rows"]]
+    return [[number, step, metrics] for number, _, _, _, step, metrics in found]
 
 
-def test_reports_that_come_too_fast_are_joined_and_the_last_one_is_kept(log: Log) -> None:
+def test_reports_are_written_together_and_of_too_many_the_last_values(log: Log) -> None:
     for step in range(50):
         log.out.report(step, {"loss": step / 10})
     log.out.report(50, {"accuracy": 1})
-    assert reports(log.text()) == [{"step": 0, "metrics": {"loss": 0.0}}]
+    assert rows(log.text()) == [[1, 0, {"loss": 0.0}]]
     log.pass_time(0.2)
-    assert reports(log.text()) == [{"step": 50, "metrics": {"loss": 4.9, "accuracy": 1}}]
+    together = rows(log.text())
+    assert together[:-1] == [[step + 1, step, {"loss": step / 10}] for step in range(1, 30)]
+    assert together[-1] == [51, 50, {"loss": 4.9, "accuracy": 1}]
     log.out.report(51, {"loss": 1})
     log.out.report(52, {"loss": 2})
     log.out.finish()
-    assert [report["step"] for report in reports(log.text())][-1] == 52
+    assert [step for _, step, _ in rows(log.text())] == [51, 52]
 
 
-def test_reports_too_large_to_be_joined_go_out_one_by_one(log: Log) -> None:
+def test_reports_too_large_to_be_written_together_go_out_one_by_one(log: Log) -> None:
     for number in range(3):
         log.out.report(number, {f"{number}": "x" * 4000})
     log.out.finish()
-    assert [report["step"] for report in reports(log.text())] == [0, 1, 2]
+    assert [step for _, step, _ in rows(log.text())] == [0, 1, 2]
     log.out.report(10**4000, {"x": "x" * 2000})
     log.out.report(10**4000, {"y": "y" * 90})
     log.pass_time(1)
-    assert [set(report["metrics"]) for report in reports(log.text())] == [{"x"}, {"y"}]
+    assert [set(metrics) for _, _, metrics in rows(log.text())] == [{"x"}, {"y"}]
+
+
+def test_reports_are_repeated_in_a_long_log(log: Log) -> None:
+    for step in range(1000):
+        log.out.report(step, {"loss": 1})
+        log.pass_time(1)
+    assert [number for number, _, _ in rows(log.text())] == list(range(1, 1001))
+    for _ in range(33):
+        log.out.feed(b"x" * 65_000 + b"\n")
+    log.out.feed(b"the last line\n")
+    text = log.tail(300_000)
+    again = [number for number, _, _ in rows(text)]
+    assert 100 <= len(again) <= 201
+    assert again[-1] == 1000
+    assert text.endswith("the last line\n")
+    log.out.finish()
+    assert [number for number, _, _ in rows(log.tail(300_000))][-1] == 1000
+    assert log.tail(300_000).count("report") > text.count("report")
 
 
 # messages
