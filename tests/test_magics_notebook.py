@@ -25,6 +25,7 @@ def kernel(tmp_path_factory):
         manager, client = start_new_kernel(kernel_name="python3", env=env)
         try:
             client.execute_interactive("%load_ext jupyter_kube", timeout=60)
+            client.execute_interactive("from jupyter_kube import train", timeout=60)
             yield manager, client
         finally:
             client.stop_channels()
@@ -73,6 +74,31 @@ def test_one_display_is_renewed_in_place_above_the_lines(kernel):
     assert printed(outputs) == "5\n"
 
 
+def test_displays_and_curves_show_and_reports_are_there_afterwards(kernel):
+    _manager, client = kernel
+    reply, outputs = run(
+        client,
+        "%%kubetrain -w 2 --name rich\n"
+        "class Table:\n    def _repr_html_(self): return '<table>'\n"
+        "if kube.rank == 1: display(Table())\n"
+        "for step in range(3): kube.report(step=step, loss=3 - step)",
+    )
+    assert reply["status"] == "ok"
+    shown = [content["data"] for kind, content in outputs if kind == "display_data"]
+    assert [data["text/html"] for data in shown[1:]] == ["<table>"]
+    last = [content["data"] for kind, content in outputs if kind == "update_display_data"][-1]
+    assert last["text/html"].count("<polyline") == 2
+    name = last["text/plain"].split()[0]
+    _reply, outputs = run(
+        client,
+        f"rows = train.attach('{name}').reports()\n"
+        "rows = rows if isinstance(rows, list) else rows.to_dict('records')\n"
+        "print([(row['rank'], row['step'], row['loss']) for row in rows])",
+    )
+    expected = [(rank, step, 3 - step) for rank in (0, 1) for step in (0, 1, 2)]
+    assert printed(outputs) == f"{expected}\n"
+
+
 def test_an_exception_of_a_worker_is_the_cells_error(kernel):
     _manager, client = kernel
     reply, outputs = run(client, "%%kubetrain -w 1 --name bad\nraise KeyError('where')")
@@ -107,9 +133,7 @@ def test_a_function_can_be_submitted_and_awaited(kernel):
     _manager, client = kernel
     reply, outputs = run(
         client,
-        "from jupyter_kube import train\n"
-        "def work():\n    return kube.world_size * 21\n"
-        "await train.submit(work, workers=2)",
+        "def work():\n    return kube.world_size * 21\nawait train.submit(work, workers=2)",
     )
     assert reply["status"] == "ok"
     assert dict(outputs)["execute_result"]["data"]["text/plain"] == "42"

@@ -26,6 +26,7 @@ from typing import Any
 
 from .frames import LARGEST_RESULT
 from .kube import Kube
+from .mime import Display
 from .strategy import load_tensorflow, make_strategy
 
 
@@ -59,6 +60,10 @@ class Supervisor:
     def report(self, step: Any, metrics: Mapping[str, Any]) -> None:
         """Pass on a report."""
         self._say({"kind": "report", "step": step, "metrics": dict(metrics)})
+
+    def display(self, packed: bytes) -> None:
+        """Pass on what the notebook is to show."""
+        self._say({"kind": "display", "bytes": len(packed)}, packed)
 
     def done(self, blob: bytes, about: Mapping[str, Any]) -> None:
         """Say that the cell has reached its end."""
@@ -116,7 +121,9 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
         report=told.report,
         make_strategy=(lambda: make_strategy(lambda: kube._shards)) if several else None,
     )
-    names.update(kube=kube, display=_display)
+    display = Display(told.display)
+    display.prepare_figures()
+    names.update(kube=kube, display=display)
     names.update(_Unpickler(base64.b64decode(cell["values"]), names).load())
     source, filename = cell["source"], cell["filename"]
     for name, text in {**cell["files"], filename: source}.items():
@@ -129,6 +136,7 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
             import asyncio
 
             asyncio.run(result)
+    display.figures()
     return names
 
 
@@ -233,12 +241,6 @@ def _free_to_leave() -> Iterator[None]:
     except SystemExit as error:
         if error.code:
             raise
-
-
-def _display(*values: Any) -> None:
-    """Print, where a notebook would display."""
-    for value in values:
-        print(repr(value))
 
 
 def _from_cell(error: BaseException, filename: str) -> TracebackType | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections import Counter
@@ -22,6 +23,11 @@ MOST_CHARACTERS = 1_000_000
 TAIL = 12
 REDRAW = 1.0
 """Seconds between two drawings of curves."""
+
+_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
+"""A terminal's control sequences."""
+_MOVES = re.compile(r"\x1b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
+"""Those that are no colours."""
 
 _WIDTH = 78
 _SIGNS = {
@@ -82,7 +88,8 @@ def detail(rank: RankView) -> str:
     """Write what there is to say about a rank: its reason to wait, else progress or metrics."""
     if rank.state.phase in ("running", "succeeded"):
         told = metrics(rank.metrics)
-        return rank.says or "  ".join(part for part in (told, rank.progress) if part)
+        progress = _CODES.sub("", rank.progress)
+        return rank.says or "  ".join(part for part in (told, progress) if part)
     return rank.reason
 
 
@@ -184,7 +191,7 @@ class NotebookScreen:
         self._display, self._clock = display, clock
         self._handle: Any = None
         self._shown = ""
-        self._printer = Printer()
+        self._printer = Printer(display=lambda rich: display(dict(rich), raw=True))
         self._drawing = self._curves = ""
         self._drawn_at, self._drawn = 0.0, 0
 
@@ -253,10 +260,26 @@ class LinesScreen:
 
 
 class Printer:
-    """Prints lines with their ranks, up to a bound for one cell; later ones are kept as a tail."""
+    """Prints lines with their ranks, up to a bound for one cell; later ones are kept as a tail.
 
-    def __init__(self, *, lines: int = MOST_LINES, characters: int = MOST_CHARACTERS) -> None:
+    Parameters
+    ----------
+    lines, characters
+        The bound.
+    display
+        Shows what is more than text, by MIME type; None: as text.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        lines: int = MOST_LINES,
+        characters: int = MOST_CHARACTERS,
+        display: Callable[[Mapping[str, Any]], object] | None = None,
+    ) -> None:
         self._lines_left, self._characters_left = lines, characters
+        self._display = display
         self.tail: list[Line] = []
         self._name = ""
 
@@ -272,14 +295,32 @@ class Printer:
         out = []
         if batch.dropped:
             out.append(f"… {batch.dropped} lines too fast to show; %kube logs {batch.view.name}")
-        out += [f"[{line.rank}] {line.text}" for line in batch.lines[: self._lines_left]]
-        self._lines_left -= len(out)
-        self._characters_left -= sum(map(len, out))
+        shown = batch.lines[: self._lines_left]
+        self._lines_left -= len(shown)
+        for line in shown:
+            out.append(_with_rank(line))
+            self._characters_left -= len(out[-1])
+            if line.rich is not None and self._display is not None:
+                out[-1] = f"[{line.rank}]"
+                self._print(out)
+                out = []
+                self._display(line.rich)
         if self.full():
             out.append(f"… enough lines for one cell; the rest: %kube logs {batch.view.name}")
-        if out:
-            sys.stdout.write("\n".join(out) + "\n")
+        self._print(out)
+
+    def _print(self, lines: list[str]) -> None:
+        if lines:
+            sys.stdout.write("\n".join(lines) + "\n")
             sys.stdout.flush()
+
+
+def _with_rank(line: Line) -> str:
+    """Write whose line it is before it; a text of several lines begins on its own."""
+    text = line.text
+    if "\x1b" in text:  # colours stay, and end with their line; nothing moves the cursor
+        text = f"{_MOVES.sub('', text)}\x1b[0m"
+    return f"[{line.rank}]{chr(10) if chr(10) in text else ' '}{text}"
 
 
 def _milestones(view: JobView) -> dict[str, str]:

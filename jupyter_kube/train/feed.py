@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from .reports import Reports
 from .view import JobView
+
+MOST_DISPLAYS = 50
+"""Displays with images and the like that one follower hands on."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +21,8 @@ class Line:
 
     rank: int
     text: str
+    rich: Mapping[str, Any] | None = None
+    """What the text stands for, by MIME type: something the cell displayed."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +63,27 @@ class Feed:
         self._longest = longest
         self._lines: deque[Line] = deque(maxlen=capacity)
         self._dropped = 0
+        self._displays = 0
         self._ended = False
         self._news = threading.Condition()
         self._fresh = True
 
     def line(self, rank: int, text: str) -> None:
         """Add one line."""
+        self._add(rank, text, None)
+
+    def display(self, rank: int, rich: Mapping[str, Any]) -> None:
+        """Add something to be shown in its place among the lines; of too many only the texts."""
+        self._displays += 1
+        kept = rich if self._displays <= MOST_DISPLAYS else None
+        self._add(rank, str(rich.get("text/plain", "")), kept)
+
+    def _add(self, rank: int, text: str, rich: Mapping[str, Any] | None) -> None:
         if len(text) > self._longest:
             text = f"{text[: self._longest]}… ({len(text)} characters)"
         with self._news:
             self._dropped += len(self._lines) == self._lines.maxlen
-            self._lines.append(Line(rank, text))
+            self._lines.append(Line(rank, text, rich))
             self._fresh = True
             self._news.notify_all()
 

@@ -13,7 +13,8 @@ report      ``rows``: reports as in ``series.py``; those of before come again in
 exception   ``type``, ``message``, ``traceback`` (text), ``pod``
 result      ``missing``: name to the reason why its value cannot come back; ``sizes``: bytes by
             name; the values are in ``Frame.blob``
-part        ``part`` and ``of``: a result is arriving
+display     none; in ``Frame.blob`` a bundle by MIME type, as ``mime.pack`` makes it
+part        ``part`` and ``of``: a result or a display is arriving
 end         ``ok``; the last of a rank that has done its part. Rank 0 speaks for all, and after
             the result; it also says of a failure ``text``, why, and ``cause``, whose it was
 ==========  =====================================================================================
@@ -39,7 +40,7 @@ LARGEST_RESULT = 4 * 1024 * 1024
 FAIL_JOB = 42
 """Exit code of a worker, its very last word: the job has failed, do not try again."""
 
-_PART = 5900  # bytes of a result in one frame: in base64 below LONGEST, with room for the rest
+_PART = 5900  # bytes of a blob in one frame: in base64 below LONGEST, with room for the rest
 _MAC = 32
 
 
@@ -52,7 +53,7 @@ class Frame:
     generation: int
     data: Mapping[str, Any]
     blob: bytes = b""
-    """A result's values: a compressed pickle, to be opened in the notebook's kernel only."""
+    """Of a result, its values: a compressed pickle, to be opened in the notebook's kernel only."""
 
 
 def encode(
@@ -77,10 +78,10 @@ def encode(
     return f"{MARK}{_mac(body, key)} {body}\n".encode()
 
 
-def encode_result(
-    blob: bytes, data: Mapping[str, Any], key: bytes, *, rank: int, generation: int = 0
+def encode_parts(
+    kind: str, blob: bytes, data: Mapping[str, Any], key: bytes, *, rank: int, generation: int = 0
 ) -> Iterator[bytes]:
-    """Build the lines that carry a result.
+    """Build the lines that carry a result or a display.
 
     Raises
     ------
@@ -89,10 +90,10 @@ def encode_result(
 
     """
     if len(blob) > LARGEST_RESULT:
-        msg = f"a result of {len(blob)} bytes, compressed, is above {LARGEST_RESULT}"
+        msg = f"a {kind} of {len(blob)} bytes, compressed, is above {LARGEST_RESULT}"
         raise ValueError(msg)
     parts = [blob[at : at + _PART] for at in range(0, len(blob), _PART)] or [b""]
-    yield encode("about", data, key, rank=rank, generation=generation)
+    yield encode("about", {**data, "kind": kind}, key, rank=rank, generation=generation)
     for number, part in enumerate(parts):
         chunk = {"part": number, "of": len(parts), "b": base64.b64encode(part).decode()}
         yield encode("part", chunk, key, rank=rank, generation=generation)
@@ -103,7 +104,7 @@ class Parser:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._results: dict[int, _Result] = {}
+        self._arriving: dict[int, _Arriving] = {}
 
     def feed(self, line: str) -> Frame | str:
         """Take one line, without its end: return the frame in it, or the line itself."""
@@ -111,7 +112,7 @@ class Parser:
         if frame is None:
             return line
         if frame.kind == "about":
-            self._results[frame.rank] = _Result(frame)
+            self._arriving[frame.rank] = _Arriving(frame)
             return Frame("part", frame.rank, frame.generation, {"part": 0, "of": 1})
         if frame.kind == "part":
             return self._add(frame)
@@ -128,16 +129,17 @@ class Parser:
 
     def _add(self, frame: Frame) -> Frame:
         number, of = frame.data["part"], frame.data["of"]
-        result = self._results.get(frame.rank)
-        if result is not None and result.add(frame):
-            del self._results[frame.rank]
-            about = result.about.data
-            return Frame("result", frame.rank, frame.generation, about, b"".join(result.parts))
+        whole = self._arriving.get(frame.rank)
+        if whole is not None and whole.add(frame):
+            del self._arriving[frame.rank]
+            about = dict(whole.about.data)
+            blob = b"".join(whole.parts)
+            return Frame(about.pop("kind"), frame.rank, frame.generation, about, blob)
         return Frame("part", frame.rank, frame.generation, {"part": number + 1, "of": of})
 
 
-class _Result:
-    """A result on its way."""
+class _Arriving:
+    """A result or a display on its way."""
 
     def __init__(self, about: Frame) -> None:
         self.about = about

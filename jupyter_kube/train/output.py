@@ -108,10 +108,11 @@ class Output:
 
     def result(self, blob: bytes, **about: Any) -> None:
         """Write a result."""
-        for line in frames.encode_result(
-            blob, about, self._key, rank=self._rank, generation=self.generation
-        ):
-            self._write(line)
+        self._parts("result", blob, about)
+
+    def display(self, packed: bytes) -> None:
+        """Write what the notebook is to show."""
+        self._parts("display", packed, {})
 
     def report(self, step: int | float | None, metrics: Mapping[str, Any]) -> None:
         """Write a report; of those that come too fast the last value of each metric wins."""
@@ -149,6 +150,12 @@ class Output:
         self._waiting = False
         self._progress_at = -_PROGRESS
         self._progress(self._line.rstrip(b"\r"))
+
+    def _parts(self, kind: str, blob: bytes, about: Mapping[str, Any]) -> None:
+        for line in frames.encode_parts(
+            kind, blob, about, self._key, rank=self._rank, generation=self.generation
+        ):
+            self._write(line)
 
     def _encoded(self, kind: str, data: Mapping[str, Any]) -> bytes:
         return frames.encode(kind, data, self._key, rank=self._rank, generation=self.generation)

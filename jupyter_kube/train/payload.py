@@ -31,6 +31,7 @@ _TRAVELLERS = (
     "frames",
     "gather",
     "messages",
+    "mime",
     "output",
     "process",
     "rendezvous",

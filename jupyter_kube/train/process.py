@@ -53,6 +53,8 @@ class CellProcess:
         Called with each piece of its output.
     on_report
         Called with ``step`` and ``metrics`` of each report.
+    on_display
+        Called with each packed bundle to be shown.
 
     """
 
@@ -64,9 +66,11 @@ class CellProcess:
         *,
         on_output: Callable[[bytes], None],
         on_report: Callable[[Any, Mapping[str, Any]], None],
+        on_display: Callable[[bytes], None],
     ) -> None:
         self._boot, self._start, self._env = boot, start, env
         self._on_output, self._on_report = on_output, on_report
+        self._on_display = on_display
         self._process: asyncio.subprocess.Process
         self._pump: _Pump
         self._pipe: asyncio.ReadTransport
@@ -154,8 +158,11 @@ class CellProcess:
                 said = json.loads(await self._reader.readuntil())
                 if said["kind"] == "report":
                     self._on_report(said["step"], said["metrics"])
+                    continue
+                blob = await self._reader.readexactly(said.pop("bytes", 0))
+                if said["kind"] == "display":
+                    self._on_display(blob)
                 else:
-                    blob = await self._reader.readexactly(said.pop("bytes", 0))
                     kind, text = said.pop("kind"), said.pop("text", "")
                     return Outcome(kind, text, details=said, blob=blob)
         except (ConnectionError, asyncio.IncompleteReadError):

@@ -9,7 +9,7 @@ from .. import naming
 from ..checks import clip, suggest
 from ..errors import ClusterError, InvalidManifest, NotFound
 from ..kube import logs, objects
-from . import frames
+from . import frames, mime
 from .desk import PodReports
 from .feed import Line
 from .view import JobView, job_view, rank_of
@@ -148,6 +148,14 @@ async def _plain_lines(
     except ClusterError as error:
         return [Line(rank, f"(its lines cannot be read: {error})")]
     said = [parser.feed(line.text) for line in read]
-    # Of a progress bar only the last state counts, and a finished one ends without "\r".
-    plain = [Line(rank, text) for text in said if isinstance(text, str) and text[-1:] != "\r"]
+    plain = [Line(rank, text) for text in map(_text, said) if text is not None]
     return plain if tail is None else plain[len(plain) - min(tail, len(plain)) :]
+
+
+def _text(said: frames.Frame | str) -> str | None:
+    """Return what is to be read in a log: lines, and what was displayed as text."""
+    if isinstance(said, frames.Frame):
+        shown = mime.unpack(said.blob) if said.kind == "display" else {}
+        return shown.get("text/plain")
+    # Of a progress bar only the last state counts, and a finished one ends without "\r".
+    return None if said[-1:] == "\r" else said

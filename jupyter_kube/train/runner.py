@@ -13,7 +13,7 @@ from .. import naming
 from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.watch import Reflector
-from . import failure, frames, query
+from . import failure, frames, mime, query
 from .feed import Feed
 from .reports import newest
 from .view import JobView, Told, job_view, rank_of
@@ -211,6 +211,8 @@ class Follower:
                     str(data["type"]), str(data["message"]), rank, pod, str(data["traceback"])
                 )
             )
+        elif frame.kind == "display":
+            self._feed.display(rank, mime.unpack(frame.blob))
         elif frame.kind == "result":
             heard.result = frame
         elif frame.kind == "end" and data["ok"]:

@@ -222,7 +222,12 @@ class Supervisor:
         )
         env = {**surroundings(os.environ), **environment(self._options.framework, members, rank)}
         self._process = CellProcess(
-            self._boot, start, env, on_output=self._output.feed, on_report=self._output.report
+            self._boot,
+            start,
+            env,
+            on_output=self._output.feed,
+            on_report=self._output.report,
+            on_display=self._output.display,
         )
         await self._process.start()
         self._running = generation

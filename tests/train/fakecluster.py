@@ -124,7 +124,7 @@ class FakeCluster:
         await self.say(pod, frames.encode(kind, data, key, rank=rank).decode().removesuffix("\n"))
 
     async def result(self, pod, blob, data, key=KEY):
-        for line in frames.encode_result(blob, data, key, rank=0):
+        for line in frames.encode_parts("result", blob, data, key, rank=0):
             await self.say(pod, line.decode().removesuffix("\n"))
 
     async def end_log(self, pod):

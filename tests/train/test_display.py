@@ -178,3 +178,14 @@ def test_curves_are_drawn_in_the_panel_once_a_second_and_at_the_end():
     feed.end()
     screen.show(feed.take())
     assert shown[-1]["text/plain"].endswith("3 → 9")
+
+
+def test_colours_of_one_line_end_with_it_and_nothing_moves_the_cursor(capsys):
+    printer = display.Printer()
+    feed = Feed(view())
+    feed.line(0, "\x1b[1;31mred\x1b[2A\x1b]0;title\x07\x1b[K\x1b")
+    feed.line(1, "plain")
+    printer.show(feed.take())
+    assert capsys.readouterr().out == "[0] \x1b[1;31mred\x1b[0m\n[1] plain\n"
+    bar = RankView(0, PodState("p0", "running"), progress="\x1b[32m50%\x1b[0m |##\x1b[A")
+    assert display.detail(bar) == "50% |##"

@@ -13,7 +13,7 @@ from jupyter_kube.train.frames import (
     Frame,
     Parser,
     encode,
-    encode_result,
+    encode_parts,
 )
 
 KEY = b"k" * 32
@@ -78,7 +78,7 @@ def test_too_long_or_not_json_is_refused() -> None:
 def test_a_result_arrives_whole_among_other_lines(blob: bytes, noise: list[str]) -> None:
     parser = Parser(KEY)
     seen: list[Frame] = []
-    for number, line in enumerate(encode_result(blob, {"sizes": {"x": 1}}, KEY, rank=0)):
+    for number, line in enumerate(encode_parts("result", blob, {"sizes": {"x": 1}}, KEY, rank=0)):
         assert len(line) < LONGEST + 100
         for other in noise[number : number + 1]:
             assert parser.feed(other) == other
@@ -93,7 +93,7 @@ def test_a_result_arrives_whole_among_other_lines(blob: bytes, noise: list[str])
 
 @given(st.data())
 def test_a_result_with_a_part_missing_is_none(data: st.DataObject) -> None:
-    lines = [text(line) for line in encode_result(bytes(20_000), {}, KEY, rank=0)]
+    lines = [text(line) for line in encode_parts("result", bytes(20_000), {}, KEY, rank=0)]
     del lines[data.draw(st.integers(0, len(lines) - 1))]
     parser = Parser(KEY)
     kinds = {frame.kind for line in lines if isinstance(frame := parser.feed(line), Frame)}
@@ -101,7 +101,7 @@ def test_a_result_with_a_part_missing_is_none(data: st.DataObject) -> None:
 
 
 def test_a_result_sent_again_from_its_beginning_is_read() -> None:
-    lines = [text(line) for line in encode_result(bytes(9_000), {}, KEY, rank=0)]
+    lines = [text(line) for line in encode_parts("result", bytes(9_000), {}, KEY, rank=0)]
     parser = Parser(KEY)
     fed = [parser.feed(line) for line in [*lines[:-1], *lines]]
     assert [f.kind for f in fed if isinstance(f, Frame)].count("result") == 1
@@ -109,4 +109,4 @@ def test_a_result_sent_again_from_its_beginning_is_read() -> None:
 
 def test_a_result_above_the_limit_is_refused() -> None:
     with pytest.raises(ValueError, match=str(LARGEST_RESULT)):
-        next(encode_result(bytes(LARGEST_RESULT + 1), {}, KEY, rank=0))
+        next(encode_parts("result", bytes(LARGEST_RESULT + 1), {}, KEY, rank=0))

@@ -136,6 +136,12 @@ def test_a_frame_never_begins_inside_a_line(log: Log) -> None:
 def test_a_line_without_end_is_cut(log: Log) -> None:
     log.out.feed(b"x" * 70_000)
     assert log.text() == "x" * 70_000 + "\n"
+    for _ in range(153):
+        log.out.feed(bytes(65_536))
+    log.out.feed(b"\n")
+    whole = log.tail(11_000_000).split("\n")
+    assert sum(map(len, whole)) == 153 * 65_536
+    assert max(map(len, whole)) < 2 * 65_536 + 1
 
 
 @given(st.binary(max_size=300).map(lambda b: b.replace(b"\r", b"")), st.integers(1, 7))
