@@ -5,7 +5,8 @@
 
 The pods are there before the server's first kernel, so that it lists them; then they all go, and
 come anew, while it watches. Each phase's longest stalls are printed beside those of a server that
-has nothing to do: what the machine does by itself.
+has nothing to do, which is what the machine does by itself, and of another server's first kernel
+where there are no pods: what pods cost is what comes on top of that.
 """
 
 from __future__ import annotations
@@ -57,8 +58,15 @@ async def measure(kubeconfig: Path, namespace: str, image: str, node: str, folde
         "ServerApp": {"jpserver_extensions": {"bench.stalls": True, "jupyter_kube": True}},
     }
     print("| phase | beats | longest stalls, ms |\n| --- | --- | --- |")
-    async with running_server(folder, settings) as server:
-        await asyncio.sleep(1)
+    (folder / "alone").mkdir()
+    async with running_server(folder / "alone", settings) as server:
+        await asyncio.sleep(REST)
+        await _take(server)
+        kernel, socket = await _kernel(server)
+        _show("first kernel beside none", await _take(server))
+        await _end(server, kernel, socket)
+    (folder / "beside").mkdir()
+    async with running_server(folder / "beside", settings) as server:
         await _take(server)
         await asyncio.sleep(REST)
         _show("nothing to do", await _take(server))
@@ -73,9 +81,8 @@ async def measure(kubeconfig: Path, namespace: str, image: str, node: str, folde
             _show("all of them come", await _take(server))
             other, beside = await _kernel(server)
             _show("another kernel", await _take(server))
-        for each, websocket in ((kernel, socket), (other, beside)):
-            websocket.close()
-            await server.request("DELETE", f"api/kernels/{each}")
+        await _end(server, kernel, socket)
+        await _end(server, other, beside)
     await client.close()
 
 
@@ -86,6 +93,11 @@ async def _kernel(server: JupyterServer) -> tuple[str, Any]:
     if reply.status != "ok":
         raise RuntimeError(f"the cell ended {reply.status}: {reply.content}")
     return model["id"], socket
+
+
+async def _end(server: JupyterServer, kernel: str, socket: Any) -> None:
+    socket.close()
+    await server.request("DELETE", f"api/kernels/{kernel}")
 
 
 async def _take(server: JupyterServer) -> dict[str, Any]:

@@ -91,7 +91,7 @@ def _until_it_listens(process: subprocess.Popen[bytes], port: int) -> None:
 async def _ask(port: int) -> None:
     server = JupyterServer(f"http://127.0.0.1:{port}", "bench")
     try:
-        await server.request("GET", "api/status")
+        await server.request("GET", "api")
     finally:
         server.close()
 

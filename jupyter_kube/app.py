@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 import tempfile
@@ -23,6 +24,8 @@ _CLASSES = {
     "kernel_websocket_connection_class": "jupyter_kube.kernels.connection.KubeWebsocketConnection",
     "session_manager_class": "jupyter_kube.kernels.sessions.KubeSessionManager",
 }
+
+_UNASKED = 3.0  # seconds after which kernels are attached to though nobody has asked for any
 
 
 class _WordsOnly(logging.Filter):
@@ -88,7 +91,14 @@ class KubeExtension(ExtensionApp):
                 serverapp.kernel_manager.attaching = self._preparing
 
     async def _prepare(self, serverapp: Any) -> None:
-        """Attach to kernels that an earlier server left; what fails is told when it is needed."""
+        """Attach to kernels that an earlier server left; what fails is told when it is needed.
+
+        That is when somebody asks for kernels, or soon after: the start of the server is not held up.
+        """
+        asked = getattr(serverapp.kernel_manager, "asked", asyncio.Event())
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_UNASKED):
+                await asked.wait()
         await asyncio.to_thread(import_module, "jupyter_kube.kernels.provisioner")
         from .kernels import sockets
         from .kernels.cluster import shared

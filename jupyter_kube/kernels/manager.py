@@ -67,6 +67,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """Whether the server is about to end."""
         self.attaching: asyncio.Task[None] | None = None
         """Attaches to the kernels that were there before the server."""
+        self.asked = asyncio.Event()
+        """Set once somebody waits for that."""
         self.pool: Pool[KubeKernelManager] = Pool(self._begin_warm, self.log)
         self._settled_by: float | None = None  # the event loop's time
 
@@ -147,6 +149,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         attaching, now = self.attaching, asyncio.get_running_loop().time()
         if attaching is None or attaching is asyncio.current_task():
             return
+        self.asked.set()
         if self._settled_by is None:
             self._settled_by = now + _PATIENCE
         if now < self._settled_by:

@@ -19,7 +19,7 @@ from tests.cluster.cluster import kubectl_program
 from tests.cluster.layout import BRIDGE, KUBECONFIG
 from tests.cluster.process import Process, stop
 
-pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(300)]
 
 RESTRICTED = {
     "runAsNonRoot": True,

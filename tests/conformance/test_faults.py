@@ -90,6 +90,7 @@ async def test_fifty_cuts_during_ten_thousand_lines_lose_nothing(
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("reach", ["pod-ip", "port-forward"])
 async def test_f01_a_stopped_api_server_does_not_stop_kernels(

@@ -147,6 +147,7 @@ async def test_a_kernel_that_waits_for_a_gpu_says_so_and_can_be_cancelled(
     await pods.wait_for(naming.kernel_name(model["id"]), lambda pod: pod is None or None, 30)
 
 
+@pytest.mark.alone
 async def test_a_fifth_gpu_waits_for_the_other_four_and_its_wait_can_be_ended(
     server: JupyterServer, pods: Reflector
 ) -> None:

@@ -26,6 +26,7 @@ QUIET = 10.0
 """Seconds for which an idle kernel is listened to."""
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_twenty_kernels_asked_for_at_once_all_come_up(
     target: Target, client: KubeClient, tmp_path: Path
@@ -70,6 +71,7 @@ def _runs(item: dict[str, Any] | None) -> bool:
     return item is not None and item["status"].get("phase") == "Running"
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 async def test_a_thousand_pods_are_all_seen(
     target: Target, client: KubeClient, tmp_path: Path, request: pytest.FixtureRequest

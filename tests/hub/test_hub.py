@@ -104,6 +104,7 @@ async def test_a_gpu_kernel_outlives_the_culled_server_and_is_found_again(
         await pods.gone(name)
 
 
+@pytest.mark.alone
 async def test_a_kernel_whose_server_does_not_come_back_ends_by_itself_and_frees_its_gpu(
     site: Site, parts: None, namespace: str, tmp_path: Path
 ) -> None:
