@@ -93,7 +93,7 @@ class KubeExtension(ExtensionApp):
     async def _prepare(self, serverapp: Any) -> None:
         """Attach to kernels that an earlier server left; what fails is told when it is needed.
 
-        That is when somebody asks for kernels, or soon after: the start of the server is not held up.
+        That is when somebody asks for kernels, or soon after: it does not hold up the start.
         """
         asked = getattr(serverapp.kernel_manager, "asked", asyncio.Event())
         with contextlib.suppress(TimeoutError):
