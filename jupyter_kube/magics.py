@@ -82,7 +82,13 @@ def train_parser() -> _Parser:
     parser = _Parser("%%kubetrain", description="Run this cell on several workers.")
     add = parser.add_argument
     add("framework", nargs="?", default="", help="tensorflow or python (default: from the imports)")
-    add("-w", "--workers", default="1", metavar="N", help="pods; 0 runs the cell in this kernel")
+    add(
+        "-w",
+        "--workers",
+        default="1",
+        metavar="N|MIN:MAX",
+        help="pods, or as many as there is room for; 0 runs the cell in this kernel",
+    )
     add("--gpus", metavar="N", help="GPUs for each worker")
     add("--cpu", metavar="Q", help="processors for each worker, as in 2 or 500m")
     add("--memory", metavar="Q", help="memory for each worker, as in 4Gi")
@@ -110,8 +116,10 @@ def read_wish(options: argparse.Namespace) -> Wish:
     from .train import options as check
     from .train.plan import Wish
 
+    least, most = check.workers(options.workers)
     return Wish(
-        workers=check.workers(options.workers),
+        workers=most,
+        least=least,
         framework=options.framework and check.framework(options.framework),
         profile=options.profile,
         outputs=check.names(options.output, "--output") if options.output else (),
@@ -143,6 +151,8 @@ def kube_parser() -> _Parser:
     logs.add_argument("--tail", metavar="N", help="the last lines of each rank only")
     attach = command("attach", "follow a job again and fetch its outputs")
     attach.add_argument("-o", "--output", default="", metavar="x,y", help="only these outputs")
+    scale = command("scale", "change how many workers an elastic job has at most")
+    scale.add_argument("workers", metavar="N")
     command("kill", "stop a job and remove it")
     command("why", "say why a job waits or failed")
     for name, text in _FILES.items():
@@ -196,6 +206,8 @@ class KubeMagics(Magics):
             print(jobs.look(wish, cell, self.shell.user_ns, settings))
             return None
         job = jobs.hand_in(wish, cell, self.shell.user_ns, settings)
+        if job.warning:
+            print(job.warning)
         if options.detach:
             print(f"Submitted: {job.name}. Follow it with %kube attach {job.name}.")
             return None
@@ -256,6 +268,14 @@ class KubeMagics(Magics):
 
         kill(options.name)
         print(f"Stopped: {options.name} and all that belongs to it are being removed.")
+
+    def _scale(self, options: argparse.Namespace) -> None:
+        from .train.job import attach
+        from .train.options import count
+
+        workers = count(options.workers, "N")
+        attach(options.name).scale(workers)
+        print(f"{options.name} has up to {workers} workers now.")
 
     def _why(self, options: argparse.Namespace) -> None:
         from .train.job import attach

@@ -292,7 +292,10 @@ def test_a_dry_run_shows_all_and_creates_nothing(shell, capsys):
     assert anything() == []
 
 
-WORKERS = "--workers must be a whole number of at least 1, or 0 to run in this kernel"
+WORKERS = (
+    "--workers must be a whole number of at least 1, two such as 2:4 for a job that grows and"
+    " shrinks, or 0 to run in this kernel"
+)
 
 REFUSED = {
     "-w 1.5": f'{WORKERS} (got "1.5")',
@@ -356,7 +359,7 @@ def test_a_wrong_cell_is_refused_before_anything_is_created(shell, capsys, cell)
             "statsu",
             (
                 'unknown command "statsu"; did you mean status? '
-                "(status, logs, attach, kill, why, push, pull, files)"
+                "(status, logs, attach, scale, kill, why, push, pull, files)"
             ),
         ),
         ("logs", "the following arguments are required: NAME"),

@@ -113,7 +113,8 @@ async def test_a_kernels_life_a_job_and_the_command_line_use_exactly_the_roles_v
 
 
 def train(settings: KubeConfig) -> None:
-    """Submit a job, follow it from elsewhere, take its result and its lines."""
-    job = submit("x = 6 * 7\nprint(x)", outputs=("x",), settings=settings)
+    """Submit a job, scale it, follow it from elsewhere, take its result and its lines."""
+    job = submit("x = 6 * 7\nprint(x)", workers="1:1", outputs=("x",), settings=settings)
+    job.scale(1)
     assert attach(job.name, settings=settings).result(60) == 42
     assert [line.text for line in job.logs()] == ["42"]

@@ -54,6 +54,9 @@ class Desk(Protocol):
     async def reports(self, name: str, key: bytes) -> list[PodReports]:
         """Return what ranks reported, as far as it is in their logs."""
 
+    async def scale(self, name: str, workers: int) -> JobView:
+        """Change how many workers an elastic job has at most; InvalidInput if it cannot."""
+
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""
 

@@ -73,7 +73,8 @@ def metrics(values: Mapping[str, Any]) -> str:
 
 def title(view: JobView) -> str:
     """Write what the job is."""
-    workers = f"{view.workers} worker" + "s" * (view.workers != 1)
+    number = f"{view.least} to {view.workers}" if view.least else str(view.workers)
+    workers = f"{number} worker" + "s" * (view.workers != 1)
     return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
 
 

@@ -40,6 +40,18 @@ class Job:
         return f"<Job {self.name}: {view.phase}, {view.workers} workers>"
 
     @property
+    def warning(self) -> str:
+        """What to know of an elastic job before it runs; empty if there is nothing."""
+        view = self.feed.view
+        if not view.least or view.lasting:
+            return ""
+        return (
+            "No storage that outlives pods is mounted: each worker has a kube.checkpoint_dir of its"
+            " own. Rank 0's survives restarts inside its pod; when that pod goes, all begin anew."
+            " Choose a --profile with a volume to keep checkpoints."
+        )
+
+    @property
     def status(self) -> JobView:
         """The job as the cluster has it now."""
         return self._on.run(self._desk.snapshot(self.name))
@@ -106,6 +118,19 @@ class Job:
         """Stop the job and remove it with all it owns; False if it was gone already."""
         return self._on.run(self._desk.delete(self.name))
 
+    def scale(self, workers: int) -> JobView:
+        """Change how many workers an elastic job has at most, 1 to 1000.
+
+        Those that come, and those that stay, start again together from their last checkpoint.
+
+        Raises
+        ------
+        InvalidInput
+            If its size is fixed, it is over, or it needs more workers.
+
+        """
+        return self._on.run(self._desk.scale(self.name, workers))
+
     def why(self) -> list[str]:
         """Say in sentences why the job waits or failed; one sentence if all is well."""
         view = self.status
@@ -128,7 +153,7 @@ class Job:
 def submit(
     source: str | Callable[[], Any],
     *,
-    workers: int = 1,
+    workers: int | str = 1,
     framework: str = "",
     profile: str = "",
     outputs: Sequence[str] = (),
@@ -150,7 +175,7 @@ def submit(
     source
         What each worker runs. A function's return value in rank 0 is the job's result.
     workers
-        How many pods run it, 1 to 1000.
+        How many pods run it, 1 to 1000; ``"1:4"`` for as many from 1 to 4 as there is room for.
     framework
         ``tensorflow`` or ``python``; empty: from the imports.
     profile
@@ -180,8 +205,10 @@ def submit(
         If the API refuses; nothing is left then.
 
     """
+    least, most = options.workers(workers)
     wish = plan.Wish(
-        workers=workers,
+        workers=most,
+        least=least,
         framework=framework,
         profile=profile,
         outputs=options.names(outputs, "outputs"),

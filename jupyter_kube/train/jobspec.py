@@ -20,14 +20,13 @@ from .payload import (
     boot_command,
     worker_payload,
 )
-from .request import JobRequest
+from .request import STORAGE_ENV, JobRequest
 
 CONTAINER = "worker"
 PORT = 5823
 """The one TCP port of ours in a worker's pod: where rank 0 gathers the others."""
 
 SCRATCH_ENV = "JUPYTER_KUBE_SCRATCH"
-STORAGE_ENV = "JUPYTER_KUBE_STORAGE"
 MESSAGE_ENV = "JUPYTER_KUBE_MESSAGE"
 
 _SCRATCH = "/var/lib/jupyter-kube"
@@ -200,8 +199,8 @@ def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
     plain = {SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
-    if storage := _storage(request.profile):
-        plain[STORAGE_ENV] = storage
+    if folder := _storage(request.profile):
+        plain[STORAGE_ENV] = folder
     if parts:
         plain[BUNDLE_DIR_ENV] = _BUNDLE
     return [
@@ -214,7 +213,7 @@ def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
 
 
 def _storage(profile: Profile) -> str:
-    """Where the profile mounts something that outlives a pod: there checkpoints go."""
+    """Say where the profile mounts something that outlives a pod: there checkpoints go."""
     lasting = {volume["name"] for volume in volumes(profile) if not _PASSING & set(volume)}
     return next(
         (
@@ -230,6 +229,7 @@ def _options(request: JobRequest) -> dict[str, Any]:
     return {
         "job": request.name,
         "workers": request.workers,
+        "least": request.least,
         "retries": request.retries,
         "framework": request.framework,
         "coordinator": f"{request.name}-0.{request.name}",

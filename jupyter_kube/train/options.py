@@ -20,24 +20,35 @@ MOST_RETRIES = 100
 LONGEST_NAME = 30
 
 
-def workers(value: str | int) -> int:
-    """Read a number of workers, 0 to run in the kernel.
+def workers(value: str | int) -> tuple[int, int]:
+    """Read a number of workers, 0 to run in the kernel, or the two ends of an elastic job's.
+
+    Returns
+    -------
+    least, most
+        Of ``2:4``, 2 and 4; of a plain number, 0 and the number.
 
     Raises
     ------
     InvalidInput
-        If it is no whole number or above :data:`MOST_WORKERS`.
+        If these are no whole numbers, or above :data:`MOST_WORKERS`.
 
     """
-    number = _whole(value)
-    if number is None:
+    first, colon, last = str(value).partition(":")
+    least, most = _whole(first), _whole(last) if colon else _whole(value)
+    if least is None or most is None:
         raise InvalidInput(
-            "--workers must be a whole number of at least 1, or 0 to run in this kernel"
-            f' (got "{clip(value)}")'
+            "--workers must be a whole number of at least 1, two such as 2:4 for a job that grows"
+            f' and shrinks, or 0 to run in this kernel (got "{clip(value)}")'
         )
-    if number > MOST_WORKERS:
-        raise InvalidInput(f"--workers {number} is above the limit of {MOST_WORKERS}")
-    return number
+    if most > MOST_WORKERS:
+        raise InvalidInput(f"--workers {clip(value)} is above the limit of {MOST_WORKERS}")
+    if colon and not 1 <= least <= most:
+        raise InvalidInput(
+            f"--workers {clip(value)} goes from {least} to {most}",
+            "write the smaller number first, at least 1, as in 1:4",
+        )
+    return (least if colon else 0), most
 
 
 def gpus(value: str | int) -> int:

@@ -72,6 +72,10 @@ class OwnDesk:
         """Return what ranks reported, as far as it is in their logs."""
         return await query.read_reports(self._client, name, key)
 
+    async def scale(self, name: str, workers: int) -> JobView:
+        """Change how many workers an elastic job has at most."""
+        return await query.scale_job(self._client, name, workers)
+
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""
         return await query.delete_job(self._client, name)

@@ -30,6 +30,7 @@ _TRAVELLERS = (
     "environment",
     "frames",
     "gather",
+    "members",
     "messages",
     "mime",
     "output",

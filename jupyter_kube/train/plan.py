@@ -26,6 +26,8 @@ class Wish:
     """What a user asked for; empty and None mean the default."""
 
     workers: int = 1
+    least: int = 0
+    """Workers an elastic job needs; 0: all of them."""
     framework: str = ""
     profile: str = ""
     outputs: tuple[str, ...] = ()
@@ -65,7 +67,7 @@ def check(wish: Wish, *, fewest: int = 1) -> Wish:
         In one sentence, for the first thing wrong.
 
     """
-    if options.workers(wish.workers) < fewest:
+    if options.workers(wish.workers)[1] < fewest:
         raise InvalidInput("a job needs at least one worker")
     if wish.framework:
         options.framework(wish.framework)
@@ -129,6 +131,7 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         submission=submission,
         framework=bundle.framework,
         workers=wish.workers,
+        least=wish.least,
         profile=_profile(wish, settings, origin),
         namespace=space,
         outputs=wish.outputs,

@@ -20,6 +20,7 @@ from typing import Any
 _CGROUP = Path("/sys/fs/cgroup")
 _DRAIN = 1.0  # seconds to read what a dead process has left in its pipes
 _LEAVE = 10.0  # seconds a process that is done gets to leave by itself
+_STOPPED = 10  # seconds a stopped process may stand still before it counts as dead
 
 
 @dataclass(frozen=True)
@@ -110,17 +111,27 @@ class CellProcess:
         """Wait until the cell is done, has raised, or its process is dead."""
         hearing = asyncio.ensure_future(self._hear())
         ending = asyncio.ensure_future(self._process.wait())
+        standing = asyncio.ensure_future(self._stand_still())
         try:
-            await asyncio.wait({hearing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({hearing, ending, standing}, return_when=asyncio.FIRST_COMPLETED)
+            if standing.done() and not (hearing.done() or ending.done()):
+                return Outcome("died", f"stood still for {_STOPPED} s (SIGSTOP)", killed=True)
             if not hearing.done():  # dead: what it said before is still in the socket
                 await asyncio.wait({hearing}, timeout=_DRAIN)
             if hearing.done() and (heard := hearing.result()) is not None:
                 return heard
             return self._death(await ending)
         finally:
-            hearing.cancel()
-            ending.cancel()
-            await asyncio.gather(hearing, ending, return_exceptions=True)
+            for task in (hearing, ending, standing):
+                task.cancel()
+            await asyncio.gather(hearing, ending, standing, return_exceptions=True)
+
+    async def _stand_still(self) -> None:
+        """Wait until the process has been stopped for too long: the other ranks wait for it."""
+        seconds = 0
+        while seconds < _STOPPED:
+            await asyncio.sleep(1)
+            seconds = seconds + 1 if is_stopped(self._process.pid) else 0
 
     async def leave(self) -> None:
         """Let a process that is done leave by itself."""
@@ -195,6 +206,15 @@ class _Pump(asyncio.Protocol):
 
     def connection_lost(self, _error: Exception | None) -> None:
         self.ended.set()
+
+
+def is_stopped(pid: int) -> bool:
+    """Say whether a process was stopped by a signal; one under a debugger counts as running."""
+    try:
+        about = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:  # it has ended
+        return False
+    return about.rpartition(") ")[2].startswith("T")
 
 
 def _memory_file(content: bytes) -> int:

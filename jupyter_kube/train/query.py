@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from .. import naming
 from ..checks import clip, suggest
-from ..errors import ClusterError, InvalidManifest, NotFound
+from ..errors import ClusterError, InvalidInput, InvalidManifest, NotFound
 from ..kube import logs, objects
 from . import frames, mime
 from .desk import PodReports
 from .feed import Line
+from .options import MOST_WORKERS
 from .view import JobView, job_view, rank_of
 
 if TYPE_CHECKING:
@@ -117,6 +118,49 @@ async def delete_job(client: KubeClient, name: str) -> bool:
     """
     job = await find_job(client, name)
     return await objects.delete(client, objects.JOBS, name, uid=job["metadata"]["uid"])
+
+
+async def scale_job(client: KubeClient, name: str, workers: int) -> JobView:
+    """Change how many workers an elastic job has at most; returns what it is then.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+    InvalidInput
+        If its size is fixed, it is over, or it needs more workers.
+
+    """
+    view = job_view(await find_job(client, name))
+    check_scale(view, workers)
+    # Both at once: with fewer running than there are to be, Kubernetes takes the first away.
+    spec = {"completions": workers, "parallelism": workers}
+    return job_view(await objects.patch(client, objects.JOBS, name, {"spec": spec}))
+
+
+def check_scale(view: JobView, workers: int) -> None:
+    """Refuse a number of workers that a job cannot have.
+
+    Raises
+    ------
+    InvalidInput
+        In one sentence.
+
+    """
+    if not view.least:
+        raise InvalidInput(
+            f"{view.name} has a fixed size of {view.workers}",
+            "submit it with the two ends of its size, as in -w 1:4",
+        )
+    if view.finished:
+        raise InvalidInput(f"{view.name} is over: it {view.phase}")
+    if workers < view.least:
+        raise InvalidInput(
+            f"{view.name} needs at least {view.least} workers (got {workers})",
+            f"stop it with %kube kill {view.name}",
+        )
+    if workers > MOST_WORKERS:
+        raise InvalidInput(f"{workers} workers are above the limit of {MOST_WORKERS}")
 
 
 async def _events(client: KubeClient) -> list[dict[str, Any]]:

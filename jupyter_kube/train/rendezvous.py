@@ -3,9 +3,10 @@
 The supervisor of index 0 is the coordinator. All supervisors, its own included, are members: they
 say hello, beat each second, and tell how their child process ended. A *generation* starts when all
 are there: each is told to prepare (stop what runs, offer free ports), then to start with the list
-of all members. When a rank fails, the others fail of it soon after, in ways that look like the
-user's own errors. So nobody but the coordinator judges: it asks all members for a sign of life,
-and takes the earliest cause.
+of all members. An *elastic* job has room for more or fewer: a generation starts with those who are
+there, at least ``least``, and a new one when others come or some go. When a rank fails, the others
+fail of it soon after, in ways that look like the user's own errors. So nobody but the coordinator
+judges: it asks all members for a sign of life, and takes the earliest cause.
 
 ============  ==============  ===================================================================
 from          message         content
@@ -17,9 +18,11 @@ member        offer           ``generation``, ``ports``
 member        ended           ``generation``, ``outcome``: done, exception or died; ``text`` of a
                               death, ``killed`` (by SIGKILL, which no other rank's end causes)
 member        pong            ``number`` of the ping
+member        leave           nothing: its pod is being removed
 member        bye             nothing: it ends now
 coordinator   prepare         ``generation``, ``failures``
-coordinator   start           ``generation``, ``members``: host and ports of each rank
+coordinator   start           ``generation``, ``members``: host and ports of each rank, and
+                              ``indexes``: whose pods they are, in the same order
 coordinator   ping            ``number``
 coordinator   stop            nothing: stop the child, another rank is lost
 coordinator   finish          nothing: all ranks are done
@@ -35,27 +38,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .members import Member, ranks, were
+
 BEAT = 1.0
 """Seconds between a member's signs of life."""
 
-_AWAY = 5.0  # seconds a member without connection may be gone before it counts as lost
-_SILENT = 15.0  # seconds a connected member may be silent: a starved machine is no lost one
 _SETTLE = 0.3  # seconds to wait for other causes after the first failure
 _LAST_WORDS = 2.0  # seconds the failed rank gets to write its exception before others end
 _FAREWELL = 10.0  # seconds members get to say goodbye
-
-
-@dataclass
-class _Member:
-    boot: str
-    host: str
-    connected: bool = True
-    seen: float = 0.0
-    ports: list[int] | None = None
-    outcome: Mapping[str, Any] | None = None
-    ended: float = 0.0
-    ponged: int = 0
-    left: bool = False  # said goodbye, or went after the verdict
+_FIRST = 3.0  # seconds after the last arrival until a first start without all: longer than members
+#               take to find a coordinator that was replaced
+_GROW = 1.0  # seconds after the last arrival until all start again: several often come at once
+_MOST = 10_000  # indexes an elastic job may be scaled to
 
 
 @dataclass
@@ -67,7 +61,12 @@ class Coordinator:
     """
 
     workers: int
+    """How many there are to be; of an elastic job, how many at most make it wait for no more."""
     retries: int
+    least: int = 0
+    """How many an elastic job needs; 0 for a job of fixed size."""
+    patience: float = float("inf")
+    """Seconds to wait for members that were lost before the job counts as failed."""
     generation: int = 0
     failures: int = 0
     phase: str = "gathering"
@@ -81,11 +80,18 @@ class Coordinator:
     notes: list[dict[str, Any]] = field(default_factory=list)
     """State frames to write."""
 
-    _members: dict[int, _Member] = field(default_factory=dict)
-    _since: float = 0.0  # when judging, aborting or farewell began
+    _members: dict[int, Member] = field(default_factory=dict)
+    _roster: list[int] = field(default_factory=list)  # who takes part in this generation, by rank
+    _arrived: float = 0.0  # when the last member came
+    _since: float = 0.0  # when gathering, judging, aborting or farewell began
     _pings: int = 0
-    _told_missing: list[int] = field(default_factory=list)
+    _told: str = ""  # the last word on who is waited for
     _ended: bool = False  # all ranks are done
+
+    @property
+    def elastic(self) -> bool:
+        """Say whether the job goes on with whoever is there."""
+        return self.least > 0
 
     @property
     def over(self) -> bool:
@@ -96,17 +102,19 @@ class Coordinator:
 
     def hello(self, index: int, about: Mapping[str, Any], now: float) -> None:
         """Take in a member that has connected."""
-        if not 0 <= index < self.workers:
+        if not 0 <= index < (_MOST if self.elastic else self.workers):
             return
         old = self._members.get(index)
         self.generation = max(self.generation, int(about["generation"]))
         self.failures = max(self.failures, int(about["failures"]))
+        self._since = self._since or now
         if old is not None and old.boot == about["boot"]:
             old.connected, old.seen = True, now
             self._welcome_back(index, int(about["running"]))
         else:
-            self._members[index] = _Member(about["boot"], about["host"], seen=now)
-            self._welcome(index, old)
+            self._members[index] = Member(about["boot"], about["host"], seen=now)
+            self._arrived = now
+            self._welcome(index, int(about["running"]), now)
         self._advance(now)
 
     def message(self, index: int, message: Mapping[str, Any], now: float) -> bool:
@@ -120,6 +128,8 @@ class Coordinator:
             member.ponged = message["number"]
         elif kind == "bye":
             member.left = True
+        elif kind == "leave":
+            self._let_go(index, now)
         elif message.get("generation") == self.generation:
             if kind == "offer":
                 member.ports = list(message["ports"])
@@ -137,22 +147,36 @@ class Coordinator:
 
     def tick(self, now: float) -> None:
         """Look at the clock; to be called a few times a second."""
-        missing = self._missing()
-        if self.phase == "gathering" and missing and missing != self._told_missing:
-            self._told_missing = missing
-            self._note("waiting", f"waiting for {_ranks(missing)}", missing=missing[:100])
+        if self.phase == "gathering":
+            self._tell_whom_it_waits_for()
         self._advance(now)
 
-    # welcoming
+    def _tell_whom_it_waits_for(self) -> None:
+        missing = self._missing()
+        text = f"waiting for {ranks(missing)}" if missing else ""
+        if missing and self.elastic and 0 in self._members:
+            text = f"waiting for workers: {len(self._members)} of at least {self.least} are there"
+        if text and text != self._told:
+            self._told = text
+            self._note("waiting", text, missing=missing[:100])
 
-    def _welcome(self, index: int, old: _Member | None) -> None:
+    # welcoming and letting go
+
+    def _welcome(self, index: int, running: int, now: float) -> None:
         """Greet a new supervisor; one that replaces another breaks the running generation."""
         if self._ended:
             self._send(index, "finish")
         elif self.failure:
             self._send(index, "abort", rank=self.cause, text=self.failure)
-        elif old is not None and self.phase != "gathering":
-            self._regather(f"rank {index} was lost and its pod replaced")
+        elif self.phase == "gathering":
+            return
+        elif index in self._roster:
+            self._regather(f"rank {index} was lost and its pod replaced", now)
+        else:
+            if running:  # of a generation it was given up in
+                self._send(index, "stop")
+            if self.phase == "preparing":  # nothing is lost yet by starting with it
+                self.phase, self._since = "gathering", now
 
     def _welcome_back(self, index: int, running: int) -> None:
         """Greet a supervisor whose connection was cut."""
@@ -160,12 +184,23 @@ class Coordinator:
             self._send(index, "finish")
         elif self.failure:
             self._send(index, "abort", rank=self.cause, text=self.failure)
+        elif index not in self._roster:
+            return
         elif self.phase in {"running", "judging"} and running != self.generation:
-            self._regather(f"rank {index} missed the start")
+            self._regather(f"rank {index} missed the start", self._members[index].seen)
         elif self.phase == "preparing":
             self._send(index, "prepare", generation=self.generation, failures=self.failures)
         elif self.phase == "judging":
             self._send(index, "ping", number=self._pings)
+
+    def _let_go(self, index: int, now: float) -> None:
+        """Part from a member whose pod is being removed."""
+        if self._ended or self.failure:
+            self._members[index].left = True
+        elif index in self._roster and self.phase != "gathering":
+            self._regather(f"the pod of rank {index} is being removed", now, [index])
+        else:
+            del self._members[index]
 
     # moving on
 
@@ -184,64 +219,91 @@ class Coordinator:
             before = self.phase
             steps[before](now)
 
-    def _gather(self, _now: float) -> None:
-        if self._missing():
+    def _gather(self, now: float) -> None:
+        if self.elastic:
+            for index in [i for i, member in self._members.items() if member.is_lost(now)]:
+                del self._members[index]
+        if not self._complete(now):
+            self._lose_patience(now)
             return
         self.phase = "preparing"
         self.generation += 1
-        self._told_missing = []
+        self._told = ""
+        self._roster = sorted(self._members)
         for index, member in self._members.items():
             member.ports = member.outcome = None
             self._send(index, "prepare", generation=self.generation, failures=self.failures)
 
+    def _complete(self, now: float) -> bool:
+        """Say whether a generation may start with the members that are there."""
+        if self._missing() or not all(member.connected for member in self._members.values()):
+            return False
+        settled = now >= self._arrived + (_GROW if self._roster else _FIRST)
+        return settled or len(self._members) >= self.workers
+
+    def _lose_patience(self, now: float) -> None:
+        """Fail a job whose lost members do not come back; a first start may wait for its room."""
+        missing = self._missing()
+        if self.generation and missing and now > self._since + self.patience:
+            waited = f"did not come back for {self.patience:.0f} seconds"
+            self._fail(missing[0], f"{ranks(missing)} {were(missing)} lost and {waited}", now)
+
     def _prepare(self, now: float) -> None:
-        if not all(member.ports for member in self._members.values()):
+        team = self._team()
+        if not all(member.ports for member in team.values()):
             self._give_up_lost(now)
             return
         self.phase = "running"
-        members = [
-            {"host": self._members[index].host, "ports": self._members[index].ports}
-            for index in range(self.workers)
-        ]
-        for index in self._members:
-            self._send(index, "start", generation=self.generation, members=members)
+        members = [{"host": member.host, "ports": member.ports} for member in team.values()]
+        for index in team:
+            self._send(
+                index,
+                "start",
+                generation=self.generation,
+                members=members,
+                indexes=self._roster,
+            )
 
     def _watch(self, now: float) -> None:
-        outcomes = [member.outcome for member in self._members.values()]
-        if any(outcome and outcome["outcome"] != "done" for outcome in outcomes):
+        team = self._team()
+        if any(member.failed for member in team.values()):
             self.phase, self._since = "judging", now
             self._pings += 1
-            for index in self._members:
+            for index in team:
                 self._send(index, "ping", number=self._pings)
-        elif all(outcomes):
+        elif all(member.outcome for member in team.values()):
             self._ended, self._since = True, now
             self.phase = "leaving"
             for index in self._members:
                 self._send(index, "finish")
-        else:
-            self._give_up_lost(now)
+        elif not self._give_up_lost(now):
+            self._grow(now)
 
-    def _give_up_lost(self, now: float) -> None:
-        lost = [index for index, member in self._members.items() if self._is_lost(member, now)]
+    def _give_up_lost(self, now: float) -> bool:
+        lost = [index for index, member in self._team().items() if member.is_lost(now)]
         if lost:
-            self._regather(f"{_ranks(lost)} {'was' if len(lost) == 1 else 'were'} lost", lost)
+            self._regather(f"{ranks(lost)} {were(lost)} lost", now, lost)
+        return bool(lost)
+
+    def _grow(self, now: float) -> None:
+        """Start again with newcomers, unless the end is near: a rank is done already."""
+        new = sorted(set(self._members) - set(self._roster))
+        done = any(member.outcome for member in self._team().values())
+        if new and not done and now >= self._arrived + _GROW:
+            self._regather(f"{ranks(new)} {'has' if len(new) == 1 else 'have'} joined", now)
 
     def _judge(self, now: float) -> None:
         """Find the cause once every member has answered, ended, or is lost."""
-        for member in self._members.values():
+        team = self._team()
+        for member in team.values():
             answered = member.connected and member.ponged == self._pings
-            failed = member.outcome is not None and member.outcome["outcome"] != "done"
-            if not (answered or failed or self._is_lost(member, now)):
+            if not (answered or member.failed or member.is_lost(now)):
                 return
-        if now < self._since + _SETTLE:
-            return
-        lost = [index for index, member in self._members.items() if self._is_lost(member, now)]
-        if lost:
-            self._regather(f"{_ranks(lost)} {'was' if len(lost) == 1 else 'were'} lost", lost)
+        if now < self._since + _SETTLE or self._give_up_lost(now):
             return
         index, member = min(
-            ((i, m) for i, m in self._members.items() if _failed(m)),
-            key=lambda pair: (not _killed(pair[1]), pair[1].ended),
+            ((i, m) for i, m in team.items() if m.failed),
+            key=lambda pair: (not pair[1].killed, pair[1].ended),
         )
         outcome = member.outcome or {}
         if outcome["outcome"] == "exception":
@@ -253,18 +315,22 @@ class Coordinator:
             times = f" ({self.failures} starts failed)" if self.failures > 1 else ""
             self._fail(index, f"{cause}{times}", now)
         else:
-            self._regather(cause)
+            attempt = f" (attempt {self.failures + 1} of {self.retries + 1})"
+            self._regather(cause, now, attempt=attempt)
 
-    def _regather(self, cause: str, lost: Iterable[int] = ()) -> None:
+    def _regather(
+        self, cause: str, now: float, lost: Iterable[int] = (), *, attempt: str = ""
+    ) -> None:
         """Begin a new generation with all that are there, or wait for who is not."""
-        self.phase = "gathering"
+        self.phase, self._since = "gathering", now
         for index in lost:
             del self._members[index]
         for index in self._members:
             self._send(index, "stop")
+        who = "the others" if lost and self.elastic else "all ranks"
         self._note(
             "restarting",
-            f"{cause}; all ranks start again",
+            f"{cause}; {who} start again{attempt}",
             cause=cause,
             failures=self.failures,
             retries=self.retries,
@@ -279,8 +345,8 @@ class Coordinator:
 
     def _abort(self, now: float) -> None:
         """End the others once the failed rank has written why: else its log may be deleted."""
-        culprit = self._members[self.cause]
-        written = self.cause == 0 or culprit.left or not culprit.connected
+        culprit = self._members.get(self.cause)
+        written = self.cause == 0 or culprit is None or culprit.left or not culprit.connected
         if not written and now < self._since + _LAST_WORDS:
             return
         for index in self._members:
@@ -301,36 +367,20 @@ class Coordinator:
 
     # small parts
 
-    def _is_lost(self, member: _Member, now: float) -> bool:
-        return now - member.seen > (_SILENT if member.connected else _AWAY)
+    def _team(self) -> dict[int, Member]:
+        """Return the members of this generation, by rank."""
+        return {index: self._members[index] for index in self._roster}
 
     def _missing(self) -> list[int]:
-        return [
-            index
-            for index in range(self.workers)
-            if index not in self._members or not self._members[index].connected
-        ]
+        """Name who is waited for; of an elastic job as many of the first as it needs."""
+        there = [index for index, member in self._members.items() if member.connected]
+        absent = [index for index in range(self.workers) if index not in there]
+        if not self.elastic:
+            return absent
+        return [0] if 0 in absent else absent[: max(self.least - len(there), 0)]
 
     def _send(self, index: int, kind: str, **content: Any) -> None:
         self.outbox.append((index, kind, content))
 
     def _note(self, phase: str, text: str, **more: Any) -> None:
         self.notes.append({"phase": phase, "text": text, **more})
-
-
-def _failed(member: _Member) -> bool:
-    return member.outcome is not None and member.outcome["outcome"] != "done"
-
-
-def _killed(member: _Member) -> bool:
-    return bool(member.outcome and member.outcome.get("killed"))
-
-
-def _ranks(indexes: list[int]) -> str:
-    """Name ranks in words, a few of them."""
-    if len(indexes) == 1:
-        return f"rank {indexes[0]}"
-    shown = [str(index) for index in indexes[:8]]
-    if len(indexes) > 8:
-        return f"ranks {', '.join(shown)} and {len(indexes) - 8} more"
-    return f"ranks {', '.join(shown[:-1])} and {shown[-1]}"

@@ -10,6 +10,8 @@ from .. import naming
 from ..errors import InvalidInput
 from ..models import Profile
 
+STORAGE_ENV = "JUPYTER_KUBE_STORAGE"
+"""Variable of a worker that says where storage that outlives its pod is mounted, if any is."""
 KERNEL_CONTAINER = "kernel"
 """Name of the container in a kernel's pod that workers are modelled on."""
 
@@ -117,11 +119,14 @@ class JobRequest:
     framework: str
     """``tensorflow`` or ``python``."""
     workers: int
+    """How many; of an elastic job, at most."""
     profile: Profile
     """What its pods look like."""
     namespace: str
     outputs: tuple[str, ...] = ()
     """Names whose values come back from rank 0."""
+    least: int = 0
+    """How many workers an elastic job needs; 0: it needs all of them."""
     retries: int = 3
     """How often all ranks may start again after a worker's process died."""
     timeout: float | None = None
@@ -136,6 +141,8 @@ class JobRequest:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise InvalidInput(f"a job needs at least one worker (got {self.workers})")
+        if not 0 <= self.least <= self.workers:
+            raise InvalidInput(f"{self.workers} workers cannot be at least {self.least}")
         if self.retries < 0:
             raise InvalidInput(f"retries must be 0 or more (got {self.retries})")
 
@@ -144,6 +151,7 @@ class JobRequest:
         return {
             "framework": self.framework,
             "workers": self.workers,
+            "least": self.least,
             "outputs": list(self.outputs),
             "retries": self.retries,
             "timeout": self.timeout,

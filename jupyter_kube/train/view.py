@@ -13,6 +13,7 @@ from .. import naming
 from ..kube.pods import death, exit_words, pod_state
 from ..models import PodState
 from .frames import FAIL_JOB, MARK
+from .request import STORAGE_ENV
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Label and annotation by which Kubernetes tells a pod's index in its Job."""
@@ -58,6 +59,11 @@ class JobView:
     name: str
     framework: str = ""
     workers: int = 0
+    """How many there are to be; of an elastic job, at most."""
+    least: int = 0
+    """How many an elastic job needs; 0 for a job of fixed size."""
+    lasting: bool = False
+    """Whether its pods share storage that outlives them."""
     profile: str = ""
     outputs: tuple[str, ...] = ()
     phase: str = "waiting"
@@ -122,14 +128,17 @@ def job_view(
     workers = int(spec.get("completions") or 0)
     over = bool(_conditions(job).keys() & {"Complete", "Failed"})
     ranks = _ranks(workers, pods, by_object, told or Told(), over=over, now=now)
-    phase, reason, message, ended = _verdict(job, ranks)
+    asked = request_of(job)
+    least = int(asked.get("least") or 0)
+    phase, reason, message, ended = _verdict(job, ranks, least)
     if phase in ("waiting", "starting"):
         message = message or _not_created(ranks, by_object.get(meta["name"], ()))
-    asked = request_of(job)
     return JobView(
         name=meta["name"],
         framework=(meta.get("annotations") or {}).get(naming.FRAMEWORK, ""),
         workers=workers,
+        least=least,
+        lasting=_has_storage(spec),
         profile=str(asked.get("profile") or ""),
         outputs=tuple(asked.get("outputs") or ()),
         phase=phase,
@@ -139,6 +148,12 @@ def job_view(
         ended=ended,
         ranks=ranks,
     )
+
+
+def _has_storage(spec: Mapping[str, Any]) -> bool:
+    pod = (spec.get("template") or {}).get("spec") or {}
+    containers = pod.get("containers") or ()
+    return any(entry["name"] == STORAGE_ENV for c in containers for entry in c.get("env") or ())
 
 
 def request_of(job: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,7 +268,7 @@ def _age_key(pod: Mapping[str, Any]) -> tuple[bool, str, str]:
 
 
 def _verdict(
-    job: Mapping[str, Any], ranks: tuple[RankView, ...]
+    job: Mapping[str, Any], ranks: tuple[RankView, ...], least: int
 ) -> tuple[str, str, str, float | None]:
     """Judge the whole: phase, machine reason, message, end."""
     status, true = job.get("status") or {}, _conditions(job)
@@ -271,6 +286,8 @@ def _verdict(
         return "waiting", "Suspended", true["Suspended"].get("message", ""), None
     if phases and set(phases) == {"succeeded"}:  # the Job will be told of it in a moment
         return "succeeded", "", "", None
+    if least and phases[:1] == ["running"] and phases.count("running") >= least:
+        return "running", "", "", None
     if not phases or any(phase in ("queued", "waiting") for phase in phases):
         return "waiting", "", "", None
     if any(phase in ("pulling", "starting") for phase in phases):

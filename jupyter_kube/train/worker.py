@@ -40,6 +40,7 @@ NOBODY_THERE = 1
 _GRACE = 2.0  # seconds from SIGTERM to SIGKILL: TensorFlow swallows SIGTERM
 _CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
 _RETRY = (0.1, 2.0)  # seconds between attempts, from and to
+_YIELD = 300.0  # seconds an elastic job's worker keeps its room without a coordinator
 _MESSAGE = 4000  # bytes of Kubernetes' termination message
 _LOW, _HIGH = 20000, 32000  # ports below those that outgoing connections take
 
@@ -55,8 +56,16 @@ class Options:
     coordinator: str
     """Host name of index 0."""
     port: int
+    least: int = 0
+    """How many an elastic job needs; 0 for a job of fixed size."""
     patience: float = 3600.0
-    """Seconds without the coordinator after which a worker ends."""
+    """Seconds without the coordinator after which a worker ends, and without lost workers after
+    which the job fails."""
+
+    @property
+    def stay(self) -> float:
+        """Seconds to wait for the coordinator; it may be waiting for the room that this one has."""
+        return min(self.patience, _YIELD) if self.least else self.patience
 
 
 def main(launch: Mapping[str, Any], bundle: bytes) -> int:
@@ -106,7 +115,9 @@ class Supervisor:
     async def _work(self) -> int:
         options = self._options
         if self._index == 0:
-            coordinator = Coordinator(options.workers, options.retries)
+            coordinator = Coordinator(
+                options.workers, options.retries, options.least, options.patience
+            )
             self._gathering = Gathering(coordinator, self._key, self._note)
             await self._gathering.start(self._host, options.port)
         while (channel := await self._connect()) is not None:
@@ -115,12 +126,15 @@ class Supervisor:
                 code = await self._take_part(channel)
             except NotOurs:
                 code = None
+            except asyncio.CancelledError:
+                channel.send("leave")
+                raise
             finally:
                 self._channel = None
                 await channel.close()
             if code is not None:
                 return code
-        self._leave_word({"text": f"rank 0 was not there for {options.patience:.0f} seconds"})
+        self._leave_word({"text": f"rank 0 was not there for {options.stay:.0f} seconds"})
         return NOBODY_THERE
 
     def _note(self, phase: str, text: str = "", **more: Any) -> None:
@@ -131,7 +145,7 @@ class Supervisor:
     async def _connect(self) -> Channel | None:
         """Reach the coordinator, however often it takes; None when patience is over."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._options.patience
+        deadline = loop.time() + self._options.stay
         wait, attempts = _RETRY[0], 0
         while loop.time() < deadline:
             try:
@@ -196,7 +210,8 @@ class Supervisor:
             self._ports = free_ports(PORTS)
             channel.send("offer", generation=self._generation, ports=self._ports)
         elif kind == "start":
-            await self._start(message["generation"], [Member(**m) for m in message["members"]])
+            members = [Member(**member) for member in message["members"]]
+            await self._start(message["generation"], members, message["indexes"])
         elif kind == "ping":
             channel.send("pong", number=message["number"])
         elif kind == "stop":
@@ -207,10 +222,13 @@ class Supervisor:
             return await self._abort(channel, message["rank"], message["text"])
         return None
 
-    async def _start(self, generation: int, members: list[Member]) -> None:
-        """Start the cell's process for a generation."""
+    async def _start(self, generation: int, members: list[Member], indexes: list[int]) -> None:
+        """Start the cell's process for a generation.
+
+        Ranks are dense: where pods are missing, a pod's rank is lower than its index.
+        """
         self._joining = ""
-        rank = self._index
+        rank = indexes.index(self._index)
         identity = {
             "job": self._options.job,
             "rank": rank,

@@ -65,6 +65,15 @@ def test_the_job_is_indexed_and_ends_as_a_whole() -> None:
     assert "activeDeadlineSeconds" not in made().job["spec"]
 
 
+def test_rank_0_speaks_for_an_elastic_job_and_any_pod_may_come_back() -> None:
+    spec = made(workers=4, least=1).job["spec"]
+    assert spec["completions"] == spec["parallelism"] == 4
+    assert spec["successPolicy"] == {"rules": [{"succeededIndexes": "0"}]}
+    assert spec["backoffLimitPerIndex"] > 1000
+    assert "maxFailedIndexes" not in spec
+    assert "successPolicy" not in made().job["spec"]
+
+
 def test_workers_find_rank_0_by_name() -> None:
     all_ = made()
     assert all_.service["metadata"]["name"] == pod_of(all_)["subdomain"] == "digits-7f3a"

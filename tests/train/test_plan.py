@@ -8,7 +8,11 @@ from jupyter_kube import checks, naming
 from jupyter_kube.config import KubeConfig, user_name
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import options, plan
+from jupyter_kube.train.desk import Ticket
+from jupyter_kube.train.job import Job
 from jupyter_kube.train.origin import Origin, find_origin, local_origin
+from jupyter_kube.train.owndesk import OwnDesk
+from jupyter_kube.train.view import job_view
 
 from .fakecluster import FakeCluster
 
@@ -118,3 +122,34 @@ def test_durations_that_are_none(text):
 def test_what_a_user_wrote_is_clipped_and_escaped():
     assert checks.clip("a\x1b[31m\n\u202eb") == "a\\x1b[31m\\n\\u202eb"
     assert len(checks.clip("x" * 1000)) == 80
+
+
+def test_an_elastic_job_without_lasting_storage_is_warned_of_what_is_lost():
+    alone, elastic = Origin("ann"), plan.Wish(workers=4, least=1)
+
+    def warning(planned):
+        return Job(
+            OwnDesk(FakeCluster(), SETTINGS), Ticket(job_view(planned.manifests.job), b"")
+        ).warning
+
+    assert "kube.checkpoint_dir" in warning(made(elastic, alone))
+    assert warning(made(plan.Wish(workers=4), alone)) == ""
+    claim = {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}
+    mount = {"name": "data", "mountPath": "/data"}
+    kept = {"image": "k:1", "volumes": [claim], "volume_mounts": [mount]}
+    settings = KubeConfig(profiles={"kept": kept})
+    bundle = plan.pack(elastic, "x = 1", {}, "<cell>")
+    assert warning(plan.make(elastic, bundle, settings, alone, "space")) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "found"), [("4", (0, 4)), ("2:4", (2, 4)), ("1:1", (1, 1)), (3, (0, 3)), ("0", (0, 0))]
+)
+def test_a_number_of_workers_has_one_end_or_two(text, found):
+    assert options.workers(text) == found
+
+
+@pytest.mark.parametrize("text", ["4:2", "0:4", ":4", "2:", "1:2:3", "-1", "1:2000", "a:b"])
+def test_ends_that_make_no_size_are_refused(text):
+    with pytest.raises(InvalidInput, match="--workers"):
+        options.workers(text)

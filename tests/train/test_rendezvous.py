@@ -14,8 +14,8 @@ from jupyter_kube.train.rendezvous import Coordinator
 class Job:
     """A coordinator, its clock, and members that answer as told."""
 
-    def __init__(self, workers: int = 3, retries: int = 2) -> None:
-        self.it = Coordinator(workers, retries)
+    def __init__(self, workers: int = 3, retries: int = 2, **more: Any) -> None:
+        self.it = Coordinator(workers, retries, **more)
         self.now = 100.0
         self.sent: list[tuple[int, str, dict[str, Any]]] = []
         self.notes: list[dict[str, Any]] = []

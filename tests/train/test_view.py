@@ -3,7 +3,12 @@
 import json
 from datetime import UTC, datetime
 
+import pytest
+
+from jupyter_kube import naming
+from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train.failure import blocked, explain, reasons
+from jupyter_kube.train.query import check_scale
 from jupyter_kube.train.view import Told, job_view
 
 from .fakecluster import ended, job, pod, terminated
@@ -117,3 +122,25 @@ def test_a_broken_annotation_is_no_trouble():
     broken = job()
     broken["metadata"]["annotations"]["jupyter-kube/request"] = "[1"
     assert job_view(broken).outputs == ()
+
+
+def elastic(least, workers):
+    made = job(workers=workers)
+    made["metadata"]["annotations"][naming.REQUEST] = json.dumps({"least": least})
+    return made
+
+
+def test_an_elastic_job_runs_once_as_many_as_it_needs_do():
+    running, waiting = pod(0), pod(1, message="no room")
+    assert job_view(elastic(1, 3), [running, waiting]).phase == "running"
+    assert job_view(elastic(2, 3), [running, waiting]).phase != "running"
+    assert job_view(elastic(1, 3), [pod(1), pod(2)]).phase == "waiting"
+
+
+@pytest.mark.parametrize(
+    ("least", "size", "words"),
+    [(0, 2, "fixed size of 3"), (2, 1, "needs at least 2"), (1, 1001, "above the limit")],
+)
+def test_a_size_a_job_cannot_have_is_refused(least, size, words):
+    with pytest.raises(InvalidInput, match=words):
+        check_scale(job_view(elastic(least, 3)), size)

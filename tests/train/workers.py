@@ -116,10 +116,12 @@ class Workers:
         namespace: Mapping[str, Any] | None = None,
         *,
         workers: int = 2,
+        least: int = 0,
         outputs: tuple[str, ...] = (),
         framework: str = "python",
         retries: int = 3,
         patience: float = 60,
+        storage: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
@@ -132,6 +134,7 @@ class Workers:
             submission="s1",
             framework=framework,
             workers=workers,
+            least=least,
             profile=Profile("", image="local/test", python=sys.executable),
             namespace="default",
             outputs=outputs,
@@ -139,6 +142,10 @@ class Workers:
         )
         self.manifests = manifests(self.request, self.bundle, KEY)
         self.pods: list[Pod] = []
+        self._env: dict[str, str] = {}
+        if storage:
+            (self.folder / "storage").mkdir()
+            self._env["JUPYTER_KUBE_STORAGE"] = str(self.folder / "storage")
         self._set_option(patience=patience)
 
     def _set_option(self, **changed: Any) -> None:
@@ -181,6 +188,7 @@ class Workers:
             "HOME": str(scratch),
             "JOB_COMPLETION_INDEX": str(index),
             "JUPYTER_KUBE_HOSTS_FILE": str(self.hosts),
+            **self._env,
         }
         for entry in container["env"]:
             env[entry["name"]] = self._value(entry, address, name, moved)

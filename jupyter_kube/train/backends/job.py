@@ -10,6 +10,8 @@ from ..frames import FAIL_JOB
 from ..jobspec import Manifests
 from ..request import JobRequest
 
+_ALWAYS = 1_000_000  # replacements of one pod
+
 
 def render(request: JobRequest, bundle: Bundle, key: bytes) -> Manifests:
     """Build the manifests of a job; parameters as for :func:`.jobspec.manifests`."""
@@ -25,19 +27,35 @@ def _job(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
         "completionMode": "Indexed",
         "completions": request.workers,
         "parallelism": request.workers,
-        # Deaths of processes are repaired inside the pods. A pod that fails as a whole comes back
-        # this often; then the job has failed, since the other ranks are nothing without this one.
-        "backoffLimitPerIndex": request.retries,
-        "maxFailedIndexes": 0,
         "podReplacementPolicy": "Failed",
         "podFailurePolicy": {"rules": [*_failure_rules()]},
         "ttlSecondsAfterFinished": int(request.keep),
         "template": jobspec.pod_template(request, bundle),
     }
+    spec |= _elastic() if request.least else _fixed(request)
     if request.timeout is not None:
         spec["activeDeadlineSeconds"] = max(int(request.timeout), 1)
     about = {**jobspec.metadata(request), "annotations": jobspec.annotate(request)}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": about, "spec": spec}
+
+
+def _fixed(request: JobRequest) -> dict[str, Any]:
+    """Rules of a job whose ranks are nothing without each other.
+
+    Deaths of processes are repaired inside the pods. A pod that fails as a whole comes back as
+    often as all ranks may start again; then the job has failed.
+    """
+    return {"backoffLimitPerIndex": request.retries, "maxFailedIndexes": 0}
+
+
+def _elastic() -> dict[str, Any]:
+    """Rules of a job that goes on with whoever is there: rank 0 speaks for all, pods may come back
+    as often as they like. Their number may change only if ``completions`` changes with it.
+    """
+    return {
+        "backoffLimitPerIndex": _ALWAYS,
+        "successPolicy": {"rules": [{"succeededIndexes": "0"}]},
+    }
 
 
 def _failure_rules() -> list[dict[str, Any]]:
