@@ -37,6 +37,13 @@ class _WordsOnly(logging.Filter):
         return True
 
 
+def _services(*kernel: Any) -> Any:
+    """Say what a kernel in a pod may ask of this server; imported with the first such kernel."""
+    from .train.counter import handlers
+
+    return handlers(*kernel)
+
+
 class KubeExtension(ExtensionApp):
     """Kernels as pods, in any Jupyter Server."""
 
@@ -64,7 +71,7 @@ class KubeExtension(ExtensionApp):
             serverapp.log.info("ServerApp.%s = %s", trait, getattr(serverapp, trait).__qualname__)
 
     def initialize_settings(self) -> None:
-        """Offer one kernelspec per profile."""
+        """Offer one kernelspec per profile, and its kernels what they may ask for."""
         serverapp: Any = self.serverapp
         if serverapp.gateway_config.gateway_enabled:
             return
@@ -82,6 +89,8 @@ class KubeExtension(ExtensionApp):
         self._specs = Path(tempfile.mkdtemp(prefix="jupyter-kube-", dir=runtime))
         specs.write(self._specs, settings.valid_profiles().values())
         serverapp.kernel_spec_manager.kernel_dirs.append(str(self._specs))
+        if hasattr(serverapp.kernel_manager, "services"):  # ours
+            serverapp.kernel_manager.services = _services
 
     async def _start_jupyter_server_extension(self, serverapp: Any) -> None:
         """Prepare in the background what the first start of a kernel would wait for."""

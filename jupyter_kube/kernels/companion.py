@@ -110,6 +110,7 @@ class Companion:
             if order["op"] == "served":
                 self._tape.served.append(order["since"])
                 continue
+            self._courier.socket.send_multipart([b"", b'{"op": "forget"}'])
             self._drain()
             if order["op"] == "kernel":
                 self._tape.ended("", time.monotonic())

@@ -12,9 +12,11 @@ Each order of the server's has an ``id``, which its answer repeats:
 - ``write`` (``pieces``: file, expected digest, offset; a frame for each; ``first`` of a transfer):
   ``landed`` and ``failed``, of the transfer so far;
 - ``know`` (``files``): both sides have these versions now;
-- ``next``: an ``errand`` of the kernel's, as soon as there is one;
+- ``next``: an ``errand`` of the kernel's, as soon as there is one, and what it sent along;
 - ``take`` (``errand``): whether it is still wanted; then it is the server's to do;
 - ``say`` (``errand``, ``text``) and ``done`` (``errand``, ``text`` or ``error``).
+
+The companion itself orders ``forget`` when the process that ran the errands has ended.
 """
 
 from __future__ import annotations
@@ -41,9 +43,11 @@ _NO_SERVER = (
 )
 _LOST = "the Jupyter Server was lost before it was done. Try again."
 _MOST = 16  # errands at a time
+_LARGEST = 8 * 2**20  # bytes sent along with one
 _MESSAGES = (FolderError, OSError, KeyError, TypeError, ValueError)
 
 Frames = list[bytes]
+_NONE: Frames = []
 
 
 class Courier:
@@ -81,7 +85,8 @@ class _Round:
         self._server = context.socket(zmq.PAIR)
         self._server.connect("inproc://courier")
         self._kernel = context.socket(zmq.ROUTER)
-        self._kernel.maxmsgsize = 65536
+        self._kernel.maxmsgsize = _LARGEST
+        self._kernel.sndhwm = 0  # words to a kernel that is busy may wait, and none may be lost
         self._kernel.bind(f"ipc://{launch['errands']}")
         self._errands = Errands()
         self._files = _Files(Path(launch["known"]), Limits(*launch["limits"]))
@@ -114,6 +119,9 @@ class _Round:
                     answer = {"taken": errands.take(order["errand"], now)}
                 case "say":
                     answer = {"wanted": errands.say(order["errand"], order["text"], now)}
+                case "forget":
+                    errands.forget()
+                    return
                 case "done":
                     errands.done(order["errand"], order.get("text", ""), order.get("error", ""))
                 case _:
@@ -130,12 +138,12 @@ class _Round:
     def _hear(self, peer: bytes, said: Frames) -> None:
         """Take an errand from the kernel, or give it up."""
         try:
-            what = json.loads(said[-1])
+            what = json.loads(said[0])
             if "withdraw" in what:
                 self._errands.withdraw(peer)
             else:
                 command, names = str(what["errand"]), [str(name) for name in what["names"]]
-                self._errands.add(peer, command, names, time.monotonic())
+                self._errands.add(peer, command, names, time.monotonic(), said[1:])
         except (KeyError, TypeError, ValueError, IndexError):
             self._errands.refuse(peer, "this is no errand")
 
@@ -143,13 +151,16 @@ class _Round:
         for peer, message in self._errands.words():
             self._kernel.send_multipart([peer, json.dumps(message).encode()])
         if offer := self._errands.offer():
-            peer, number, errand = offer
-            self._reply(peer, number, {"errand": errand}, [])
+            peer, number, errand, frames = offer
+            self._reply(peer, number, {"errand": errand}, frames)
 
 
 class _Errand:
-    def __init__(self, peer: bytes, command: str, names: list[str], since: float) -> None:
+    def __init__(
+        self, peer: bytes, command: str, names: list[str], since: float, frames: Frames
+    ) -> None:
         self.peer, self.command, self.names, self.since = peer, command, names, since
+        self.frames = frames
         self.taken = self.offered = False
 
 
@@ -164,22 +175,28 @@ class Errands:
 
     # the kernel's side
 
-    def add(self, peer: bytes, command: str, names: list[str], now: float) -> None:
+    def add(
+        self, peer: bytes, command: str, names: list[str], now: float, frames: Frames = _NONE
+    ) -> None:
         """Take an errand from somebody in the kernel."""
         if len(self._open) >= _MOST:
             self.refuse(peer, "too much is under way")
             return
         self._last += 1
-        self._open[self._last] = _Errand(peer, command, names, now)
+        self._open[self._last] = _Errand(peer, command, names, now, frames)
 
-    def refuse(self, peer: bytes, why: str) -> None:
+    def refuse(self, peer: bytes, why: str, **more: Any) -> None:
         """Take nothing from somebody in the kernel."""
-        self._words.append((peer, {"error": why}))
+        self._words.append((peer, {"error": why, **more}))
 
     def withdraw(self, peer: bytes) -> None:
         """Forget what somebody in the kernel does not wait for any more."""
         for number in [n for n, errand in self._open.items() if errand.peer == peer]:
             del self._open[number]
+
+    def forget(self) -> None:
+        """Forget all: who asked is gone."""
+        self._open.clear()
 
     def words(self) -> list[tuple[bytes, dict[str, Any]]]:
         """Return what the kernel is to be told, once."""
@@ -194,8 +211,8 @@ class Errands:
         for errand in self._open.values():
             errand.offered = errand.taken
 
-    def offer(self) -> tuple[bytes, Any, dict[str, Any]] | None:
-        """Return an errand for the server that waits, and whom and what that answers."""
+    def offer(self) -> tuple[bytes, Any, dict[str, Any], Frames] | None:
+        """Return an errand for the server that waits, with whom and what that answers."""
         if self._waiting is None:
             return None
         for number, errand in self._open.items():
@@ -203,7 +220,7 @@ class Errands:
                 errand.offered = True
                 (peer, asked), self._waiting = self._waiting, None
                 what = {"number": number, "command": errand.command, "names": errand.names}
-                return peer, asked, what
+                return peer, asked, what, errand.frames
         return None
 
     def take(self, number: int, now: float) -> bool:
@@ -236,7 +253,7 @@ class Errands:
         for number, errand in list(self._open.items()):
             if now >= self._end(errand):
                 del self._open[number]
-                self.refuse(errand.peer, _LOST if errand.taken else _NO_SERVER)
+                self.refuse(errand.peer, _LOST if errand.taken else _NO_SERVER, lost=True)
 
     def patience(self, now: float) -> int | None:
         """Return for how many ms nothing will be given up."""

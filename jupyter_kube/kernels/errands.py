@@ -12,12 +12,16 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 import zmq.asyncio
 
 from ..errors import KubeError
+
+if TYPE_CHECKING:
+    from ..config import KubeConfig
+    from ..kube.client import KubeClient
 
 TIMEOUT = 60.0
 """Seconds the pod gets for one order: a slow disk may have to be read."""
@@ -27,6 +31,9 @@ _RECONNECT = 500, 30_000  # ms between looks for a companion: at first, at most
 
 Handler = Callable[["Errand"], Awaitable[str]]
 """Does an errand and returns what to tell the user; a KubeError's text is told, too."""
+
+Services = Callable[["KubeClient", "KubeConfig", str], Mapping[str, Handler]]
+"""Gives handlers for the kernel in the pod of that name."""
 
 
 class CourierError(KubeError):
@@ -43,6 +50,8 @@ class Errand:
     number: int
     command: str
     names: tuple[str, ...]
+    data: bytes = b""
+    """What was sent along."""
 
     async def say(self, text: str) -> bool:
         """Show a line; returns whether anybody still waits."""
@@ -157,12 +166,13 @@ class Line:
     async def _await_errand(self) -> None:
         while True:
             try:
-                answer, _ = await self.ask("next", timeout=None)
+                answer, data = await self.ask("next", timeout=None)
             except CourierError:
                 return  # the connection was lost: the next one asks again
             errand = answer["errand"]
             names = tuple(errand["names"])
-            self._begin(self._do(Errand(self, errand["number"], errand["command"], names)))
+            wanted = Errand(self, errand["number"], errand["command"], names, b"".join(data))
+            self._begin(self._do(wanted))
 
     async def _do(self, errand: Errand) -> None:
         """Do one errand and say how it ended."""

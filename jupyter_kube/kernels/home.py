@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..errors import KubeError
-from .errands import Line
+from .errands import Handler, Line
 from .exchange import Exchange, FilesError
 from .folder import Limits
 
@@ -101,14 +101,25 @@ class NotebookFiles:
                 "The notebook's folder is not copied to the kernel", str(error)
             ) from error
 
-    def connect(self, endpoint: str, *, key: bytes, public: bytes, secret: bytes) -> None:
-        """Connect to the companion in the pod, and do the kernel's errands from now on."""
+    def connect(
+        self,
+        endpoint: str,
+        *,
+        key: bytes,
+        public: bytes,
+        secret: bytes,
+        more: Mapping[str, Handler],
+    ) -> None:
+        """Connect to the companion in the pod, and do the kernel's errands from now on.
+
+        ``more`` are errands that are not about files.
+        """
         self._line = Line(
             endpoint,
             key=key,
             curve_publickey=public,
             curve_secretkey=secret,
-            handlers=self._exchange.handlers(),
+            handlers={**self._exchange.handlers(), **more},
             log=self._log,
         )
 

@@ -190,6 +190,7 @@ class KubeKernelManager(ServerKernelManager):
                 choice={} if found else await self._read_choice(notebook),
                 found=found,
                 home=self.home,
+                services=self.parent.services,
                 warm=self.warm,
                 notes=self.notes,
             )

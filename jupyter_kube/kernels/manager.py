@@ -24,6 +24,7 @@ from .pool import Pool
 if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
     from ..models import Profile
     from .cluster import Cluster
+    from .errands import Services
     from .found import Found
 
 _END_TIMEOUT = 2.5  # seconds for the ends of all kernels when the server stops
@@ -69,6 +70,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """Attaches to the kernels that were there before the server."""
         self.asked = asyncio.Event()
         """Set once somebody waits for that."""
+        self.services: Services | None = None
+        """What kernels may ask of this server, besides files."""
         self.pool: Pool[KubeKernelManager] = Pool(self._begin_warm, self.log)
         self._settled_by: float | None = None  # the event loop's time
 

@@ -1,46 +1,52 @@
 """Gives a kernel in a pod its server's services, with nothing of jupyter-kube in the image.
 
 The launcher puts this module's text beside the kernel, as ``jupyter_kube_pod``, and has IPython
-load it as an extension. It then waits for ``%load_ext jupyter_kube`` where the image has no such
-package; where there is one, that package's ``%kube`` calls :func:`run`. This module travels into
-pods: standard library, and the kernel's own pyzmq and IPython.
+load it as an extension. It then waits for an import of ``jupyter_kube`` where the image has no such
+package, and gets the package from the server when it is used; where there is one, that package
+calls :func:`run` and :func:`converse`. This module travels into pods: standard library, and the
+kernel's own pyzmq and IPython.
 """
 
 from __future__ import annotations
 
+import base64
+import importlib
 import importlib.abc
 import importlib.util
 import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-COMMANDS = {
-    "push": "bring what changed in the notebook's folder to this kernel",
-    "pull": "bring what changed in this kernel's folder to the notebook's",
-    "files": "say what differs between the two",
-}
+COMMANDS = ("push", "pull", "files")
+"""What :func:`run` can do for users."""
 
 _PACKAGE = "jupyter_kube"
 _PATIENCE = 20_000  # ms for the pod's companion to say anything, which it does after 10 s
 _SILENCE = 90_000  # ms between two of its words later on
-_HELP = "\n".join(
-    [
-        "%kube COMMAND [PATH…]",
-        "",
-        *(f"  {name:6} {text}" for name, text in COMMANDS.items()),
-        "",
-        "The image of this kernel has no jupyter-kube package, so that is all there is here.",
-    ]
-)
+_SILENT = "the companion of this kernel does not answer; the pod's log may say why"
 
 
 class ErrandError(Exception):
-    """What the server could not do; shown without a traceback."""
+    """What the server could not do; shown without a traceback.
+
+    Parameters
+    ----------
+    words
+        Why.
+    lost
+        Whether there is no server now: another one may do it.
+
+    """
+
+    def __init__(self, words: str, *, lost: bool = False) -> None:
+        super().__init__(words)
+        self.lost = lost
 
     def _render_traceback_(self) -> list[str]:
         return [f"%kube: {self}"]
@@ -60,13 +66,27 @@ def load_ipython_extension(shell: Any) -> None:
 
 
 class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Makes a module ``jupyter_kube`` that can be loaded as an extension, and no more."""
+    """Makes a package ``jupyter_kube`` whose modules come from the server when they are used."""
+
+    def __init__(self) -> None:
+        self._archive = ""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> Any:
-        """Find that one module."""
-        if fullname != _PACKAGE:
+        """Find that package and, once it is used, its modules and cloudpickle."""
+        if fullname == _PACKAGE:
+            return importlib.util.spec_from_loader(
+                fullname, self, origin="the Jupyter Server", is_package=True
+            )
+        ours = sys.modules.get(_PACKAGE)
+        if ours is None or getattr(ours, "__loader__", None) is not self:
             return None
-        return importlib.util.spec_from_loader(fullname, self, origin="the Jupyter Server")
+        if fullname.startswith(f"{_PACKAGE}.") and not self._archive:
+            self._archive = _fetch()
+            ours.__path__[:] = [f"{self._archive}/{_PACKAGE}"]
+            return PathFinder.find_spec(fullname, ours.__path__)
+        if fullname == "cloudpickle" and self._archive:
+            return PathFinder.find_spec(fullname, [self._archive])
+        return None
 
     def exec_module(self, module: ModuleType) -> None:
         """Fill it."""
@@ -74,25 +94,44 @@ class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         vars(module)["load_ipython_extension"] = _load
 
 
+def _fetch() -> str:
+    """Get the package from the server; returns the path of the zip file."""
+    text = "".join(_words("package"))
+    path = Path(__file__).with_name(f"{_PACKAGE}.zip")
+    path.write_bytes(base64.b64decode(json.loads(text)["zip"]))
+    return str(path)
+
+
 def _load(shell: Any) -> None:
-    shell.register_magic_function(_kube, "line", "kube")
+    """Offer the magics; all but those for files come with the package."""
+
+    def whole() -> None:
+        magics = importlib.import_module(f"{_PACKAGE}.magics")
+        shell.register_magics(magics.KubeMagics(shell))
+
+    def kube(line: str) -> None:
+        """Look at and steer jobs, and bring files to a kernel's pod; ``%kube -h`` says how."""
+        if line.split(maxsplit=1)[:1] and line.split(maxsplit=1)[0] in COMMANDS:
+            _files(line)
+            return
+        whole()
+        shell.run_line_magic("kube", line)
+
+    def kubetrain(line: str, cell: str) -> Any:
+        """Run this cell on several workers; ``%%kubetrain -h`` lists the options."""
+        whole()
+        return shell.run_cell_magic("kubetrain", line, cell)
+
+    shell.register_magic_function(kube, "line", "kube")
+    shell.register_magic_function(kubetrain, "cell", "kubetrain")
 
 
-def _kube(line: str) -> None:
-    """Exchange files with the notebook's folder: push, pull, files; ``%kube -h`` says how."""
+def _files(line: str) -> None:
+    """Exchange files with the notebook's folder."""
     try:
-        words = shlex.split(line)
+        command, *names = shlex.split(line)
     except ValueError as error:
         raise ErrandError(str(error)) from None
-    if not words or {"-h", "--help"} & set(words):
-        print(_HELP)
-        return
-    command, *names = words
-    if command not in COMMANDS:
-        raise ErrandError(
-            f'"{command[:40]}" needs the jupyter-kube package in the kernel\'s image;'
-            f" here there are {', '.join(COMMANDS)}"
-        )
     if unknown := [name for name in names if name.startswith("-")]:
         raise ErrandError(f"unknown option {unknown[0][:40]}")
     run(command, names)
@@ -114,33 +153,88 @@ def run(command: str, names: Sequence[str] = ()) -> None:
         If it cannot be done, in words.
 
     """
+    for text in _words(command, names):
+        print(text)
+
+
+def _words(command: str, names: Sequence[str] = ()) -> Iterator[str]:
+    """Have the server do something; gives what it says."""
     import zmq
 
-    place = Path(__file__).parent.parent / "a"  # there as soon as the companion is
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.DEALER)
+    over = False
     try:
-        socket.connect(f"ipc://{place}")
-        socket.send(json.dumps({"errand": command, "names": list(names)}).encode())
-        try:
-            _show(socket)
-        except KeyboardInterrupt:
-            socket.send(json.dumps({"withdraw": True}).encode())
-            raise
+        socket.connect(_place())
+        socket.send(_errand(command, names))
+        patience = _PATIENCE
+        while not over:
+            if not socket.poll(patience):
+                raise ErrandError(_SILENT)
+            over, text = _heard(socket.recv())
+            if text or not over:
+                yield text
+            patience = _SILENCE
     finally:
+        if not over:
+            socket.send(_WITHDRAW)
         socket.close(linger=500)
         context.term()
 
 
-def _show(socket: Any) -> None:
-    patience = _PATIENCE
-    while socket.poll(patience):
-        said = json.loads(socket.recv())
-        if "error" in said:
-            raise ErrandError(said["error"])
-        if "done" in said:
-            print(said["done"])
-            return
-        print(said["text"])
-        patience = _SILENCE
-    raise ErrandError("the companion of this kernel does not answer; the pod's log may say why")
+async def converse(command: str, data: bytes) -> AsyncGenerator[str]:
+    """Have the server do something; gives what it says, until closed.
+
+    Parameters
+    ----------
+    command
+        What the server knows it by.
+    data
+        What it needs; at most 8 MiB.
+
+    Raises
+    ------
+    ErrandError
+        If it cannot be done, in words.
+
+    """
+    import zmq.asyncio
+
+    context = zmq.asyncio.Context()
+    socket = context.socket(zmq.DEALER)
+    over = False
+    try:
+        socket.connect(_place())
+        await socket.send_multipart([_errand(command), data])
+        patience = _PATIENCE
+        while not over:
+            if not await socket.poll(patience):
+                raise ErrandError(_SILENT)
+            over, text = _heard(await socket.recv())
+            if text:
+                yield text
+            patience = _SILENCE
+    finally:
+        if not over:
+            await socket.send(_WITHDRAW)
+        socket.close(linger=500)
+        context.term()
+
+
+_WITHDRAW = json.dumps({"withdraw": True}).encode()
+
+
+def _place() -> str:
+    return f"ipc://{Path(__file__).parent.parent / 'a'}"  # there as soon as the companion is
+
+
+def _errand(command: str, names: Sequence[str] = ()) -> bytes:
+    return json.dumps({"errand": command, "names": list(names)}).encode()
+
+
+def _heard(message: bytes) -> tuple[bool, str]:
+    """Read one answer: whether it is the last, and its words."""
+    said = json.loads(message)
+    if "error" in said:
+        raise ErrandError(said["error"], lost=bool(said.get("lost")))
+    return "done" in said, said.get("done") or said.get("text", "")

@@ -26,6 +26,7 @@ from ..kube.client import KubeClient
 from ..models import Profile
 from . import podspec
 from .cluster import Cluster, shared
+from .errands import Handler, Services
 from .folder import Limits
 from .found import Found
 from .home import Home, NoHomeError, NotebookFiles
@@ -43,6 +44,7 @@ _USUAL: dict[str, Any] = {
     "choice": {},
     "found": None,
     "home": None,
+    "services": None,
     "warm": False,
     "notes": dict,
 }
@@ -287,6 +289,7 @@ class KubeProvisioner(KernelProvisionerBase):
         choice: Mapping[str, Any],
         found: Found | None,
         home: Home | None,
+        services: Services | None,
         warm: bool,
         notes: Callable[[], Mapping[str, str]],
     ) -> None:
@@ -309,12 +312,13 @@ class KubeProvisioner(KernelProvisionerBase):
         try:
             async with asyncio.timeout(None if found else profile.start_timeout):
                 client = await cluster.client()
+                more = services(client, config, self.pod_name) if services else {}
                 if found:
                     pod = KernelPod.existing(client, found.pod, found.secret_uid, log=self.log)
                     life = self._prepare(cluster, client, pod, {})
                     self.connection_info = await life.attach()
                     life.note(notes())  # not before: the pod may be another server's
-                    self._connect_files(life)
+                    self._connect_files(life, more)
                 else:
                     manifest = podspec.pod(
                         profile,
@@ -333,7 +337,7 @@ class KubeProvisioner(KernelProvisionerBase):
                     life = self._prepare(cluster, client, pod, options)
                     life.note(notes())
                     self.connection_info = await life.start()
-                    self._connect_files(life)
+                    self._connect_files(life, more)
                     if self._files is not None:
                         await self._files.fill()
         except BaseException as error:
@@ -378,7 +382,7 @@ class KubeProvisioner(KernelProvisionerBase):
         )
         return self._life
 
-    def _connect_files(self, life: Life) -> None:
+    def _connect_files(self, life: Life, more: Mapping[str, Handler]) -> None:
         if self._files is not None:
             manager = self.parent
             self._files.connect(
@@ -386,6 +390,7 @@ class KubeProvisioner(KernelProvisionerBase):
                 key=manager.session.key,
                 public=manager.curve_publickey,
                 secret=manager.curve_secretkey,
+                more=more,
             )
 
     async def _hang_up(self) -> None:

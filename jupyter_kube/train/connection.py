@@ -6,6 +6,8 @@ were found through it go on with it. Where none does, it costs nothing: it has n
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from .. import config
@@ -13,9 +15,13 @@ from ..kube.client import KubeClient
 from ..kube.credentials import kubeconfig_paths
 from .background import background
 from .owndesk import OwnDesk
+from .serversdesk import ServersDesk
 
 if TYPE_CHECKING:
     from .desk import Desk
+
+POD_CLIENT = "jupyter_kube_pod"
+"""The module by which a kernel in a pod reaches its server: kernels/podclient.py."""
 
 _open: dict[tuple[Any, ...], KubeClient] = {}
 
@@ -38,14 +44,18 @@ async def connection(settings: config.KubeConfig) -> KubeClient:
 
 
 async def find_desk(settings: config.KubeConfig) -> Desk:
-    """Return where jobs are handed in and asked about.
+    """Choose the way to the cluster: own credentials where there are some, else the server.
 
     Raises
     ------
     NotConfigured
-        If there are no usable credentials.
+        If there is neither.
 
     """
+    client = sys.modules.get(POD_CLIENT)
+    own = {config.SETTINGS_ENV, "KUBECONFIG"} & os.environ.keys()
+    if client is not None and not (own or settings.kubeconfig or settings.context):
+        return ServersDesk(client)
     return OwnDesk(await connection(settings), settings)
 
 

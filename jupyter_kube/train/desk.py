@@ -1,4 +1,4 @@
-"""Where jobs are handed in and asked about, whoever holds the credentials."""
+"""Where jobs are handed in and asked about: by own credentials, or by a kernel's server."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,6 +94,17 @@ class Feed:
                 self.view = view
                 self._fresh = True
                 self._news.notify_all()
+
+    def pass_on(self, view: JobView, lines: Iterable[Line], dropped: int) -> None:
+        """Take over what another feed gave."""
+        with self._news:
+            self._dropped += dropped
+        self.show(view)
+        for line in lines:
+            if line.rich is None:
+                self.line(line.rank, line.text)
+            else:
+                self.display(line.rank, line.rich)
 
     def end(self) -> None:
         """Say that nothing will follow."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -64,11 +64,14 @@ async def find_origin(client: KubeClient, environ: Mapping[str, str] = os.enviro
         pod = await objects.get(client, objects.PODS, environ["HOSTNAME"])
     except ClusterError:
         return here  # a pod may be named otherwise than its host; profiles do as well
-    return Origin(
-        _meta(pod, "annotations", naming.USER) or here.user,
-        _meta(pod, "annotations", naming.NOTEBOOK) or here.notebook,
-        pod,
-    )
+    found = origin_of(pod)
+    return replace(found, user=found.user or here.user, notebook=found.notebook or here.notebook)
+
+
+def origin_of(pod: Mapping[str, Any]) -> Origin:
+    """Tell whose jobs are those of a kernel's pod."""
+    user, notebook = (_meta(pod, "annotations", key) for key in (naming.USER, naming.NOTEBOOK))
+    return Origin(user, notebook, pod)
 
 
 def _meta(pod: Mapping[str, Any] | None, part: str, key: str) -> str:

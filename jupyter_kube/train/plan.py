@@ -79,6 +79,11 @@ def check(wish: Wish, *, fewest: int = 1) -> Wish:
         if quantity is not None:
             check_quantity(quantity, what)
     options.count(wish.retries, "--retries", options.MOST_RETRIES)
+    for names, option in ((wish.outputs, "--output"), (wish.use, "--use")):
+        options.names(names, option)
+    if wish.timeout is not None:
+        options.duration(wish.timeout, "--timeout")
+    options.duration(wish.keep, "--keep")
     return wish
 
 

@@ -39,8 +39,8 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
     return sorted(views, key=lambda view: view.started or 0.0, reverse=True)
 
 
-async def find_job(client: KubeClient, name: str) -> dict[str, Any]:
-    """Return a Job of ours by name.
+async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, Any]:
+    """Return a Job of ours by name, of one user's only where one is given.
 
     Raises
     ------
@@ -48,13 +48,16 @@ async def find_job(client: KubeClient, name: str) -> dict[str, Any]:
         With a close name, if there is one.
 
     """
+    wanted = {naming.MANAGED_BY: naming.MANAGER}
+    if user:
+        wanted[naming.USER_HASH] = naming.user_hash(user)
     try:
         job = await objects.get(client, objects.JOBS, name)
     except NotFound:
         job = None
-    if job and (job["metadata"].get("labels") or {}).get(naming.MANAGED_BY) == naming.MANAGER:
+    if job and wanted.items() <= (job["metadata"].get("labels") or {}).items():
         return job
-    known = [view.name for view in await list_jobs(client)]
+    known = [view.name for view in await list_jobs(client, user)]
     raise NotFound(
         f'there is no job "{clip(name)}" in {client.namespace}{suggest(name, known)}',
         next="See %kube status for those there are.",

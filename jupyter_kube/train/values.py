@@ -245,7 +245,7 @@ def _is_local(module: ModuleType) -> bool:
     )
 
 
-_NOT_LOCAL = {"__main__", "__mp_main__", "jupyter_kube"}
+_NOT_LOCAL = {"__main__", "__mp_main__", "jupyter_kube", "jupyter_kube_pod", "cloudpickle"}
 
 
 def _folder() -> str:

@@ -16,8 +16,10 @@ from jupyter_kube import naming
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.kube.watch import Reflector
+from jupyter_kube.session import running_server
 
 from .conftest import Target
+from .test_files import BARE, config, open_notebook, run
 
 SESSION = """
 import sys
@@ -175,3 +177,54 @@ async def test_bad_input_is_refused_before_anything_is_created(
     assert words in text, text
     jobs = await objects.list_(client, objects.JOBS, labels=naming.SELECTOR)
     assert jobs["items"] == []
+
+
+SAME = (
+    "import math\n"
+    "base = 10\n"
+    "class Doubler:\n"
+    "    def __call__(self, x): return 2 * x\n"
+    "def double(x): return Doubler()(x) + math.floor(0.5)",
+    "%%kubetrain python -w 2 --name same -o total,made\n"
+    "print('rank', kube.rank, 'of', kube.world_size)\n"
+    "kube.report(step=1, loss=0.5)\n"
+    "total = double(base) + kube.world_size\n"
+    "made = Doubler()",
+    "print('total is', total, made(4))",
+    "%%kubetrain -w 2\nif kube.rank == 1: raise ValueError('no such digit')\n"
+    "import time; time.sleep(60)",
+)
+
+
+def check_same(text: str) -> None:
+    assert "total is 22 8" in text
+    assert "[0] rank 0 of 2" in text
+    assert "[1] rank 1 of 2" in text
+    assert "total ← rank 0" in text
+
+
+@pytest.mark.timeout(240)
+async def test_a_cell_gives_the_same_from_a_laptop_and_from_a_kernels_pod_without_rights(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    code, text = await output(ipython(target, tmp_path, *SAME))
+    assert code == 1
+    check_same(text)
+    assert "ValueError: no such digit" in text
+
+    (tmp_path / "notebooks").mkdir()
+    async with running_server(tmp_path, config(target)) as server:
+        session, socket = await open_notebook(server, "n.ipynb")
+        token = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io'))"
+        assert await run(socket, token) == "False\n"
+        await run(socket, BARE)
+        await run(socket, "%load_ext jupyter_kube")
+        text = "".join([await run(socket, cell) for cell in SAME[:-1]])
+        check_same(text)
+        reply = await socket.run(SAME[-1], 60)
+        assert (reply.content["ename"], reply.status) == ("RemoteError", "error")
+        shown = "\n".join(reply.content["traceback"])
+        assert "if kube.rank == 1: raise" in shown
+        assert "rank 1 raised ValueError: no such digit" in shown
+        socket.close()
+        await server.request("DELETE", f"api/sessions/{session}")

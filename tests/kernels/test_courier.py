@@ -15,7 +15,7 @@ def asked(now: float = 0.0, *, server: bool = True) -> Errands:
     errands = Errands()
     if server:
         errands.wait(b"server", 1)
-    errands.add(b"kernel", "push", ["a"], now)
+    errands.add(b"kernel", "push", ["a"], now, [b"along"])
     return errands
 
 
@@ -25,6 +25,7 @@ def test_an_errand_goes_to_the_server_that_waits_and_its_end_to_the_kernel() -> 
         b"server",
         1,
         {"number": 1, "command": "push", "names": ["a"]},
+        [b"along"],
     )
     assert errands.offer() is None
     assert errands.take(1, 0.0)
@@ -98,6 +99,16 @@ def test_there_is_an_end_to_what_may_be_asked() -> None:
     refusals = errands.words()
     assert 0 < len(refusals) < 100
     assert refusals[0][1] == {"error": "too much is under way"}
+
+
+def test_errands_of_a_process_that_ended_are_nobodys() -> None:
+    errands = asked()
+    errands.offer()
+    assert errands.take(1, 0.0)
+    errands.forget()
+    assert not errands.say(1, "half", 1.0)
+    errands.done(1, "all", "")
+    assert errands.words() == []
 
 
 class AnyOrder(RuleBasedStateMachine):

@@ -81,6 +81,64 @@ async def test_a_handler_answers_and_its_errors_are_words(tmp_path: Path) -> Non
         assert 'does not know "other"' in await ask(client, "other")
 
 
+CONVERSE = """
+import asyncio, jupyter_kube_pod
+async def converse(times):
+    words = jupyter_kube_pod.converse("parrot", bytes(5 * 2**20) + b"x")
+    async for text in words:
+        print(text)
+        times -= 1
+        if not times:
+            break
+    await words.aclose()
+await converse({times})
+"""
+
+
+async def test_much_may_be_sent_along_and_words_come_until_nobody_listens(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def parrot(errand: Errand) -> str:
+        while await errand.say(f"{len(errand.data)} {errand.data[-1:]!r}"):
+            pass
+        ended.set()
+        return "unheard"
+
+    async with (
+        pod(tmp_path) as (rig, _),
+        line(rig, {"parrot": parrot}),
+        rig.client() as client,
+    ):
+        await client.alive()
+        _reply, printed = await client.run(CONVERSE.format(times=2))
+        assert printed == f"{5 * 2**20 + 1} b'x'\n" * 2
+        await ended.wait()
+
+
+async def test_an_errand_ends_with_the_process_that_asked(tmp_path: Path) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def forever(errand: Errand) -> str:
+        begun.set()
+        while await errand.say(""):
+            await asyncio.sleep(0.05)
+        ended.set()
+        return ""
+
+    async with (
+        pod(tmp_path) as (rig, _),
+        line(rig, {"wait": forever}),
+        rig.client() as client,
+    ):
+        await client.alive()
+        asking = asyncio.create_task(ask(client, "wait"))
+        await begun.wait()
+        await rig.relay.command("restart")
+        await ended.wait()
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+
 async def test_an_interrupt_ends_the_work(tmp_path: Path) -> None:
     begun, ended = asyncio.Event(), asyncio.Event()
 

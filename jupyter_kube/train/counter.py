@@ -1,0 +1,272 @@
+"""What a Jupyter Server does about jobs for the kernels in pods that it started.
+
+A kernel has no credentials: it sends one JSON object, ``op`` and what that takes, and gets lines
+of JSON. The server checks all of it, takes profiles and namespace from its own settings, and lets
+a user's kernel reach that user's jobs only. It opens no values: those are for workers and kernel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+import zipfile
+from collections.abc import Awaitable, Callable, Mapping
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .._version import __version__
+from ..errors import InvalidInput, KubeError
+from ..kube import objects
+from . import options, plan, query, wire
+from .cell import Bundle
+from .feed import Feed
+from .origin import origin_of
+from .owndesk import OwnDesk
+from .serversdesk import ERRAND
+
+if TYPE_CHECKING:
+    from ..config import KubeConfig
+    from ..kube.client import KubeClient
+    from .view import JobView
+
+_PIECE = 250_000  # characters said at a time
+_ALIVE = 15.0  # seconds between signs of life
+_PAUSE, _PAUSE_PER_RANK = 0.05, 0.001  # seconds between two batches
+_PARTS = ("", "kube", "train", "train/backends")
+"""Folders of this package that a kernel needs."""
+
+
+class Errand(Protocol):
+    """What a kernel asked for."""
+
+    @property
+    def data(self) -> bytes:
+        """What it sent along."""
+
+    async def say(self, text: str) -> bool:
+        """Answer something; returns whether anybody still waits."""
+
+
+class _NobodyWaits(Exception):
+    """The kernel does not want it any more."""
+
+
+def handlers(
+    client: KubeClient, settings: KubeConfig, pod: str
+) -> Mapping[str, Callable[[Errand], Awaitable[str]]]:
+    """Return what does the errands of the kernel in a pod, by name.
+
+    Parameters
+    ----------
+    client, settings
+        The server's own.
+    pod
+        The name of the kernel's pod, on which workers are modelled.
+
+    """
+    return {ERRAND: Counter(client, settings, pod).serve, "package": send_package}
+
+
+async def send_package(errand: Errand) -> str:
+    """Give a kernel the modules that ``%%kubetrain`` needs, as a zip file."""
+    await _tell(errand, {"zip": base64.b64encode(await asyncio.to_thread(package)).decode()})
+    return ""
+
+
+@cache
+def package() -> bytes:
+    """Pack this package's part for kernels, and cloudpickle, into a zip file."""
+    file = io.BytesIO()
+    ours = resources.files(__package__.partition(".")[0])
+    theirs = resources.files("cloudpickle")
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, folder in (
+            *((f"jupyter_kube/{part}", ours.joinpath(part)) for part in _PARTS),
+            ("cloudpickle", theirs),
+        ):
+            for each in folder.iterdir():
+                if each.name.endswith(".py"):
+                    archive.writestr(f"{name}/{each.name}".replace("//", "/"), each.read_bytes())
+    return file.getvalue()
+
+
+class Counter:
+    """Serves one kernel.
+
+    Parameters
+    ----------
+    client, settings, pod
+        As for :func:`handlers`.
+
+    """
+
+    def __init__(self, client: KubeClient, settings: KubeConfig, pod: str) -> None:
+        self._client, self._settings, self._pod = client, settings, pod
+        self._ops = {
+            "submit": self._submit,
+            "preview": self._preview,
+            "find": self._find,
+            "snapshot": self._snapshot,
+            "jobs": self._jobs,
+            "logs": self._logs,
+            "delete": self._delete,
+            "follow": self._follow,
+        }
+
+    async def serve(self, errand: Errand) -> str:
+        """Do one errand."""
+        try:
+            try:
+                await self._do(errand)
+            except KubeError as error:
+                await _tell(errand, {"error": wire.encode(error)})
+        except _NobodyWaits:
+            pass
+        return ""
+
+    async def _do(self, errand: Errand) -> None:
+        asked = _read(errand.data)
+        op = self._ops.get(str(asked.get("op")))
+        if op is None:
+            raise InvalidInput(f"there is no {str(asked.get('op'))[:40]!r}")
+        pod = await objects.get(self._client, objects.PODS, self._pod)
+        desk = OwnDesk(self._client, self._settings, origin_of(pod))
+        await op(errand, desk, asked)
+
+    async def _submit(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        ticket = await desk.submit(*_job(asked))
+        try:
+            await _tell(errand, {"view": wire.encode(ticket.view), "key": ticket.key.hex()})
+        except _NobodyWaits:  # interrupted just before: nobody knows of it
+            await desk.delete(ticket.view.name)
+            raise
+
+    async def _preview(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        await _tell(errand, {"text": await desk.preview(*_job(asked))})
+
+    async def _find(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        ticket = await desk.find(await self._own(desk, asked))
+        await _tell(errand, {"view": wire.encode(ticket.view), "key": ticket.key.hex()})
+
+    async def _snapshot(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        view = await desk.snapshot(await self._own(desk, asked))
+        await _tell(errand, {"view": wire.encode(view)})
+
+    async def _jobs(self, errand: Errand, desk: OwnDesk, _asked: dict[str, Any]) -> None:
+        await _tell(errand, {"views": wire.encode(await desk.jobs())})
+
+    async def _logs(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        rank, tail = (
+            None if asked.get(what) is None else options.count(asked[what], what)
+            for what in ("rank", "tail")
+        )
+        name = await self._own(desk, asked)
+        lines = await desk.logs(name, (await desk.find(name)).key, rank, tail)
+        await _tell(errand, {"lines": wire.encode(lines)})
+
+    async def _delete(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        deleted = await desk.delete(await self._own(desk, asked))
+        await _tell(errand, {"deleted": deleted})
+
+    async def _follow(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        ticket = await desk.find(await self._own(desk, asked))
+        feed = _Outlet(ticket.view)
+        following = asyncio.create_task(desk.follow(feed, ticket.key))
+        try:
+            ended = False
+            while not ended:
+                if not await _within(_ALIVE, feed.news):
+                    await _say(errand, "\n")
+                    continue
+                batch = feed.take()
+                ended = batch.ended
+                await _tell(errand, {"batch": wire.encode(batch)})
+                await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * batch.view.workers)
+            await _tell(errand, {"outcome": wire.encode(await following)})
+        finally:
+            following.cancel()
+            await asyncio.gather(following, return_exceptions=True)
+
+    async def _own(self, desk: OwnDesk, asked: dict[str, Any]) -> str:
+        """Return the name of a job, if it is this kernel's user's."""
+        name = asked.get("name")
+        if not isinstance(name, str):
+            raise InvalidInput("a job's name is a text")
+        await query.find_job(self._client, name, (await desk.origin()).user)
+        return name
+
+
+class _Outlet(Feed):
+    """A feed that is read on the event loop it is filled on."""
+
+    def __init__(self, view: JobView) -> None:
+        super().__init__(view)
+        self.news = asyncio.Event()
+        self.news.set()
+
+    def line(self, rank: int, text: str) -> None:
+        """Add one line."""
+        super().line(rank, text)
+        self.news.set()
+
+    def show(self, view: JobView) -> None:
+        """Replace the view."""
+        if view != self.view:
+            super().show(view)
+            self.news.set()
+
+    def end(self) -> None:
+        """Say that nothing will follow."""
+        super().end()
+        self.news.set()
+
+
+async def _within(seconds: float, news: asyncio.Event) -> bool:
+    """Wait for news; returns whether there are any."""
+    try:
+        async with asyncio.timeout(seconds):
+            await news.wait()
+    except TimeoutError:
+        return False
+    news.clear()
+    return True
+
+
+def _read(data: bytes) -> dict[str, Any]:
+    """Read a request."""
+    try:
+        asked = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise InvalidInput("this is no request", str(error)) from None
+    if not isinstance(asked, dict):
+        raise InvalidInput("this is no request")
+    version = str(asked.get("version"))[:40]
+    if version != __version__:
+        raise InvalidInput(
+            f"this kernel has jupyter-kube {version}, its Jupyter Server {__version__}",
+            next="Restart the kernel, or have the same version in its image, or none: the server"
+            " then brings its own.",
+        )
+    return asked
+
+
+def _job(asked: dict[str, Any]) -> tuple[plan.Wish, Bundle]:
+    """Read and check what is to be run."""
+    wish = plan.check(wire.decode(plan.Wish, asked.get("wish")))
+    bundle = wire.decode(Bundle, asked.get("bundle"))
+    options.framework(bundle.framework)
+    return wish, bundle
+
+
+async def _tell(errand: Errand, message: dict[str, Any]) -> None:
+    text = json.dumps(message) + "\n"
+    for at in range(0, len(text), _PIECE):
+        await _say(errand, text[at : at + _PIECE])
+
+
+async def _say(errand: Errand, text: str) -> None:
+    if not await errand.say(text):
+        raise _NobodyWaits

@@ -1,0 +1,132 @@
+"""Jobs of a kernel in a pod by its server, which has the credentials; nothing is needed here.
+
+The other end is counter.py, and the way there kernels/podclient.py.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from .._version import __version__
+from ..errors import ClusterUnavailable, KubeError
+from . import wire
+from .desk import Ticket
+from .feed import Batch, Feed, Line
+from .runner import Outcome
+from .view import JobView
+
+if TYPE_CHECKING:
+    from .cell import Bundle
+    from .plan import Wish
+
+ERRAND = "train"
+
+
+class _Lost(ClusterUnavailable):
+    """There is no server now, or the one that was asked is gone."""
+
+
+class ServersDesk:
+    """A :class:`.desk.Desk` of a kernel's server.
+
+    Parameters
+    ----------
+    client
+        podclient.py, as that server has it.
+
+    """
+
+    namespace = ""  # the server's affair
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    async def submit(self, wish: Wish, bundle: Bundle) -> Ticket:
+        """Create a job."""
+        return _ticket(await self._one("submit", wish=wish, bundle=bundle))
+
+    async def preview(self, wish: Wish, bundle: Bundle) -> str:
+        """Describe what :meth:`submit` would create."""
+        return str((await self._one("preview", wish=wish, bundle=bundle))["text"])
+
+    async def find(self, name: str) -> Ticket:
+        """Return what is needed to follow a job."""
+        return _ticket(await self._one("find", name=name))
+
+    async def snapshot(self, name: str) -> JobView:
+        """Return a job as it is now."""
+        return wire.decode(JobView, (await self._one("snapshot", name=name))["view"])
+
+    async def jobs(self) -> list[JobView]:
+        """Return my jobs, newest first."""
+        return [wire.decode(JobView, view) for view in (await self._one("jobs"))["views"]]
+
+    async def logs(self, name: str, _key: bytes, rank: int | None, tail: int | None) -> list[Line]:
+        """Return what ranks printed."""
+        said = await self._one("logs", name=name, rank=rank, tail=tail)
+        return [wire.decode(Line, line) for line in said["lines"]]
+
+    async def delete(self, name: str) -> bool:
+        """Stop a job and remove it with all it owns; False if it was gone."""
+        return bool((await self._one("delete", name=name))["deleted"])
+
+    async def follow(self, feed: Feed, _key: bytes) -> Outcome:
+        """Tell a feed what happens to its job, to the end; a server that is lost is replaced."""
+        seen: Counter[int] = Counter()
+        try:
+            while True:
+                try:
+                    return await self._follow(feed, seen)
+                except _Lost:
+                    continue  # the errand waits for the next server, for a while each time
+        finally:
+            feed.end()
+
+    async def _follow(self, feed: Feed, seen: Counter[int]) -> Outcome:
+        """Follow by one server; pass over lines that an earlier one has told."""
+        known = seen.copy()
+        async with aclosing(self._ask("follow", name=feed.view.name)) as answers:
+            async for said in answers:
+                if "outcome" in said:
+                    return wire.decode(Outcome, said["outcome"])
+                batch = wire.decode(Batch, said["batch"])
+                fresh = []
+                for line in batch.lines:
+                    if known[line.rank]:
+                        known[line.rank] -= 1
+                    else:
+                        seen[line.rank] += 1
+                        fresh.append(line)
+                feed.pass_on(batch.view, fresh, batch.dropped)
+        raise _Lost("the Jupyter Server said nothing about the job's end")
+
+    async def _one(self, op: str, **args: Any) -> dict[str, Any]:
+        """Ask for something that has one answer."""
+        async with aclosing(self._ask(op, **args)) as answers:
+            async for said in answers:
+                return said
+        raise _Lost("the Jupyter Server gave no answer")
+
+    async def _ask(self, op: str, **args: Any) -> AsyncGenerator[dict[str, Any]]:
+        asked = {"op": op, "version": __version__, **wire.encode(args)}
+        rest = ""
+        try:
+            async with aclosing(self._client.converse(ERRAND, json.dumps(asked).encode())) as words:
+                async for text in words:
+                    *lines, rest = (rest + text).split("\n")
+                    for line in filter(None, lines):
+                        said = json.loads(line)
+                        if "error" in said:
+                            raise wire.decode(KubeError, said["error"])
+                        yield said
+        except self._client.ErrandError as error:
+            kind = _Lost if error.lost else ClusterUnavailable
+            raise kind("the Jupyter Server did not do it", str(error)) from None
+
+
+def _ticket(said: dict[str, Any]) -> Ticket:
+    return Ticket(wire.decode(JobView, said["view"]), bytes.fromhex(said["key"]))

@@ -1,0 +1,145 @@
+"""A server does for a kernel what its user may do, and no more."""
+
+import asyncio
+import io
+import json
+import zipfile
+
+import pytest
+
+from jupyter_kube import naming
+from jupyter_kube._version import __version__
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.train import counter, wire
+from jupyter_kube.train.cell import pack
+from jupyter_kube.train.plan import Wish
+
+from .fakecluster import FakeCluster
+
+SETTINGS = KubeConfig(profiles={"small": {"image": "s:1"}})
+POD = {
+    "metadata": {"name": "kernel-1", "annotations": {naming.USER: "ann"}, "labels": {}},
+    "spec": {"containers": [{"name": "kernel", "image": "own:1"}]},
+}
+JOB = {"wish": wire.encode(Wish(name="mine")), "bundle": wire.encode(pack("x = 1", {}))}
+
+
+class Asked:
+    """An errand; what is said is kept."""
+
+    def __init__(self, data, *, wanted=True):
+        self.data, self._wanted, self.text = data, wanted, ""
+
+    async def say(self, text):
+        self.text += text
+        return self._wanted
+
+
+async def serve(cluster, op, *, wanted=True, **args):
+    asked = {"op": op, "version": __version__, **args}
+    errand = Asked(json.dumps(asked).encode(), wanted=wanted)
+    assert await counter.handlers(cluster, SETTINGS, "kernel-1")["train"](errand) == ""
+    return [json.loads(line) for line in errand.text.splitlines()]
+
+
+async def cluster():
+    made = FakeCluster()
+    await made.put("pods", json.loads(json.dumps(POD)))
+    return made
+
+
+async def refused(cluster, op, **args):
+    (said,) = await serve(cluster, op, **args)
+    return said["error"]["type"], said["error"]["what"]
+
+
+def test_a_job_is_its_users_and_like_the_kernels_pod():
+    async def work():
+        made = await cluster()
+        (said,) = await serve(made, "submit", **JOB)
+        (job,) = made.objects["jobs"].values()
+        assert job["metadata"]["name"] == said["view"]["name"]
+        assert job["metadata"]["annotations"][naming.USER] == "ann"
+        assert job["spec"]["template"]["spec"]["containers"][0]["image"] == "own:1"
+        (secret,) = made.objects["secrets"].values()
+        assert secret["stringData"]["key"] == said["key"]
+        (listed,) = await serve(made, "jobs")
+        assert [view["name"] for view in listed["views"]] == [said["view"]["name"]]
+        (deleted,) = await serve(made, "delete", name=said["view"]["name"])
+        assert deleted == {"deleted": True}
+        assert not made.objects["jobs"]
+
+    asyncio.run(work())
+
+
+def test_a_job_that_nobody_waits_for_any_more_is_removed():
+    async def work():
+        made = await cluster()
+        await serve(made, "submit", wanted=False, **JOB)
+        assert ("POST", "jobs") in [request[:2] for request in made.requests]
+        assert not made.objects["jobs"]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("op", ["find", "snapshot", "logs", "delete", "follow"])
+def test_jobs_of_others_are_not_there(op):
+    async def work():
+        made = await cluster()
+        labels = naming.labels("job", user="bob")
+        await made.put("jobs", {"metadata": {"name": "theirs", "labels": labels}, "spec": {}})
+        assert await refused(made, op, name="theirs") == (
+            "NotFound",
+            'there is no job "theirs" in default',
+        )
+        assert made.objects["jobs"]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("op", "args", "words"),
+    [
+        ("patch", {}, "there is no 'patch'"),
+        ("find", {"name": 3}, "a job's name is a text"),
+        ("submit", {}, "this is no Wish"),
+        ("submit", {**JOB, "bundle": 3}, "this is no Bundle"),
+        ("submit", {**JOB, "wish": {"workers": 2000}}, "above the limit of 1000"),
+        ("submit", {**JOB, "wish": {"profile": "large"}}, 'there is no profile "large"'),
+        ("submit", {**JOB, "wish": {"name": "A B"}}, 'name "A B" is not allowed'),
+        ("submit", {**JOB, "wish": {"outputs": ["a b"]}}, "takes Python names"),
+        ("submit", {**JOB, "wish": {"keep": 1e12}}, "is not a time"),
+        ("submit", {**JOB, "version": "0.0"}, "this kernel has jupyter-kube 0.0"),
+    ],
+)
+def test_what_cannot_be_is_refused(op, args, words):
+    async def work():
+        made = await cluster()
+        version = args.pop("version", __version__)
+        errand = Asked(json.dumps({"op": op, "version": version, **args}).encode())
+        await counter.handlers(made, SETTINGS, "kernel-1")["train"](errand)
+        error = json.loads(errand.text)["error"]
+        assert error["type"] == "InvalidInput"
+        assert words in error["what"]
+        assert not made.objects["jobs"]
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize("data", [b"", b"[]", b"\xff", b"[" * 100_000])
+def test_what_is_no_request_is_refused(data):
+    async def work():
+        errand = Asked(data)
+        await counter.handlers(await cluster(), SETTINGS, "kernel-1")["train"](errand)
+        assert json.loads(errand.text)["error"]["what"] == "this is no request"
+
+    asyncio.run(work())
+
+
+def test_the_package_for_kernels_is_whole():
+    """Modules of it import nothing that an image with ipykernel may lack."""
+    with zipfile.ZipFile(io.BytesIO(counter.package())) as archive:
+        names = set(archive.namelist())
+    assert {"jupyter_kube/magics.py", "jupyter_kube/train/backends/job.py"} <= names
+    assert "cloudpickle/cloudpickle.py" in names
+    assert not [name for name in names if "//" in name or "localcluster" in name]
