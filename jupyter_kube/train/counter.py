@@ -12,7 +12,7 @@ import base64
 import io
 import json
 import zipfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
@@ -25,6 +25,7 @@ from .cell import Bundle
 from .feed import Feed
 from .origin import origin_of
 from .owndesk import OwnDesk
+from .reports import Reports
 from .serversdesk import ERRAND
 
 if TYPE_CHECKING:
@@ -112,6 +113,7 @@ class Counter:
             "snapshot": self._snapshot,
             "jobs": self._jobs,
             "logs": self._logs,
+            "reports": self._reports,
             "delete": self._delete,
             "follow": self._follow,
         }
@@ -167,6 +169,11 @@ class Counter:
         lines = await desk.logs(name, (await desk.find(name)).key, rank, tail)
         await _tell(errand, {"lines": wire.encode(lines)})
 
+    async def _reports(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        name = await self._own(desk, asked)
+        found = await desk.reports(name, (await desk.find(name)).key)
+        await _tell(errand, {"reports": found})
+
     async def _delete(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         deleted = await desk.delete(await self._own(desk, asked))
         await _tell(errand, {"deleted": deleted})
@@ -183,7 +190,9 @@ class Counter:
                     continue
                 batch = feed.take()
                 ended = batch.ended
-                await _tell(errand, {"batch": wire.encode(batch)})
+                reported, feed.reported = feed.reported, []
+                about = {"view": batch.view, "lines": batch.lines, "dropped": batch.dropped}
+                await _tell(errand, {**wire.encode(about), "reports": reported})
                 await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * batch.view.workers)
             await _tell(errand, {"outcome": wire.encode(await following)})
         finally:
@@ -203,13 +212,18 @@ class _Outlet(Feed):
     """A feed that is read on the event loop it is filled on."""
 
     def __init__(self, view: JobView) -> None:
-        super().__init__(view)
+        self.reported: list[tuple[str, list[Any]]] = []
+        """New reports, by pod."""
         self.news = asyncio.Event()
         self.news.set()
+        super().__init__(view, reports=_Reports(self._report))
 
-    def line(self, rank: int, text: str) -> None:
-        """Add one line."""
-        super().line(rank, text)
+    def _report(self, pod: str, rows: list[Any]) -> None:
+        self.reported.append((pod, rows))
+        self.news.set()
+
+    def _add(self, rank: int, text: str, rich: Mapping[str, Any] | None) -> None:
+        super()._add(rank, text, rich)
         self.news.set()
 
     def show(self, view: JobView) -> None:
@@ -222,6 +236,20 @@ class _Outlet(Feed):
         """Say that nothing will follow."""
         super().end()
         self.news.set()
+
+
+class _Reports(Reports):
+    """Reports that are passed on; the kernel keeps them."""
+
+    def __init__(self, tell: Callable[[str, list[Any]], None]) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def add(self, pod: str, rows: Iterable[Sequence[Any]]) -> bool:
+        """Take in a frame's rows; returns whether the newest of them is new."""
+        told = list(rows)
+        self._tell(pod, told)
+        return super().add(pod, told)
 
 
 async def _within(seconds: float, news: asyncio.Event) -> bool:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from .._version import __version__
 from ..errors import ClusterUnavailable, KubeError
 from . import wire
-from .desk import Ticket
-from .feed import Batch, Feed, Line
+from .desk import PodReports, Ticket
+from .feed import Feed, Line
 from .runner import Outcome
 from .view import JobView
 
@@ -70,6 +70,11 @@ class ServersDesk:
         said = await self._one("logs", name=name, rank=rank, tail=tail)
         return [wire.decode(Line, line) for line in said["lines"]]
 
+    async def reports(self, name: str, _key: bytes) -> list[PodReports]:
+        """Return what ranks reported, as far as it is in their logs."""
+        said = await self._one("reports", name=name)
+        return [PodReports(pod, rows) for pod, rows in said["reports"]]
+
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""
         return bool((await self._one("delete", name=name))["deleted"])
@@ -93,15 +98,16 @@ class ServersDesk:
             async for said in answers:
                 if "outcome" in said:
                     return wire.decode(Outcome, said["outcome"])
-                batch = wire.decode(Batch, said["batch"])
                 fresh = []
-                for line in batch.lines:
+                for line in (wire.decode(Line, each) for each in said["lines"]):
                     if known[line.rank]:
                         known[line.rank] -= 1
                     else:
                         seen[line.rank] += 1
                         fresh.append(line)
-                feed.pass_on(batch.view, fresh, batch.dropped)
+                for pod, rows in said["reports"]:
+                    feed.reports.add(pod, rows)
+                feed.pass_on(wire.decode(JobView, said["view"]), fresh, said["dropped"])
         raise _Lost("the Jupyter Server said nothing about the job's end")
 
     async def _one(self, op: str, **args: Any) -> dict[str, Any]:

@@ -180,19 +180,25 @@ async def test_bad_input_is_refused_before_anything_is_created(
 
 
 SAME = (
-    "import math\n"
-    "base = 10\n"
-    "class Doubler:\n"
-    "    def __call__(self, x): return 2 * x\n"
-    "def double(x): return Doubler()(x) + math.floor(0.5)",
-    "%%kubetrain python -w 2 --name same -o total,made\n"
-    "print('rank', kube.rank, 'of', kube.world_size)\n"
-    "kube.report(step=1, loss=0.5)\n"
-    "total = double(base) + kube.world_size\n"
-    "made = Doubler()",
+    (
+        "import math\n"
+        "base = 10\n"
+        "class Doubler:\n"
+        "    def __call__(self, x): return 2 * x\n"
+        "def double(x): return Doubler()(x) + math.floor(0.5)"
+    ),
+    (
+        "%%kubetrain python -w 2 --name same -o total,made\n"
+        "print('rank', kube.rank, 'of', kube.world_size)\n"
+        "kube.report(step=1, loss=0.5)\n"
+        "total = double(base) + kube.world_size\n"
+        "made = Doubler()"
+    ),
     "print('total is', total, made(4))",
-    "%%kubetrain -w 2\nif kube.rank == 1: raise ValueError('no such digit')\n"
-    "import time; time.sleep(60)",
+    (
+        "%%kubetrain -w 2\nif kube.rank == 1: raise ValueError('no such digit')\n"
+        "import time; time.sleep(60)"
+    ),
 )
 
 

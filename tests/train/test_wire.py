@@ -9,7 +9,7 @@ from jupyter_kube.kernels.errands import CourierError
 from jupyter_kube.models import PodState
 from jupyter_kube.train import wire
 from jupyter_kube.train.cell import Bundle, pack
-from jupyter_kube.train.feed import Batch, Line
+from jupyter_kube.train.feed import Line
 from jupyter_kube.train.frames import Frame
 from jupyter_kube.train.plan import Wish
 from jupyter_kube.train.runner import Outcome
@@ -34,7 +34,8 @@ VIEW = JobView(
         VIEW,
         Wish(workers=3, outputs=("a",), timeout=5.0, gpus=1),
         pack("y = x", {"x": 1}, outputs=["y"]),
-        Batch(VIEW, (Line(0, "a"), Line(1, "b\n")), 3, ended=True),
+        Line(1, "b\n"),
+        Line(0, "a", {"text/plain": "a", "image/png": "iVBO"}),
         Outcome(VIEW, Frame("result", 0, 1, {"sizes": {"x": 3}}, b"\x00\xff")),
     ],
 )
