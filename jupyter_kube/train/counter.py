@@ -114,6 +114,7 @@ class Counter:
             "jobs": self._jobs,
             "logs": self._logs,
             "reports": self._reports,
+            "scale": self._scale,
             "delete": self._delete,
             "follow": self._follow,
         }
@@ -173,6 +174,11 @@ class Counter:
         name = await self._own(desk, asked)
         found = await desk.reports(name, (await desk.find(name)).key)
         await _tell(errand, {"reports": found})
+
+    async def _scale(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        workers = options.count(asked.get("workers", ""), "workers", options.MOST_WORKERS)
+        view = await desk.scale(await self._own(desk, asked), workers)
+        await _tell(errand, {"view": wire.encode(view)})
 
     async def _delete(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         deleted = await desk.delete(await self._own(desk, asked))

@@ -75,6 +75,11 @@ class ServersDesk:
         said = await self._one("reports", name=name)
         return [PodReports(pod, rows) for pod, rows in said["reports"]]
 
+    async def scale(self, name: str, workers: int) -> JobView:
+        """Change how many workers an elastic job has at most."""
+        said = await self._one("scale", name=name, workers=workers)
+        return wire.decode(JobView, said["view"])
+
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""
         return bool((await self._one("delete", name=name))["deleted"])

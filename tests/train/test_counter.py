@@ -82,13 +82,13 @@ def test_a_job_that_nobody_waits_for_any_more_is_removed():
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("op", ["find", "snapshot", "logs", "delete", "follow"])
+@pytest.mark.parametrize("op", ["find", "snapshot", "logs", "reports", "scale", "delete", "follow"])
 def test_jobs_of_others_are_not_there(op):
     async def work():
         made = await cluster()
         labels = naming.labels("job", user="bob")
         await made.put("jobs", {"metadata": {"name": "theirs", "labels": labels}, "spec": {}})
-        assert await refused(made, op, name="theirs") == (
+        assert await refused(made, op, name="theirs", workers=2) == (
             "NotFound",
             'there is no job "theirs" in default',
         )
