@@ -354,9 +354,10 @@ print("no end", end="")
     with Workers(source, workers=1).start() as job:
         assert job.codes() == [0]
         lines = job.pods[0].lines
-        assert lines[-2:] == ["all 3", "no end"]
-        assert lines[:-2]
-        assert all(line.endswith("/3\r") for line in lines[:-2])
+        assert [line for line in lines if not line.endswith("\r")] == ["all 3", "no end"]
+        shown = {line.rstrip("\r") for line in lines if line.endswith("\r")}
+        assert {"1/3", "2/3"} & shown
+        assert shown <= {"1/3", "2/3", "3/3", "no end"}  # the last if the process is slow to end
 
 
 def test_a_forged_frame_is_a_plain_line() -> None:
