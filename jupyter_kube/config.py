@@ -18,7 +18,8 @@ from traitlets.config import Config, LoggingConfigurable
 
 from .checks import check_quantity, clip, suggest
 from .errors import InvalidInput
-from .models import Profile, profile_keys
+from .keys import profile_keys
+from .models import Profile
 from .quantity import amount
 
 SETTINGS_ENV = "JUPYTER_KUBE_SETTINGS"

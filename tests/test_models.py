@@ -8,7 +8,8 @@ import pytest
 from jupyter_kube.checks import check_quantity
 from jupyter_kube.config import KubeConfig, load
 from jupyter_kube.errors import InvalidInput
-from jupyter_kube.models import Profile, profile_keys
+from jupyter_kube.keys import profile_keys
+from jupyter_kube.models import Profile
 
 OPTIONS = [
     {"colour": {}}, {"gpus": 4}, {"gpus": {}}, {"gpus": {"least": 1}}, {"gpus": {"max": 0.5}},

@@ -11,7 +11,7 @@ from traitlets.config import Config
 
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.kernels.choice import choice_of
-from jupyter_kube.models import profile_keys
+from jupyter_kube.keys import profile_keys
 
 OPERATORS = Path(__file__).parent.parent / "docs" / "operators"
 PAGE = OPERATORS / "profiles.md"
