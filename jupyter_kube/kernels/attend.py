@@ -28,7 +28,7 @@ _IMPOSSIBLE = 3  # its exit code if the image has no fit pyzmq
 _HEALTHY = 60.0  # seconds of life after which earlier ends are forgotten
 _SLOWEST = 60.0  # seconds between two starts at most
 _FILES = (5000, 64 * 1024 * 1024)  # how many, and bytes of them, may travel at once
-_MODULES = ("tape", "kubeignore", "folder", "courier", "companion")
+_MODULES = ("tape", "kubeignore", "folder", "writer", "courier", "companion")
 
 # Like the launcher, without what a user's variables or folder would put before the standard
 # library; the image's packages come last. Sources and keys come over the standard input.

@@ -2,7 +2,7 @@
 
 *Known* is the version of each file that both sides have had: what either has besides is a change.
 A file that changed on both sides is sent all the same, but never over the other one: the writer
-(:class:`.folder.Writer`) puts it beside.
+(:class:`.writer.Writer`) puts it beside.
 """
 
 from __future__ import annotations

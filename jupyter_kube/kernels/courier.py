@@ -2,8 +2,8 @@
 
 A thread of the companion, so that a slow disk never keeps that from listening. It talks to the
 server through the companion's socket, and to the kernel (podclient.py) through one of its own in
-the launcher's private folder. This module travels into pods: standard library, folder.py, and the
-image's pyzmq.
+the launcher's private folder. This module travels into pods: standard library, folder.py,
+writer.py, and the image's pyzmq.
 
 Each order of the server's has an ``id``, which its answer repeats:
 
@@ -31,7 +31,8 @@ from typing import Any
 
 import zmq
 
-from .folder import File, Folder, FolderError, Limits, Span, Writer
+from .folder import File, Folder, FolderError, Limits, Span
+from .writer import Writer
 
 PATIENCE = 10.0
 """Seconds an errand waits for a server to take it."""

@@ -25,11 +25,11 @@ from .folder import (
     Limits,
     Listing,
     Span,
-    Writer,
     batches,
     size_text,
     spans,
 )
+from .writer import Writer
 
 _AHEAD = 4  # messages under way at a time
 _KNOW = 500  # files in one message about what both have

@@ -27,7 +27,7 @@ _LONGEST = 120_000
 _TRAVELLERS = (
     *("launcher", "supervisor", "gate", "splice", "link", "handshake", "image", "cgroup"),
     *("retire", "attend", "companion", "tape"),
-    *("courier", "folder", "kubeignore", "podclient"),
+    *("courier", "folder", "writer", "kubeignore", "podclient"),
 )
 
 BOOT = f"""\

@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_kube.kernels import folder as folders
+from jupyter_kube.kernels import writer as writers
 from jupyter_kube.kernels.folder import (
     LIMITS,
+    PART,
     PIECE,
     File,
     Folder,
     FolderError,
     Limits,
     Span,
-    Writer,
     batches,
-    beside,
     check_path,
     size_text,
     spans,
 )
+from jupyter_kube.kernels.writer import Writer, beside
 
 
 def put(root: Path, path: str, content: bytes | str = b"x", mode: int = 0o644) -> Path:
@@ -252,7 +252,7 @@ def test_permissions_are_plain(tmp_path: Path) -> None:
 def test_a_file_appears_whole_or_not_at_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "PIECE", 2)
+    monkeypatch.setattr(writers, "PIECE", 2)
     writer = Writer(Folder(tmp_path), "kernel")
     half = file("x", b"abcd")
     assert writer.write(half, "", 0, b"ab") is None
@@ -284,7 +284,7 @@ def test_one_files_trouble_is_no_others(tmp_path: Path) -> None:
 def test_what_is_not_as_announced_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: list[tuple[int, bytes]], words: str
 ) -> None:
-    monkeypatch.setattr(folders, "PIECE", 2)
+    monkeypatch.setattr(writers, "PIECE", 2)
     writer = Writer(Folder(tmp_path), "kernel")
     with pytest.raises(FolderError, match=words):  # noqa: PT012 - the last piece fails
         for offset, data in pieces:
@@ -373,5 +373,5 @@ def test_sizes_are_readable() -> None:
 
 
 def test_nothing_is_left_of_an_unfinished_write_in_a_listing(tmp_path: Path) -> None:
-    put(tmp_path, f".abc{folders._PART}")
+    put(tmp_path, f".abc{PART}")
     assert Folder(tmp_path).listing().files == {}
