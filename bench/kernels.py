@@ -1,9 +1,10 @@
 """Kernels side by side, in one run, interleaved and with jittered starts.
 
 Arms: ``floor`` (a bare pod with ipykernel, reached by its address, no Jupyter Server); ours by
-each way to a pod (``auto``, the default; ``pod-ip``; ``port-forward``); ``gateway-provisioners``
-0.5.0 and ``enterprise-gateway`` 3.3.0, installed by this program; ``local`` (a stock kernel of a
-stock server) and ``local-nodelay`` (a local kernel of a server with our websocket).
+each way to a pod (``auto``, the default; ``pod-ip``; ``port-forward``) and out of the warm pool
+(``warm``); ``gateway-provisioners`` 0.5.0 and ``enterprise-gateway`` 3.3.0, installed by this
+program; ``local`` (a stock kernel of a stock server) and ``local-nodelay`` (a local kernel of a
+server with our websocket).
 
     python -m bench.kernels [-n 12] [--json FILE] [--markdown FILE]
 
@@ -32,18 +33,20 @@ from bench.arms import peers
 from bench.arms.arm import Arm
 from bench.arms.local import local
 from bench.arms.ours import RIGHTS, WAYS, ours, settings
+from bench.arms.warm import Warm, warm
 from bench.place import Place, Rights, place
 from bench.report import Aim, Samples, aims, facts, in_detail, side_by_side
 from jupyter_kube.session import ServerError
 from tests.cluster import Cluster, up, used
 
 LOCAL = ("local", "local-nodelay")
-ARMS = (bare.Floor.name, *WAYS, gp.NAME, eg.NAME, *LOCAL)
+ARMS = (bare.Floor.name, *WAYS, Warm.name, gp.NAME, eg.NAME, *LOCAL)
 PHASES = ("lives", "starts", "crowds", "idle", "startup")
 AIMS = (
     Aim("start", "auto", "floor", 1.1),
     Aim("start", "pod-ip", "floor", 1.1),
     Aim("start", "auto", gp.NAME, 0.4),
+    Aim("start", Warm.name, None, 100),
     Aim("restart", "auto", "local", 1.0),
     Aim("round trip", "auto", "local-nodelay", 1.5),
     Aim("round trip", "auto", "local", 0.2),
@@ -54,6 +57,8 @@ AIMS = (
     Aim("import", startup.OURS, None, 100),
 )
 _CROWDS = (5, 10)
+_NO_CROWD = ("pod-ip", "port-forward", Warm.name, "local-nodelay")
+"""Arms that show nothing then that the others of their kind do not."""
 _IDLE = 60.0  # seconds
 
 
@@ -157,8 +162,8 @@ class Run:
         for turn in range(self.options.crowds):
             for number in _CROWDS:
                 for name in random.sample(list(arms), len(arms)):
-                    if name in ("pod-ip", "port-forward", "local-nodelay"):
-                        continue  # nothing that the other arms of their kind do not show
+                    if name in _NO_CROWD:
+                        continue
                     await asyncio.sleep(random.uniform(1.1, 2.1))
                     await self.take(name, _crowd(arms[name], number))
             self.save()
@@ -198,6 +203,8 @@ async def open_arms(stack: AsyncExitStack, here: Place, names: list[str]) -> dic
         folder.mkdir()
         if name == bare.Floor.name:
             arms[name] = await stack.enter_async_context(bare.floor(here))
+        elif name == Warm.name:
+            arms[name] = await stack.enter_async_context(warm(here, folder))
         elif name in WAYS:
             arms[name] = ServerArm(await stack.enter_async_context(ours(here, name, folder)))
         elif name in LOCAL:
@@ -220,7 +227,8 @@ def cluster(options: argparse.Namespace) -> Iterator[Cluster]:
 
 def rights(names: list[str]) -> dict[str, Rights]:
     """Return the rights of each arm that needs any."""
-    by_arm: dict[str, Rights] = {bare.Floor.name: bare.RIGHTS, **dict.fromkeys(WAYS, RIGHTS)}
+    by_arm: dict[str, Rights] = {bare.Floor.name: bare.RIGHTS}
+    by_arm |= dict.fromkeys((*WAYS, Warm.name), RIGHTS)
     by_arm |= dict.fromkeys((gp.NAME, eg.NAME), peers.RIGHTS)
     # The start of a server is measured as the default arm's account.
     return {name: by_arm[name] for name in by_arm if name in {*names, "auto"}}
