@@ -15,6 +15,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
 from jupyter_kube.kernels.connection import KubeWebsocketConnection
+from jupyter_kube.kernels.kernel import END_SCHEMA, SCHEMA
 from jupyter_kube.kernels.manager import KubeMappingKernelManager
 
 ENABLED = {"jpserver_extensions": {"jupyter_kube": True}}
@@ -34,6 +35,11 @@ def test_our_classes_are_live_where_nobody_named_others(jp_configurable_serverap
     assert app.kernel_websocket_connection_class is KubeWebsocketConnection
     assert app.web_app.settings["kernel_websocket_connection_class"] is KubeWebsocketConnection
     assert specs_of(app) == {"kube-python"}
+
+
+def test_a_front_end_that_was_there_first_hears_of_kernels(jp_configurable_serverapp: Any) -> None:
+    app = jp_configurable_serverapp(config={"ServerApp": dict(ENABLED)})
+    assert {SCHEMA, END_SCHEMA} <= set(app.event_logger.schemas.schema_ids)
 
 
 def test_a_class_the_user_named_stays(jp_configurable_serverapp: Any) -> None:

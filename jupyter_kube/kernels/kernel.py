@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would 
 SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
 END_SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_end/v1"
 _SCHEMAS = Path(__file__).parents[1] / "event_schemas"
+EVENT_SCHEMAS = tuple(_SCHEMAS / name / "v1.yaml" for name in ("kernel_start", "kernel_end"))
 
 _WAITING = {"waiting", "pulling"}  # phases that a cell is told of
 _OPEN_END = "waiting"  # the phase in which nobody should be kept waiting for an answer
@@ -110,7 +111,7 @@ class KubeKernelManager(ServerKernelManager):
 
     @default("extra_event_schema_paths")
     def _default_extra_event_schema_paths(self) -> list[Path]:
-        return [_SCHEMAS / name / "v1.yaml" for name in ("kernel_start", "kernel_end")]
+        return list(EVENT_SCHEMAS)
 
     @property
     def up(self) -> bool:
