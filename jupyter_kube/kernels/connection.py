@@ -30,8 +30,8 @@ _WELCOME = b'"iopub_welcome"'
 _STATUS = b'"status"'
 _REPLY = "_reply"
 _CELL, _CELL_REPLY = "execute_request", "execute_reply"
-_AGAIN = 0.1  # seconds for a kernel to welcome a subscription
-_TRIES = 30  # after which a kernel is taken for one that welcomes nobody
+_AGAIN = (0.015, 0.03, *[0.06] * 48)
+"""Seconds a kernel gets to welcome each subscription; then it is one that welcomes nobody."""
 
 
 class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
@@ -176,12 +176,13 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         Kernels welcome each new topic, but not a second subscriber to an old one. ipykernel
         overlooks a subscription that arrives while it sends, until the next one: so ask again.
         """
-        if len(self._topics) == _TRIES:
+        if len(self._topics) == len(_AGAIN):
             self._open_gate()
             return
+        patience = _AGAIN[len(self._topics)]
         self._topics.append(os.urandom(8).hex().encode())
         self.channels["iopub"].socket.subscribe(self._topics[-1])
-        self._asking = asyncio.get_running_loop().call_later(_AGAIN, self._ask_for_welcome)
+        self._asking = asyncio.get_running_loop().call_later(patience, self._ask_for_welcome)
 
     def _stop_asking(self) -> None:
         if self._asking is not None:

@@ -14,6 +14,7 @@ from typing import Generic, Protocol, TypeVar
 
 from ..errors import KubeError
 
+_REST = 2.0  # seconds for which a kernel just taken has the server and its node to itself
 _FIRST_PAUSE, _LONGEST_PAUSE = 2.0, 300.0  # seconds before a warm start that failed is tried again
 
 
@@ -107,6 +108,7 @@ class Pool(Generic[Kernel]):
             changed.clear()
             if len(kernels) >= size:
                 await changed.wait()
+                pause = _REST
                 continue
             await asyncio.sleep(pause)
             kernel = self._begin(kernel_name)

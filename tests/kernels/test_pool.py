@@ -33,6 +33,11 @@ class Kernel:
         self.ended, self.up = True, False
 
 
+@pytest.fixture(autouse=True)
+def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "_REST", 0.0)
+
+
 class Starter:
     def __init__(self, **outcomes: Exception) -> None:
         self.outcomes = {int(name[1:]): error for name, error in outcomes.items()}
@@ -62,6 +67,20 @@ async def test_a_kernel_is_used_once_and_replaced() -> None:
     assert not {first, second} & set(await starter.ready(2))
     await starter.pool.close()
     assert [kernel.ended for kernel in starter.made] == [False, False, True, True]
+
+
+async def test_one_just_taken_is_not_disturbed_by_its_successors_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_REST", 3600.0)
+    starter = Starter()
+    starter.pool.keep("kube-gpu", 1)
+    (kernel,) = await starter.ready(1)
+    assert await starter.pool.take("kube-gpu", "") is kernel
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert starter.made == [kernel]
+    await starter.pool.close()
 
 
 async def test_there_is_none_until_one_is_ready_and_none_of_other_kernelspecs() -> None:
