@@ -23,9 +23,9 @@ from typing import Any, NoReturn, cast
 from ..errors import InvalidInput
 from .frameworks import (
     LEGACY_KERAS,
+    connects_workers,
     detect_framework,
     helper_files,
-    makes_strategy,
     uses_legacy_keras,
 )
 from .names import Names, analyse, compile_cell
@@ -77,7 +77,7 @@ def pack(
     outputs
         Names whose values shall come back.
     framework
-        ``tensorflow`` or ``python``; empty: from what the cell uses.
+        One of :data:`.options.FRAMEWORKS`; empty: from what the cell uses.
     filename
         What tracebacks call the cell.
     limit
@@ -108,7 +108,7 @@ def pack(
         "files": _texts(helper_files(source, namespace)),
         "outputs": list(wanted),
         "framework": framework,
-        "own_strategy": makes_strategy(source, namespace),
+        "connects": connects_workers(source, namespace),
         "env": env,
         "values": base64.b64encode(dumps(values, namespace)).decode(),
         "cloudpickle": _cloudpickle_source(),

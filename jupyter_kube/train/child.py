@@ -20,10 +20,11 @@ import sys
 import threading
 import traceback
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType, TracebackType
 from typing import Any
 
+from .collective import bare, connect
 from .frames import LARGEST_RESULT
 from .kube import Kube
 from .mime import Display
@@ -34,7 +35,11 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
     """Run a packed cell to its end, tell the supervisor, and wait until all ranks are done."""
     told = Supervisor(socket.socket(fileno=control))
     cell = json.loads(zlib.decompress(bundle))
+    leave: Callable[[], None] | None = None
     try:
+        os.environ.update(cell["env"])
+        check_python(cell)
+        leave = None if cell["connects"] else connect(cell["framework"])
         values = run(cell, identity, told)
         told.done(*_outcome(cell, identity["rank"], values))
     except BaseException as error:  # the cell's own, whatever it is
@@ -42,6 +47,8 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     told.wait()
+    if leave is not None:  # all ranks are done
+        leave()
 
 
 class Supervisor:
@@ -107,8 +114,6 @@ def _line(about: Mapping[str, Any]) -> bytes:
 
 def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) -> dict[str, Any]:
     """Run a cell's source in a fresh ``__main__``; return its names and values."""
-    os.environ.update(cell["env"])
-    check_python(cell)
     _provide_cloudpickle(cell["cloudpickle"])
     main_module = ModuleType("__main__")
     sys.modules["__main__"] = main_module
@@ -130,7 +135,7 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(source, filename, "exec", flags=flags, dont_inherit=True)
-    with _distributed(kube, wanted=several and not cell["own_strategy"]), _free_to_leave():
+    with _distributed(kube, wanted=several and not cell["connects"]), _free_to_leave():
         result = eval(code, names)  # noqa: S307 - running the user's cell is what this is for
         if result is not None:  # the cell awaits at top level
             import asyncio
@@ -164,7 +169,7 @@ def pack_outputs(outputs: list[str], names: Mapping[str, Any]) -> tuple[bytes, d
             missing[name] = "the cell did not assign it"
             continue
         try:
-            sizes[name] = len(zlib.compress(cloudpickle.dumps(names[name]), 1))
+            sizes[name] = len(zlib.compress(cloudpickle.dumps(bare(names[name])), 1))
         except Exception as error:  # a value's own pickling code may raise anything
             kind = type(names[name]).__name__
             missing[name] = _clipped(f"a {kind} cannot be sent: {_text(error)}")
@@ -172,7 +177,7 @@ def pack_outputs(outputs: list[str], names: Mapping[str, Any]) -> tuple[bytes, d
         largest = max(sizes, key=lambda name: sizes[name])
         size = sizes.pop(largest) / 2**20
         missing[largest] = f"it is {size:.1f} MiB, compressed; up to 4 MiB can come back"
-    blob = zlib.compress(cloudpickle.dumps({name: names[name] for name in sizes}), 6)
+    blob = zlib.compress(cloudpickle.dumps({name: bare(names[name]) for name in sizes}), 6)
     return blob, {"sizes": sizes, "missing": missing}
 
 

@@ -15,13 +15,22 @@ from .names import analyse, compile_cell
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 """Variable that makes ``tf.keras`` the Keras 2 of the package ``tf_keras``."""
 
-_TENSORFLOW = {"tensorflow", "keras", "tf_keras"}
+_PACKAGES: Mapping[str, frozenset[str]] = {
+    "tensorflow": frozenset({"tensorflow", "keras", "tf_keras"}),
+    "pytorch": frozenset({"torch", "torchvision", "torchaudio", "lightning", "pytorch_lightning"}),
+    "paddle": frozenset({"paddle"}),
+}
+"""By which packages a framework is known; of several in one cell the first counts."""
+_KNOWN = frozenset().union(*_PACKAGES.values())
+
+_CONNECTING = {"init_process_group"}
+"""Functions that connect the workers, and may be called only once."""
 
 
 def detect_framework(source: str, namespace: Mapping[str, Any]) -> str:
-    """Return ``tensorflow`` or ``python``, from what the cell and its helpers use."""
-    used = _Use.of(source, namespace)
-    return "tensorflow" if used.packages & _TENSORFLOW else "python"
+    """Return the framework that the cell and its helpers use, ``python`` if they use none."""
+    used = _Use.of(source, namespace).packages
+    return next((name for name, packages in _PACKAGES.items() if used & packages), "python")
 
 
 def uses_legacy_keras(source: str, namespace: Mapping[str, Any]) -> bool:
@@ -29,9 +38,10 @@ def uses_legacy_keras(source: str, namespace: Mapping[str, Any]) -> bool:
     return "tf_keras" in _Use.of(source, namespace).packages
 
 
-def makes_strategy(source: str, namespace: Mapping[str, Any]) -> bool:
-    """Say whether the cell or its helpers make a strategy of TensorFlow's themselves."""
-    return any(name.endswith("Strategy") for name in _Use.of(source, namespace).names)
+def connects_workers(source: str, namespace: Mapping[str, Any]) -> bool:
+    """Say whether the cell or its helpers make TensorFlow's strategy or PyTorch's group."""
+    names = _Use.of(source, namespace).names
+    return bool(names & _CONNECTING) or any(name.endswith("Strategy") for name in names)
 
 
 def helper_files(source: str, namespace: Mapping[str, Any]) -> set[str]:
@@ -152,7 +162,7 @@ class _Use:
         mentioned: set[str] = set()
         _names_in(function.__code__, mentioned)
         self._code(function.__code__)
-        imported = {name for name in mentioned if name in _TENSORFLOW}
+        imported = _KNOWN & {name.partition(".")[0] for name in mentioned}
         if imported:  # an import inside the function
             self._modules(imported - set(function.__globals__))
         self._values(function.__globals__.get(name) for name in mentioned)

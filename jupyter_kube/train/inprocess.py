@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
+from .collective import alone
+from .frameworks import connects_workers, detect_framework
 from .kube import Kube
 from .presenting import shown_as
 
@@ -32,10 +34,12 @@ def run_cell(shell: InteractiveShell, cell: str) -> Any:
     source = shell.transform_cell(cell)
     filename = shell.compile.cache(source, shell.execution_count, raw_code=cell)
     body, last = _split(source, filename)
-    with _kube_in(shell.user_ns):
+    names = shell.user_ns
+    own = connects_workers(source, names)
+    with _kube_in(names), alone("python" if own else detect_framework(source, names)):
         try:
-            exec(body, shell.user_ns)  # noqa: S102 - the user's own cell, as IPython runs it
-            return eval(last, shell.user_ns) if last else None  # noqa: S307 - as above
+            exec(body, names)  # noqa: S102 - the user's own cell, as IPython runs it
+            return eval(last, names) if last else None  # noqa: S307 - as above
         except Exception as error:
             raise _shown(shell, error) from None
 

@@ -6,11 +6,13 @@ import base64
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from .. import naming
 from ..models import Profile
 from ..podspec import build, mounts, volumes
+from ..quantity import amount
 from .cell import Bundle
 from .payload import (
     BUNDLE_DIR_ENV,
@@ -34,6 +36,7 @@ _BUNDLE = "/var/run/jupyter-kube/bundle"
 _MESSAGE = "/dev/termination-log"
 _SECRET_PART = 1_000_000  # bytes: a Secret holds 1 MiB
 _GRACE = 5
+_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _PASSING = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret",
 }  # fmt: skip
@@ -198,7 +201,7 @@ def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
     def field(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
-    plain = {SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
+    plain = {**_threads(request.profile), SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
     if folder := _storage(request.profile):
         plain[STORAGE_ENV] = folder
     if parts:
@@ -210,6 +213,13 @@ def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
         secret(WORKER_ENV, "worker"),
         *([] if parts else [secret(BUNDLE_ENV, "bundle")]),
     ]
+
+
+def _threads(profile: Profile) -> dict[str, str]:
+    """Tell numeric libraries to start as many threads as there are CPUs for them, not machines'."""
+    count = str(max(ceil(amount(profile.cpu)), 1))
+    given = {*profile.env, *profile.env_from_secrets}
+    return {name: count for name in _THREADS if name not in given}
 
 
 def _storage(profile: Profile) -> str:

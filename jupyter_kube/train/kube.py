@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .collective import subset
+
 _LONGEST_REPORT = 4096
 
 
@@ -99,8 +101,8 @@ class Kube:
 
         All shares are equally long, because workers that train together must take the same number
         of steps: what does not divide is left out, fewer than ``world_size`` elements. Lists,
-        arrays, tensors and tables of the same length are shared out alike. A ``tf.data.Dataset``
-        is shared element by element; if it does not know its length, shares may differ by one.
+        arrays, tensors, tables and data sets of the same length are shared out alike. A
+        ``tf.data.Dataset`` that does not know its length may give shares that differ by one.
 
         Raises
         ------
@@ -115,6 +117,9 @@ class Kube:
             return self._even(data).shard(self.world_size, self.rank)
         length = data.shape[0] if hasattr(data, "shape") else len(data)
         share = slice(self.rank, self._shared(length), self.world_size)
+        part = subset(data, range(length)[share])
+        if part is not None:
+            return part
         return data.iloc[share] if hasattr(data, "iloc") else data[share]
 
     def _shared(self, length: int) -> int:

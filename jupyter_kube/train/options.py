@@ -13,7 +13,7 @@ from .. import naming
 from ..checks import LONGEST_TIME, clip, seconds, suggest
 from ..errors import InvalidInput
 
-FRAMEWORKS = ("tensorflow", "python")
+FRAMEWORKS = ("tensorflow", "pytorch", "paddle", "python")
 
 MOST_WORKERS = 1000
 MOST_RETRIES = 100
@@ -135,7 +135,7 @@ def framework(value: str) -> str:
     """
     if value in FRAMEWORKS:
         return value
-    hint = suggest(value, FRAMEWORKS, close_to=0.85)  # "pytorch" is not a mistyped "python"
+    hint = suggest(value, FRAMEWORKS, close_to=0.85)
     raise InvalidInput(f'unknown framework "{clip(value)}"{hint} ({", ".join(FRAMEWORKS)})')
 
 

@@ -26,6 +26,7 @@ LONGEST = 120_000
 
 _TRAVELLERS = (
     "child",
+    "collective",
     "kube",
     "environment",
     "frames",

@@ -117,7 +117,7 @@ class JobRequest:
     submission: str
     """From :func:`jupyter_kube.naming.new_id`: makes a repeated create harmless."""
     framework: str
-    """``tensorflow`` or ``python``."""
+    """One of :data:`.options.FRAMEWORKS`."""
     workers: int
     """How many; of an elastic job, at most."""
     profile: Profile

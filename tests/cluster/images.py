@@ -30,7 +30,13 @@ _SITE = (
 )
 _SERVER = ("jupyter_server>=2.20", "jupyterhub>=6")
 """What a user's server needs besides, on its own and behind a hub."""
-_FRAMEWORKS = ("tensorflow>=2.21", "tf_keras>=2.21", "scikit-learn>=1.5")
+_FRAMEWORKS = (
+    "tensorflow>=2.21",
+    "tf_keras>=2.21",
+    "torch>=2.9",
+    "paddlepaddle>=3.3",
+    "scikit-learn>=1.5",
+)
 
 _BASE = {"test": "base", "server": "server-base"}
 """Under which name the lower layers of an image are kept."""
@@ -45,7 +51,7 @@ _ENVIRONMENT = {
 
 
 def frameworks() -> Path:
-    """Return a folder with TensorFlow, Keras and scikit-learn (over 2 GB, made once)."""
+    """Return a folder with TensorFlow, Keras and scikit-learn (over 8 GB, made once)."""
     site = _site()
     # Both folders are on one path: they must agree on numpy.
     constraint = [path.name.split("-")[1] for path in site.glob("root/opt/site/numpy-*.dist-info")]

@@ -22,8 +22,8 @@ from jupyter_kube.train import cell, frameworks
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.frameworks import (
     check_keras,
+    connects_workers,
     detect_framework,
-    makes_strategy,
     uses_legacy_keras,
 )
 from jupyter_kube.train.values import size_text
@@ -221,6 +221,10 @@ TF = module("tensorflow")
         ("tf.zeros(1)", {"tf": TF}, "tensorflow"),
         ("build()", notebook("def build(): return tf.zeros(1)", tf=TF), "tensorflow"),
         ("build()", notebook("def build():\n  import tensorflow"), "tensorflow"),
+        ("from torch import nn", {}, "pytorch"),
+        ("build()", notebook("def build():\n  import torch.nn as nn"), "pytorch"),
+        ("import paddle.nn", {}, "paddle"),
+        ("import torch, tensorflow", {}, "tensorflow"),
         ("import numpy", {}, "python"),
         ("tensorflow = 1", {}, "python"),
     ],
@@ -278,6 +282,7 @@ def test_tf_keras_makes_the_workers_use_it_too() -> None:
     assert not uses_legacy_keras("x = 1", {})
 
 
-def test_a_cell_that_makes_its_own_strategy_keeps_it() -> None:
-    assert makes_strategy("s = tf.distribute.MultiWorkerMirroredStrategy()", notebook(tf=TF))
-    assert not makes_strategy("kube.strategy.num_replicas_in_sync", {})
+def test_a_cell_that_connects_the_workers_itself_is_left_alone() -> None:
+    assert connects_workers("torch.distributed.init_process_group()", {"torch": module("torch")})
+    assert connects_workers("s = tf.distribute.MultiWorkerMirroredStrategy()", notebook(tf=TF))
+    assert not connects_workers("kube.strategy.num_replicas_in_sync", {})

@@ -193,6 +193,15 @@ def test_storage_is_the_first_volume_that_lasts_and_can_be_written() -> None:
     assert "JUPYTER_KUBE_STORAGE" not in env_of(made())
 
 
+def test_libraries_start_as_many_threads_as_there_are_cpus() -> None:
+    names = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+    for cpu, threads in (("100m", "1"), ("1", "1"), ("1500m", "2"), ("4", "4")):
+        env = env_of(made(profile=Profile("p", image="i", cpu=cpu)))
+        assert [env[name]["value"] for name in names] == [threads] * 3
+    own = Profile("p", image="i", cpu="4", env={"OMP_NUM_THREADS": "2"})
+    assert env_of(made(profile=own))["OMP_NUM_THREADS"]["value"] == "2"
+
+
 def test_a_profiles_environment_cannot_replace_ours() -> None:
     profile = Profile("p", image="i", env={"POD_IP": "6.6.6.6", "MINE": "1"})
     env = env_of(made(profile=profile))

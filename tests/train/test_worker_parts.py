@@ -40,13 +40,34 @@ def test_tensorflow_gets_its_cluster() -> None:
 
 
 def test_everybody_gets_the_common_variables() -> None:
-    assert environment("python", MEMBERS, 1) == {
+    everybodys = {
         "RANK": "1",
         "WORLD_SIZE": "2",
         "LOCAL_RANK": "0",
+        "LOCAL_WORLD_SIZE": "1",
+        "GROUP_RANK": "1",
+        "GROUP_WORLD_SIZE": "2",
         "MASTER_ADDR": "10.0.0.7",
         "MASTER_PORT": "3333",
     }
+    assert environment("python", MEMBERS, 1) == environment("pytorch", MEMBERS, 1) == everybodys
+    assert everybodys.items() < environment("tensorflow", MEMBERS, 1).items()
+
+
+def test_paddle_gets_its_trainers() -> None:
+    env = environment("paddle", MEMBERS, 1)
+    assert {name: value for name, value in env.items() if name.startswith("PADDLE_")} == {
+        "PADDLE_TRAINER_ID": "1",
+        "PADDLE_TRAINERS_NUM": "2",
+        "PADDLE_TRAINER_ENDPOINTS": "10.0.0.7:2222,[fd00::1]:4444",
+        "PADDLE_CURRENT_ENDPOINT": "[fd00::1]:4444",
+        "PADDLE_RANK_IN_NODE": "0",
+    }
+
+
+def test_gloo_keeps_to_loopback_where_members_are_there() -> None:
+    local = [Member("127.9.0.1", [1, 2]), Member("127.9.0.2", [3, 4])]
+    assert environment("pytorch", local, 0)["GLOO_SOCKET_IFNAME"] == "lo"
 
 
 class Log:

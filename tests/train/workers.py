@@ -122,6 +122,7 @@ class Workers:
         retries: int = 3,
         patience: float = 60,
         storage: bool = False,
+        env: Mapping[str, str] | None = None,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
@@ -135,7 +136,7 @@ class Workers:
             framework=framework,
             workers=workers,
             least=least,
-            profile=Profile("", image="local/test", python=sys.executable),
+            profile=Profile("", image="local/test", python=sys.executable, env=env or {}),
             namespace="default",
             outputs=outputs,
             retries=retries,

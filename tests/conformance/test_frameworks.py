@@ -1,0 +1,53 @@
+"""Each framework trains on several workers: the example notebooks, in a real IPython."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from jupyter_kube.kube.client import KubeClient
+from tests.cluster import images
+
+from .conftest import Target
+from .test_jobs import _nothing_stays, ipython, output  # noqa: F401 - a fixture among them
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+pytestmark = pytest.mark.timeout(240)
+
+
+@pytest.fixture(
+    params=[
+        pytest.param("local", marks=pytest.mark.frameworks),
+        pytest.param("real", marks=pytest.mark.cluster),
+    ]
+)
+def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Target:
+    """Each cluster, with the frameworks in its workers and in the notebook."""
+    path = [str(images.frameworks()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(path))
+    if request.param == "real":
+        found: Target = request.getfixturevalue("real_target")
+        return replace(found, profile={**found.profile, "memory": "2Gi"})
+    found = request.getfixturevalue("local_cluster")
+    env = {"PYTHONPATH": path[0]}
+    return replace(found, profile={**found.profile, "memory": "2Gi", "env": env})
+
+
+@pytest.mark.parametrize("name", ["02-pytorch", "03-paddle", "04-python"])
+async def test_an_example_trains_on_two_workers(
+    name: str, target: Target, tmp_path: Path, client: KubeClient
+) -> None:
+    notebook = json.loads((EXAMPLES / f"{name}.ipynb").read_text())
+    cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
+    code, text = await output(ipython(target, tmp_path, *cells), 220)
+    assert code == 0, text
+    accuracy = re.search(r"^accuracy .*: (0\.\d+)$", text, re.MULTILINE)
+    assert accuracy, text
+    assert float(accuracy[1]) > 0.8
+    assert re.search(r"-\w{4} · \w+ · 2 workers", text)

@@ -1,0 +1,131 @@
+"""What a cell finds of each framework: connected ranks, shares, plain values, and no noise."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from tests.cluster import images
+
+from .workers import Workers
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(200)]
+
+
+def run(
+    framework: str, source: str, *, workers: int = 2, outputs: tuple[str, ...] = ()
+) -> tuple[list[list[str]], Mapping[str, Any]]:
+    """Run a cell to its end; return each rank's lines, and what its outputs became."""
+    env = {"PYTHONPATH": str(images.frameworks())}
+    with Workers(
+        source, framework=framework, workers=workers, outputs=outputs, env=env
+    ).start() as job:
+        codes = [pod.code(180) for pod in job.pods]
+        assert codes == [0] * workers, [pod.raw for pod in job.pods]
+        about = next(job.all_frames("result")).data if outputs else {}
+        return [pod.lines for pod in job.pods], about
+
+
+def test_pytorch_ranks_are_connected_share_data_and_return_plain_models() -> None:
+    source = """
+import os, torch
+import torch.distributed as dist
+from torch.nn.parallel import DistributedDataParallel
+
+total = torch.tensor([kube.rank + 1.0])
+dist.all_reduce(total)
+digits = torch.utils.data.TensorDataset(torch.arange(5.0))
+share = [value.item() for (value,) in kube.shard(digits)]
+model = DistributedDataParallel(torch.nn.Linear(1, 1))
+model(total).backward()
+grad = model.module.weight.grad.item()
+print(dist.get_world_size(), total.item(), share, grad, torch.get_num_threads())
+kube.report(loss=total)
+"""
+    lines, about = run("pytorch", source, outputs=("model", "grad"))
+    assert lines == [["2 3.0 [0.0, 2.0] 3.0 1"], ["2 3.0 [1.0, 3.0] 3.0 1"]]
+    assert about["missing"] == {}
+
+
+def test_a_pytorch_cell_may_connect_its_ranks_itself() -> None:
+    source = """
+import torch.distributed as dist
+assert not dist.is_initialized()
+dist.init_process_group("gloo")
+print(dist.get_rank(), dist.get_backend())
+dist.destroy_process_group()
+"""
+    assert run("pytorch", source)[0] == [["0 gloo"], ["1 gloo"]]
+
+
+def test_paddle_ranks_are_connected_and_return_plain_models() -> None:
+    source = """
+import paddle
+import paddle.distributed as dist
+
+total = paddle.to_tensor([kube.rank + 1.0])
+dist.all_reduce(total)
+digits = paddle.io.TensorDataset([paddle.arange(5.0)])
+share = [value.item() for (value,) in kube.shard(digits)]
+model = paddle.DataParallel(paddle.nn.Linear(1, 1))
+model(total).backward()
+grad = model._layers.weight.grad.item()
+print(dist.get_world_size(), total.item(), share, grad)
+kube.report(loss=total)
+"""
+    lines, about = run("paddle", source, outputs=("model", "grad"))
+    assert lines == [["2 3.0 [0.0, 2.0] 3.0"], ["2 3.0 [1.0, 3.0] 3.0"]]
+    assert about["missing"] == {}
+
+
+def test_paddle_fleet_trains_one_model() -> None:
+    source = """
+import paddle
+from paddle.distributed import fleet
+
+fleet.init(is_collective=True)
+model = fleet.distributed_model(paddle.nn.Linear(2, 1))
+adam = paddle.optimizer.Adam(0.1, parameters=model.parameters())
+optimizer = fleet.distributed_optimizer(adam)
+for _ in range(3):
+    loss = model(paddle.ones([4, 2]) * (kube.rank + 1)).square().mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.clear_grad()
+print("weights", model._layers.weight.numpy().tolist())
+"""
+    lines, _ = run("paddle", source)
+    weights = [[line for line in rank if line.startswith("weights")] for rank in lines]
+    assert weights[0] == weights[1] != []
+
+
+def test_tensorflow_runs_a_loop_of_ones_own() -> None:
+    source = """
+import numpy as np
+import tensorflow as tf
+
+strategy = kube.strategy
+weight = tf.Variable(1.0)
+mine = tf.data.Dataset.from_tensor_slices(kube.shard(np.arange(1, 9, dtype="float32"))).batch(2)
+
+@tf.function
+def step(iterator):
+    def one(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((weight * x) ** 2)
+        gradient = tape.gradient(loss, weight)
+        context = tf.distribute.get_replica_context()
+        weight.assign_sub(0.01 * context.all_reduce("SUM", gradient))
+    strategy.run(one, args=(next(iterator),))
+
+iterator = iter(strategy.experimental_distribute_dataset(mine))
+for _ in range(2):
+    step(iterator)
+print(strategy.num_replicas_in_sync, round(float(weight.numpy()), 4))
+"""
+    lines, _ = run("tensorflow", source)
+    first = 1 - 0.01 * 2 * ((1 + 9) / 2 + (4 + 16) / 2)
+    second = first - 0.01 * 2 * first * ((25 + 49) / 2 + (36 + 64) / 2)
+    assert lines == [[f"2 {round(second, 4)}"]] * 2
