@@ -307,8 +307,10 @@ REFUSED = {
     "--memory 4m": 'memory "4m" is a fraction of a byte; did you mean 4Mi?',
     "--name My_Job!": 'name "My_Job!" is not allowed: lower-case letters, digits and "-", at most'
     ' 30, beginning with a letter; try "my-job"',
-    "pytorh": 'unknown framework "pytorh"; did you mean pytorch? (tensorflow, pytorch, paddle, python)',
-    "tensorflw": 'unknown framework "tensorflw"; did you mean tensorflow? (tensorflow, pytorch, paddle, python)',
+    "pytorh": 'unknown framework "pytorh"; did you mean pytorch? (tensorflow, pytorch, paddle,'
+    " python)",
+    "tensorflw": 'unknown framework "tensorflw"; did you mean tensorflow? (tensorflow, pytorch,'
+    " paddle, python)",
     "--worker 2": "unknown option --worker; did you mean --workers?",
     "python extra": 'unexpected "extra"; see %%kubetrain -h',
     "--timeout 5": '--timeout "5" is not a time: write a unit: 5s, 5m, 2h (at most 30d)',

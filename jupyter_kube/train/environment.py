@@ -81,4 +81,4 @@ FRAMEWORKS: Mapping[str, Callable[[Sequence[Member], int], Mapping[str, str]]] =
     "tensorflow": _tensorflow,
     "paddle": _paddle,
 }
-"""What a framework needs beyond ``RANK``, ``WORLD_SIZE``, ``LOCAL_RANK``, ``MASTER_*`` and the like."""
+"""What a framework needs beyond ``RANK``, ``WORLD_SIZE``, ``MASTER_ADDR`` and the like."""

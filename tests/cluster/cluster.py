@@ -29,7 +29,7 @@ class Cluster:
     image: str
     """Image with Python, ipykernel, numpy and this project; never pulled."""
     frameworks_claim: str
-    """Claim in `default` with TensorFlow, for the path /opt/frameworks; empty if there is none."""
+    """Claim in `default` with the frameworks, for /opt/frameworks; empty if there is none."""
     gpus: int
     processes: Mapping[str, int]
     """Pids of the components by name, to be stopped and continued; empty if not ours."""

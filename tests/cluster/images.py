@@ -19,7 +19,7 @@ PAUSE = "localhost/pause:1"
 
 _PYTHON = "3.11"
 """Python of Debian bookworm, which the images are made of."""
-_SYSTEM = ("bookworm", "python3,python-is-python3,ca-certificates,procps")
+_SYSTEM = ("bookworm", "python3,python-is-python3,ca-certificates,procps,libgomp1")
 _SITE = (
     "ipykernel>=7.3",
     "cloudpickle>=3.0",

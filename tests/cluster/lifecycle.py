@@ -63,9 +63,23 @@ def up(*, gpus: int = 4) -> Cluster:
                 _keep_logs()
                 remains.clean()
                 raise
+        _mount_frameworks()
         state.image = images.load()
         state.save()
         return _offer(state)
+
+
+def _mount_frameworks() -> None:
+    """Mount the frameworks read-only: pods may run as root, and a hostPath is writable.
+
+    A running cluster gets those that the tree names now, over the former: pods keep what they have.
+    """
+    source = images.frameworks()
+    FRAMEWORKS.mkdir(exist_ok=True)
+    if FRAMEWORKS.samefile(source):
+        return
+    for options in (["--bind", str(source)], ["-o", "remount,bind,ro"]):
+        subprocess.run(["mount", *options, str(FRAMEWORKS)], check=True, capture_output=True)
 
 
 def down() -> None:
@@ -178,7 +192,7 @@ class _Starter:
     def finish(self) -> None:
         """Make the objects that tests rely on and wait until a pod can run."""
         self._wait("apiserver", lambda: self.api.apply(components.proxy_role()))
-        self._mount_frameworks()
+        _mount_frameworks()
         self.api.offer_frameworks("default")
         node = f"node/{NODE}"
         gpus = r"jsonpath={.status.allocatable.nvidia\.com/gpu}=" + str(self.state.gpus)
@@ -189,13 +203,6 @@ class _Starter:
         self._wait("controller-manager", lambda: self._await(f"pvc/{CLAIM}", claim))
         self.state.complete = True
         self.state.save()
-
-    def _mount_frameworks(self) -> None:
-        """Mount the frameworks read-only: pods may run as root, and a hostPath is writable."""
-        FRAMEWORKS.mkdir()
-        source = str(images.frameworks())
-        for options in (["--bind", source], ["-o", "remount,bind,ro"]):
-            subprocess.run(["mount", *options, str(FRAMEWORKS)], check=True, capture_output=True)
 
     def _kubeconfig(self, name: str, subject: str) -> Path:
         identity = self.authority.issue(name, subject)
