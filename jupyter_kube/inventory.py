@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from . import naming
 from .errors import ClusterError, KubeError, NotFound
 from .kube import objects
-from .kube.pods import pod_state
+from .kube.pods import forsaken, pod_state
 from .train.request import JobRequest
 from .train.view import JobView, job_view
 
@@ -35,7 +35,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Ended:
-    """A finished job or an ended kernel."""
+    """A finished job, or a kernel that ended or can never start."""
 
     resource: objects.Resource
     name: str
@@ -108,7 +108,7 @@ async def stop(client: KubeClient, name: str, user: str = "") -> None:
 
 
 async def ended(client: KubeClient, user: str = "") -> list[Ended]:
-    """List finished jobs and ended kernels, of one user or of all.
+    """List finished jobs and kernels that ended or can never start, of one user or of all.
 
     A job whose user gave it a ``--keep`` of its own is kept for so long. The default is nobody's
     wish, only the time after which Kubernetes clears up itself.
@@ -118,12 +118,13 @@ async def ended(client: KubeClient, user: str = "") -> list[Ended]:
         objects.list_(client, objects.JOBS, labels=naming.selector(**mine)),
         objects.list_(client, objects.PODS, labels=naming.selector(component="kernel", **mine)),
     )
+    now = client.now()
     return [
-        *_finished(jobs["items"], client.now().timestamp()),
+        *_finished(jobs["items"], now.timestamp()),
         *(
             Ended(objects.PODS, pod["metadata"]["name"], pod["metadata"]["uid"])
             for pod in kernels["items"]
-            if pod_state(pod).phase in ("succeeded", "failed")
+            if pod_state(pod).phase in ("succeeded", "failed") or forsaken(pod, now=now)
         ),
     ]
 

@@ -21,7 +21,9 @@ from .payload import open_payload
 from .pod import KernelPod
 
 _YOUNG = 60.0  # seconds a pod may be without its Secret: a server is just starting that kernel
+_AGAIN = 30.0  # seconds between looks for that Secret while the API is away
 
+_pause = asyncio.sleep
 _SESSION = ("id", "path", "name", "type")
 
 
@@ -100,7 +102,9 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
             return Found(pod, secret["metadata"]["uid"], launch)
     except NotFound:
         born = datetime.fromisoformat(meta["creationTimestamp"])
-        if (client.now() - born).total_seconds() < _YOUNG:
+        left = _YOUNG - (client.now() - born).total_seconds()
+        if left > 0:
+            client.errand(_await_keys(client, pod, left, log))
             return None
         why = "its keys are gone"
     except ClusterUnavailable:
@@ -112,6 +116,29 @@ async def _look_at(client: KubeClient, pod: Mapping[str, Any], log: logging.Logg
     log.warning("The kernel of %s ended without a server: %s", notebook, why)
     await KernelPod.existing(client, pod, log=log).delete()
     return None
+
+
+async def _await_keys(
+    client: KubeClient, pod: Mapping[str, Any], seconds: float, log: logging.Logger
+) -> None:
+    """Remove a pod whose Secret does not come in time: a server died between the two.
+
+    Its container cannot start without, and Kubernetes keeps room, and devices, for it forever.
+    """
+    name = pod["metadata"]["name"]
+    while True:
+        await _pause(seconds)
+        try:
+            await objects.get(client, objects.SECRETS, name)
+        except NotFound:
+            log.warning("pod/%s is removed: its server ended before it had made its Secret", name)
+            await KernelPod.existing(client, pod, log=log).delete()
+        except ClusterUnavailable:
+            seconds = _AGAIN
+            continue
+        except ClusterError as error:
+            log.error("pod/%s may never start, and is left alone: %s", name, error)
+        return
 
 
 async def _remove_warm(pod: KernelPod, log: logging.Logger) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from ..models import PodState
 from .deaths import condition, death, disruption, exit_words, failure
 
-__all__ = ["death", "exit_words", "pod_state"]
+__all__ = ["death", "exit_words", "forsaken", "pod_state"]
 
 Object = dict[str, Any]
 
@@ -33,6 +33,8 @@ _HOPELESS_CONFIG = frozenset(
 _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
+_FORSAKEN = 60.0
+"""The same for a kernel's own Secret, when its server is not there to say."""
 _SLOW_CACHE = "failed to sync"
 """The kubelet did not get a Secret or ConfigMap in time: the API is slow, and it tries again."""
 _NEWS_OF_NODES = {
@@ -186,6 +188,19 @@ def _waiting(
         passing = may_come or _SLOW_CACHE in message
         return "starting", reason, message, not passing
     return "starting", reason, message or "the container is being made", False
+
+
+def forsaken(pod: Object, *, now: datetime) -> bool:
+    """Say whether a kernel's pod waits for a Secret of its own that nobody will make any more.
+
+    A server makes it right after the pod; this is a pod whose server ended between the two.
+    """
+    lacking = f'secret "{pod["metadata"]["name"]}" not found'
+    waits = any(
+        ((container.get("state") or {}).get("waiting") or {}).get("message") == lacking
+        for container, _ in _containers(pod, pod.get("status") or {})
+    )
+    return waits and _age(pod, now) > _FORSAKEN
 
 
 def _may_come(pod: Object, waiting: Object, now: datetime) -> bool:

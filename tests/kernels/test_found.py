@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 from jupyter_kube import naming
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import ClusterUnavailable
+from jupyter_kube.kernels import found as founds
 from jupyter_kube.kernels import podspec
 from jupyter_kube.kernels.found import Found, find
 from jupyter_kube.kernels.payload import launch_payload
@@ -26,6 +28,7 @@ from jupyter_kube.models import Profile
 from .serving import NAMESPACE_NAME
 
 LOG = logging.getLogger("tests")
+PROFILE = Profile("python", image="python:3", node_selector={"no": "such-node"})
 KEYS: dict[str, Any] = {"key": "a key", "kernel_id": "k-found", "kernel_name": "kube-python"}
 
 
@@ -39,8 +42,7 @@ async def test_a_pod_without_its_keys_is_left_alone_while_its_kernel_may_be_star
 ) -> None:
     config = KubeConfig(kubeconfig=str(kubeconfig), namespace=NAMESPACE_NAME)
     client = await KubeClient.connect(config)
-    profile = Profile("python", image="python:3", node_selector={"no": "such-node"})
-    manifest = podspec.pod(profile, "k-young", namespace=NAMESPACE_NAME, server="mine")
+    manifest = podspec.pod(PROFILE, "k-young", namespace=NAMESPACE_NAME, server="mine")
     try:
         await objects.create(client, objects.PODS, manifest)
         later = client.now() + timedelta(seconds=seconds)
@@ -53,7 +55,38 @@ async def test_a_pod_without_its_keys_is_left_alone_while_its_kernel_may_be_star
         await client.close()
 
 
-PROFILE = Profile("python", image="python:3", node_selector={"no": "such-node"})
+@pytest.mark.parametrize("comes", [False, True])
+async def test_a_young_pod_without_its_keys_goes_unless_they_come(
+    comes: bool, cluster: LocalCluster, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(founds, "_YOUNG", 5.0)
+    asleep, awake = asyncio.Event(), asyncio.Event()
+
+    async def sleep(seconds: float) -> None:
+        assert 0 < seconds <= 5
+        asleep.set()
+        await awake.wait()
+
+    config = KubeConfig(kubeconfig=str(kubeconfig), namespace=NAMESPACE_NAME)
+    client = await KubeClient.connect(config)
+    born = client.now()
+    monkeypatch.setattr(client, "now", lambda: born)
+    manifest = podspec.pod(PROFILE, "k-found", namespace=NAMESPACE_NAME, server="mine")
+    pod = KernelPod(client, manifest, log=LOG)
+    made = await pod.create()
+    try:
+        monkeypatch.setattr(founds, "_pause", sleep)
+        assert await find(client, "mine", LOG) == []
+        await asleep.wait()
+        if comes:
+            await pod.create_secret(made, launch_payload(**KEYS), "ann")
+        looking = list(client._errands)
+        awake.set()
+        await asyncio.gather(*looking)
+        assert bool(await listed(client)) is comes
+    finally:
+        await pod.delete()
+        await client.close()
 
 
 @asynccontextmanager

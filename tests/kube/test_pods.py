@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from jupyter_kube.kube.pods import exit_words, pod_state
+from jupyter_kube.kube.pods import exit_words, forsaken, pod_state
 
 MADE = "2026-11-24T09:00:00Z"
 
 
 def at(seconds: int) -> datetime:
-    return datetime(2026, 11, 24, 9, 0, seconds, tzinfo=UTC)
+    return datetime(2026, 11, 24, 9, tzinfo=UTC) + timedelta(seconds=seconds)
 
 
 def pod(node: str = "n1", init: Any = None, **status: Any) -> dict[str, Any]:
@@ -184,6 +184,18 @@ def test_a_kernels_own_secret_may_come_much_later() -> None:
     own = f'secret "{pod()["metadata"]["name"]}" not found'
     given = pod(containerStatuses=waiting("CreateContainerConfigError", own))
     assert not pod_state(given, now=at(59)).terminal
+
+
+@pytest.mark.parametrize(
+    ("lacking", "seconds", "expected"),
+    [("", 59, False), ("", 61, True), ("another", 61, False)],
+)
+def test_a_pod_whose_server_ended_before_its_secret_is_forsaken(
+    lacking: str, seconds: int, expected: bool
+) -> None:
+    message = f'secret "{lacking or pod()["metadata"]["name"]}" not found'
+    given = pod(containerStatuses=waiting("CreateContainerConfigError", message))
+    assert forsaken(given, now=at(seconds)) is expected
 
 
 def test_a_kubelet_that_waits_for_a_slow_api_tries_again() -> None:
