@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from .launcher import Base, Kernel
@@ -63,14 +64,16 @@ module.Companion(launch).run()
 class Attendant:
     """The companion, seen from the supervisor."""
 
-    def __init__(self, base: Base) -> None:
-        self._base = base
+    def __init__(self, base: Base, on_news: Callable[[], None] = lambda: None) -> None:
+        self._base, self._on_news = base, on_news
         self.busy: bool | None = None
         """Whether the kernel is at work; None while nobody knows."""
         self.idle_since = 0.0
         """When it ended its last piece of work, if it is idle."""
         self.hopeless = False
         """Whether there will be no companion."""
+        self.absent = False
+        """Whether there is none, and will not be one soon: nobody should wait for it."""
         self._pid = 0
         self._ended: asyncio.Future[int] | None = None
         self._orders: asyncio.WriteTransport | None = None
@@ -90,7 +93,7 @@ class Attendant:
         except Exception:
             log.exception("the kernel's companion failed in an unexpected way")
         self.hopeless = True
-        self._refuse()
+        self._miss()
 
     async def _keep(self) -> None:
         await self._begun.wait()
@@ -107,7 +110,9 @@ class Attendant:
                     break
                 log.info("the kernel's companion ended: exit code %d", code)
             lived = time.monotonic() - begun
-            pause = DELAY if lived > _HEALTHY else min(2 * pause, _SLOWEST)
+            pause = DELAY if lived > _HEALTHY else min(2 * max(pause, DELAY), _SLOWEST)
+            if pause > 2 * DELAY:
+                self._miss()
         log.warning(
             "the image's Python has no pyzmq with CURVE: output is not kept while no server is "
             "there, and with a server there the kernel never counts as idle"
@@ -141,7 +146,7 @@ class Attendant:
 
     async def connect(self, pipe: Pipe) -> None:
         """Join a stream to the companion, once it is there."""
-        if self.hopeless:
+        if self.absent:
             pipe.splice.local_end(pipe)
         elif not self._listening:
             self._waiting.append(pipe)
@@ -155,7 +160,11 @@ class Attendant:
 
     # inside
 
-    def _refuse(self) -> None:
+    def _miss(self) -> None:
+        """Let nobody wait for it."""
+        if not self.absent:
+            self.absent = True
+            self._on_news()
         waiting, self._waiting = self._waiting, []
         for pipe in waiting:
             pipe.splice.local_end(pipe)
@@ -236,6 +245,9 @@ class Attendant:
             self.idle_since = message.get("since", 0.0)
         elif message.get("event") == "listening":
             self._listening = True
+            if self.absent:
+                self.absent = False
+                self._on_news()
             waiting, self._waiting = self._waiting, []
             for pipe in waiting:
                 await self.connect(pipe)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.session import DELIM
@@ -18,7 +19,7 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
-from . import adapter
+from . import adapter, catchup
 from .kernel import KubeKernelManager
 from .ledger import Ledger, Message
 
@@ -49,7 +50,9 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._asking: asyncio.TimerHandle | None = None
         self._catching: asyncio.Task[None] | None = None  # gets what was said before
         self._behind = False  # whether that is still to be done
-        self._later: list[tuple[Any, list[Any]]] = []  # what the kernel says meanwhile
+        self._later: deque[tuple[Any, list[Any]]] = deque()  # what the kernel says meanwhile
+        self._given: set[str] = set()  # ids of what was said before and has been passed on
+        self._missing = ""  # what could not be, in words; to be said under the next cell
         self._told = ""  # why the start takes time, as last said
         self._told_cell: dict[str, Any] | None = None
 
@@ -208,15 +211,20 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Pass a message of the kernel on to the front end, and keep the books."""
         if self._kernel is not None:
             start = outgoing_msg.index(DELIM)
-            parts = outgoing_msg[start + 2 :]
             channel = getattr(stream, "channel", None)
-            if channel == "iopub" and _WELCOME in parts[0]:
+            if channel == "iopub" and _WELCOME in outgoing_msg[start + 2]:
                 if start and outgoing_msg[0] in self._topics:
                     self._open_gate()
                 return
             if self._behind:
                 self._later.append((stream, outgoing_msg))
                 return
+        self._pass_on(stream, outgoing_msg)
+
+    def _pass_on(self, stream: Any, outgoing_msg: list[Any]) -> None:
+        if self._kernel is not None:
+            parts = outgoing_msg[outgoing_msg.index(DELIM) + 2 :]
+            channel = getattr(stream, "channel", None)
             if channel == "iopub" and _STATUS in parts[0]:
                 self._note_status(parts)
             elif channel == "shell":
@@ -225,24 +233,32 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     async def _catch_up(self, kernel: KubeKernelManager) -> None:
         """Give the front end the output and replies of its cells that no server was there for."""
-        known: set[str] = set()
         try:
             recording = await kernel.recall(self.session.session)
-            self._behind = False
             if recording is not None:
-                known = self._replay(recording, self._answered())
-        except Exception:  # nobody awaits this, and the kernel shall be usable
+                await self._replay(recording)
+        except (TimeoutError, OSError) as error:
+            self.log.warning("What kernel %s said meanwhile is lost: %r", self.kernel_id, error)
+            self._missing = catchup.failed(error)
+        except Exception as error:  # nobody awaits this, and the kernel shall be usable
             self.log.exception("what kernel %s said meanwhile cannot be shown", self.kernel_id)
-        self._catching, self._behind = None, False
-        later, self._later = self._later, []
+            self._missing = catchup.failed(error)
         try:
-            for stream, message in later:
-                parts = message[message.index(DELIM) + 2 :]
-                if json.loads(parts[0])["msg_id"] not in known:
-                    self.handle_outgoing_message(stream, message)
-        finally:
-            kernel.caught_up.add(self.session.session)
-            self._open_gate()
+            async for stream, message in catchup.unhurried(catchup.drained(self._later)):
+                self._give(message[message.index(DELIM) + 2], stream, message)
+        except Exception:
+            self.log.exception("what kernel %s says cannot be shown", self.kernel_id)
+        self._catching, self._behind = None, False
+        self._given.clear()
+        kernel.caught_up.add(self.session.session)
+        self._open_gate()
+
+    def _give(self, header: bytes, stream: Any, message: list[Any]) -> None:
+        """Pass a message on, once: the recording has some that come by themselves, too."""
+        msg_id = json.loads(header)["msg_id"]
+        if msg_id not in self._given:
+            self._given.add(msg_id)
+            self._pass_on(stream, message)
 
     def _answered(self) -> set[str]:
         """Return the requests whose replies came themselves, while the rest was asked for."""
@@ -252,31 +268,27 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             if getattr(stream, "channel", None) == "shell"
         }
 
-    def _replay(self, recording: Recording, answered: set[str]) -> set[str]:
-        """Pass on recorded messages, however many; returns their ids."""
-        if recording.dropped and recording.messages:
-            text = (
-                f"jupyter-kube: {recording.dropped} messages of output ({recording.dropped_bytes} "
-                "bytes) are lost: the kernel keeps the newest while no server is there.\n"
-            )
-            first = json.loads(recording.messages[0][2])
-            self._send("stream", {"name": "stderr", "text": text}, first)
-        known = set()
-        limited = self.limit_rate
+    async def _replay(self, recording: Recording) -> None:
+        """Pass on recorded messages, however many."""
+        words, cell = catchup.missing(recording), catchup.header_of(recording)
+        if words and cell is not None:
+            self._send("stream", {"name": "stderr", "text": f"jupyter-kube: {words}\n"}, cell)
+        elif words:
+            self._missing = words
+        iopub, limited = self.channels["iopub"], self.limit_rate
         self.set_trait("limit_rate", False)
         try:
-            for parts in recording.messages:
-                known.add(json.loads(parts[1])["msg_id"])
-                self.handle_outgoing_message(self.channels["iopub"], [b"", DELIM, *parts])
+            async for parts in catchup.unhurried(recording.messages):
+                self._give(parts[1], iopub, [b"", DELIM, *parts])
         finally:
             self.set_trait("limit_rate", limited)
+        answered = self._answered()
         for parent, content in recording.replies:
             if parent["msg_id"] not in answered:
                 self._send(_CELL_REPLY, content, parent, "shell")
         for header in recording.open:  # if the kernel dies, they are answered with the others
             if header["msg_type"] == _CELL:
                 self.ledger.sent(Message("shell", header, b""))
-        return known
 
     def _stop_catching(self) -> None:
         if self._catching is not None:
@@ -303,6 +315,9 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self.ledger.sent(message)
         if idle and self._kernel is not None and self._kernel.silence:
             self.kernel_says(self._kernel.silence)
+        if self._missing and self.ledger.running_cell() is not None:
+            words, self._missing = f"jupyter-kube: {self._missing}", ""
+            self.kernel_says(words)
         super().handle_incoming_message(message.raw)
 
     def _hold(self, message: Message) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import zmq.asyncio
+    import zmq
 
 TIMEOUT = 10.0
 """Seconds a companion usually gets to answer."""
@@ -39,8 +39,8 @@ class Recording:
     """Messages that are lost; as far as known, since a kernel does not say how many."""
     dropped_bytes: int
     """Bytes of those, without the ones that the companion has not seen itself."""
-    whole: bool
-    """Whether the companion has listened the whole time."""
+    unheard: float
+    """Seconds of that time, its first ones, in which the companion did not listen yet."""
     busy: bool
     """Whether the kernel is at work now."""
     quiet: float
@@ -91,25 +91,35 @@ async def recall(
             socket.curve_secretkey = _bytes(curve_secretkey)
         socket.rcvhwm = 0
         socket.connect(endpoint)
+        order = {"op": "recording", "session": session, "since": since}
+        body = json.dumps(order).encode()
         async with asyncio.timeout(timeout):
-            answer, frames = await _ask(
-                socket, key, {"op": "recording", "session": session, "since": since}
-            )
+            await socket.send_multipart([hmac.digest(key, b"ask" + body, "sha256"), body])
+            await socket.poll()
+        # Some MiB in a hundred thousand frames: the event loop would stand still for them.
+        reading = asyncio.ensure_future(
+            asyncio.to_thread(_read, zmq.Socket.shadow(socket.underlying), key)
+        )
+        try:
+            return await asyncio.shield(reading)
+        finally:
+            await asyncio.wait([reading])  # the thread has the socket
     finally:
         context.destroy(linger=0)
+
+
+def _read(socket: zmq.Socket[bytes], key: bytes) -> Recording:
+    """Return the recording that has arrived at a socket."""
+    answer, frames = _receive(socket, key)
     try:
         return _recording(answer, frames)
     except (KeyError, TypeError, ValueError) as error:  # the pod is as old as its kernel
         raise RecallError(f"the companion's answer lacks something: {error!r}") from error
 
 
-async def _ask(
-    socket: zmq.asyncio.Socket, key: bytes, order: Mapping[str, Any]
-) -> tuple[dict[str, Any], list[bytes]]:
-    """Send an order and return its answer with the frames that came along."""
-    body = json.dumps(order).encode()
-    await socket.send_multipart([hmac.digest(key, b"ask" + body, "sha256"), body])
-    proof, said, *frames = await socket.recv_multipart()
+def _receive(socket: zmq.Socket[bytes], key: bytes) -> tuple[dict[str, Any], list[bytes]]:
+    """Return an answer, with the frames that came along."""
+    proof, said, *frames = socket.recv_multipart()
     if not hmac.compare_digest(proof, hmac.digest(key, b"say" + said, "sha256")):
         raise RecallError("the companion's answer is not authentic")
     answer = json.loads(said)
@@ -129,7 +139,7 @@ def _recording(answer: Mapping[str, Any], frames: list[bytes]) -> Recording:
         open=answer.get("open", []),
         dropped=answer["dropped"],
         dropped_bytes=answer["dropped_bytes"],
-        whole=answer["whole"],
+        unheard=answer.get("unheard", 0.0),
         busy=answer["busy"],
         quiet=answer["quiet"],
     )

@@ -312,7 +312,7 @@ class Tape:
             "open": [r.parent for r in self._open.values() if r.parent.get("session") == session],
             "dropped": max(0, dropped - len(lone)),
             "dropped_bytes": max(0, size - sum(entry.cost - _OVERHEAD for entry in lone)),
-            "whole": since >= self._began,
+            "unheard": max(0.0, self._began - since),
             "busy": self.busy,
         }
         return answer, list(_flat(messages))

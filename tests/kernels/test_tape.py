@@ -80,7 +80,7 @@ def test_a_session_hears_its_own_output_since_the_moment_it_asks_for() -> None:
         "payload": [],
     }
     assert (answer["dropped"], answer["dropped_bytes"]) == (0, 0)
-    assert answer["whole"]
+    assert answer["unheard"] == 0
     assert not answer["busy"]
 
 
@@ -313,8 +313,8 @@ def test_a_restart_ends_the_open_cells_without_a_word() -> None:
 
 def test_a_tape_that_began_later_says_so() -> None:
     kernel = Kernel()
-    assert not kernel.played(since=99.0)[1]["whole"]
-    assert kernel.played(since=100.0)[1]["whole"]
+    assert kernel.played(since=99.0)[1]["unheard"] == 1
+    assert kernel.played(since=100.0)[1]["unheard"] == 0
 
 
 def test_the_companions_own_questions_are_nobodys_output() -> None:
