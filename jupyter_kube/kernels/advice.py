@@ -31,11 +31,16 @@ _GONE = {
 """Kubernetes' reason for a pod's end to our cause."""
 _NEW_PROCESS = "Variables are gone; the next cell runs in a new process in the same pod."
 _NEW_POD = "Variables are gone. Restart the kernel to get a new pod."
+_STILL_THERE = (
+    "The pod goes on, with all variables: restart the Jupyter Server to connect to it again. "
+    "Restarting the kernel begins anew in another pod."
+)
 _CAUSES = {
     "gave-up": "crash-loop",
     "error": "launcher",
     "replaced": "replaced",
     "ended": "ended",
+    "fault": "fault",
 }
 CAUSES = frozenset(
     {"oom", "segfault", "signal", "exit", "container", *_GONE.values(), *_CAUSES.values()}
@@ -100,7 +105,8 @@ def explain(
         cause = _GONE.get(state.reason, "exit" if state.exit_code is not None else "deleted")
         words = f"The kernel's pod is gone: {reason}".rstrip(".")
         return Death(cause, f"{words}.", _NEW_POD, exit_code=state.exit_code)
-    return Death(_CAUSES.get(kind, kind), reason, _NEW_POD if kind == "gave-up" else "")
+    then = {"gave-up": _NEW_POD, "fault": _STILL_THERE}.get(kind, "")
+    return Death(_CAUSES.get(kind, kind), reason, then)
 
 
 def silence(since: datetime, state: PodState, trouble: str) -> str:

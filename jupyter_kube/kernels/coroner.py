@@ -12,7 +12,7 @@ from . import advice
 from .silence import Later, Silence
 
 _PATIENCE = 4.0  # seconds for Kubernetes to say what has already happened
-_ENDS = {"died", "gave-up", "ended", "error", "gone", "replaced"}
+_ENDS = {"died", "gave-up", "ended", "error", "gone", "replaced", "fault"}
 _ENDS |= {"launcher-restarted", "explained"}
 
 Event = dict[str, Any]

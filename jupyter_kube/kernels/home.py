@@ -79,6 +79,7 @@ class NotebookFiles:
     ) -> None:
         self._exchange, self._copied, self._log = Exchange(home, limits), copied, log
         self._line: Line | None = None
+        self._bringing: asyncio.Timeout | None = None
 
     async def check(self) -> None:
         """See before a pod is made whether the folder may be copied to it.
@@ -152,16 +153,24 @@ class NotebookFiles:
         if not self._copied or self._line is None:
             return
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience) as self._bringing:
                 report = await self._exchange.pull(self._line, fit=True)
         except (KubeError, TimeoutError) as error:
-            why = str(error) or f"there were only {patience:.0f} s for it"
+            why = str(error) or "there was no more time for it"
             self._log.warning(
                 "Files that changed in the kernel's pod were not brought back: %s", why
             )
             return
+        finally:
+            self._bringing = None
         if report.landed or report.failed or report.left:
             self._log.info("%s", report.words("the notebook's folder"))
+
+    def hurry(self, patience: float) -> None:
+        """Leave no more than so many seconds to files that are being brought back."""
+        if self._bringing is not None and not self._bringing.expired():
+            by = asyncio.get_running_loop().time() + patience
+            self._bringing.reschedule(min(by, self._bringing.when() or by))
 
     async def close(self) -> None:
         """Hang up."""

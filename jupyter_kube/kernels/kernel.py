@@ -42,6 +42,7 @@ _FILES = 20.0  # seconds for bringing files back before a kernel is ended
 _LAST_FILES = 1.5  # the same when the server itself ends
 _GRACE = 1.0  # seconds an old kernel process gets to leave
 _EXPLAINED = 5.0  # seconds for the cause of a container's end, which Kubernetes knows
+_LOOKS = 0.0, 2.0  # seconds before a kernel's state is asked for; what it says may be missed first
 _NOBODY = "nobody"  # a session that has asked nothing
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
 
@@ -98,6 +99,8 @@ class KubeKernelManager(ServerKernelManager):
         """Whether nobody has asked for it yet."""
         self.caught_up: set[str] = set()
         """Sessions that have been given what an attached kernel said before."""
+        self._states = 0  # counts what the kernel says of its state
+        self._cut_off = False  # dead here, while the pod goes on
         self._callbacks = adapter.add_callbacks(self)
         self._starting: asyncio.Task[None] | None = None
         self._leaving: asyncio.Task[None] | None = None
@@ -123,6 +126,7 @@ class KubeKernelManager(ServerKernelManager):
         """Let no message of the kernel, however late or early, say what only the stage can."""
         if self.stage != "up":
             return self.stage
+        self._states += 1
         return "idle" if proposal["value"] == "starting" else proposal["value"]
 
     def _enter(self, stage: Stage, reason: str = "") -> None:
@@ -153,12 +157,15 @@ class KubeKernelManager(ServerKernelManager):
         return self.attached and self.provisioner is not None and self.provisioner.since is not None
 
     async def recall(self, session: str) -> Recording | None:
-        """Return what was said to a front end while no server was there; None if nobody knows."""
-        try:
-            recording: Recording | None = await self.provisioner.recall(session)
-        except (TimeoutError, OSError) as error:
-            self.log.warning("What kernel %s said meanwhile is lost: %r", self.kernel_id, error)
-            return None
+        """Return what was said to a front end while no server was there; None if there was one.
+
+        Raises
+        ------
+        TimeoutError, RecallError
+            If nobody knows.
+
+        """
+        recording: Recording | None = await self.provisioner.recall(session)
         return recording
 
     async def claim(self, notebook: str) -> None:
@@ -271,6 +278,8 @@ class KubeKernelManager(ServerKernelManager):
                 self._up()
             case "died" | "gave-up" | "ended" | "error" | "gone" | "replaced":
                 self._dead(event["death"])
+            case "fault":
+                self._dead(event["death"], pod_goes_on=not self.warm)
             case "silent" if self.up:
                 self._silent(event["words"])
             case "heard" if self.up:
@@ -300,14 +309,25 @@ class KubeKernelManager(ServerKernelManager):
             self._learning = asyncio.create_task(self._learn())
 
     async def _learn(self) -> None:
-        """Find out whether an attached kernel is at work, or since when it is not."""
-        recording = await self.recall(_NOBODY)
-        if recording is None or not self.up:
-            return
-        if recording.busy:
-            self.execution_state = "busy"
-        else:
-            self.last_activity = utcnow() - timedelta(seconds=recording.quiet)
+        """Find out whether an attached kernel is at work, or since when it is not.
+
+        What it says itself meanwhile is newer.
+        """
+        states, activity = self._states, self.last_activity
+        for pause in _LOOKS:
+            await asyncio.sleep(pause)
+            try:
+                recording = await self.recall(_NOBODY)
+            except (TimeoutError, OSError) as error:
+                self.log.warning("The state of kernel %s is unknown: %r", self.kernel_id, error)
+                return
+            if recording is None or not self.up or self._states != states:
+                return
+            self.execution_state, states = "busy" if recording.busy else "idle", states + 1
+            if not recording.busy:
+                if self.last_activity == activity:
+                    self.last_activity = utcnow() - timedelta(seconds=recording.quiet)
+                return
 
     def _up(self) -> None:
         """Let the front ends talk to the kernel process that is ready now."""
@@ -373,9 +393,13 @@ class KubeKernelManager(ServerKernelManager):
         for listener in list(self.listeners):
             listener.kernel_settled(why, final=final)
 
-    def _dead(self, death: Death) -> None:
-        """Act on an end that nobody repairs: answer all, and let the pod go."""
-        if self.stage == "dead" or self._ending is not None:
+    def _dead(self, death: Death, *, pod_goes_on: bool = False) -> None:
+        """Act on an end that nobody repairs: answer all, and let the pod go.
+
+        A pod that goes on is kept until its user ends or restarts the kernel, or the next server
+        attaches to it.
+        """
+        if (self.stage == "dead" and not self._cut_off) or self._ending is not None:
             return
         self.log.error("Kernel %s is dead: %s", self.kernel_id, death.words)
         if self.stage == "starting":
@@ -385,7 +409,9 @@ class KubeKernelManager(ServerKernelManager):
         self._answer(death.text, final=True)
         self._callbacks.fire("dead")
         self.parent.ended(self.kernel_id)
-        self._leaving = asyncio.create_task(self._let_go())
+        self._cut_off = pod_goes_on
+        if not pod_goes_on:
+            self._leaving = asyncio.create_task(self._let_go())
 
     def _emit_end(self, outcome: str, death: Death) -> None:
         pod = naming.kernel_name(self.kernel_id)
@@ -425,6 +451,8 @@ class KubeKernelManager(ServerKernelManager):
         self._up()
 
     async def _start_again(self) -> None:
+        if self._cut_off:
+            self._cut_off, self._leaving = False, asyncio.create_task(self._let_go())
         if self._leaving is not None:
             await asyncio.wait([self._leaving])
         self.begin(self.kernel_id, None)
@@ -432,8 +460,8 @@ class KubeKernelManager(ServerKernelManager):
 
     async def detach(self) -> None:
         """Leave the kernel to the next server; one that still starts or is being ended is ended."""
-        starts = not self.attached and self.stage not in {"up", "restarting"}
-        if starts or self._ending is not None:
+        goes_on = self.attached or self._cut_off or self.stage in {"up", "restarting"}
+        if not goes_on or self._ending is not None:
             await self.end(now=True)
             return
         self._settle_now()
@@ -456,6 +484,8 @@ class KubeKernelManager(ServerKernelManager):
         """End the kernel, whatever state it is in; a second call waits for the first one's end."""
         if self._ending is None:
             self._ending = asyncio.create_task(self._end(now=now))
+        elif self.parent.stopping and self.provisioner is not None:
+            self.provisioner.hurry_files(_LAST_FILES)  # there is time for either these or the pod
         await asyncio.shield(self._ending)
 
     async def _end(self, *, now: bool) -> None:

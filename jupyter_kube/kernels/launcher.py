@@ -27,6 +27,7 @@ _USER_FOLDERS = (
     "XDG_DATA_HOME",
 )
 _CLIENT = "jupyter_kube_pod"  # a name that stands in nobody's way
+_NOTEBOOK = "JPY_SESSION_NAME"
 _LONGEST_FOLDER = 80
 """Characters of the private folder: a unix socket's path ends at 107."""
 
@@ -71,6 +72,12 @@ class Base:
         self._offer_client()
         # With it a kernel ends soon after a supervisor that was killed; ignored where that is 1.
         self.env["JPY_PARENT_PID"] = str(os.getpid())
+
+    def name_notebook(self, path: str) -> None:
+        """Tell the kernel whose it is, this process and the next ones; see podclient.py."""
+        self.env[_NOTEBOOK] = path
+        with open(f"{self.folder}/lib/notebook", "w") as file:  # noqa: PTH123
+            file.write(path)
 
     @property
     def companion(self) -> str:

@@ -80,7 +80,7 @@ class Life:
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
         self._identity, self._cluster, self._tell = identity, cluster, tell
-        self._options, self._asked = options, asked
+        self._options, self._asked, self._log = options, asked, log
         self.state = PodState(naming.kernel_name(identity.kernel_id), "queued")
         """Where the pod stands, as last seen."""
         self._pod = pod
@@ -182,15 +182,22 @@ class Life:
     async def claim(self, annotations: Mapping[str, str]) -> None:
         """Take the pod out of the warm pool; raises a ClusterError if it is not to be had."""
         await self._pod.claim(annotations)
+        if path := annotations.get(naming.NOTEBOOK):
+            try:
+                async with asyncio.timeout(_FAREWELL):
+                    await self.relay.command("notebook", path=path)
+            except (TimeoutError, LauncherError) as error:
+                self._log.info("pod/%s does not know its notebook: %r", self._pod.name, error)
 
     def note(self, annotations: Mapping[str, str]) -> None:
         """Annotate the pod, now or as soon as it exists."""
         self._pod.note(annotations)
 
     async def delete_pod(self) -> None:
-        """Delete the pod and its Secret, once."""
+        """Delete the pod and its Secret, once; a pod that may not be deleted ends by itself."""
         self.over = True
-        await self._pod.delete()
+        if await self._pod.delete():
+            await self._shut_down()
 
     async def close(self) -> None:
         """Delete what is in the cluster and let go of what is here."""
@@ -214,6 +221,18 @@ class Life:
                 link.symlink_to(f"k-{number}")
 
     # inside
+
+    async def _shut_down(self) -> None:
+        """Have the launcher end the pod's container, which frees all that the pod holds."""
+        name = self._pod.name
+        try:
+            async with asyncio.timeout(_FAREWELL):
+                await self.relay.command("shutdown")
+        except (TimeoutError, LauncherError) as error:
+            why = str(error) or "it did not answer in time"
+            self._log.error("pod/%s goes on, since it may not be deleted: %s", name, why)
+        else:
+            self._log.warning("pod/%s stays, ended: it may not be deleted, and runs nothing", name)
 
     def _hear(self, event: dict[str, Any]) -> None:
         """Pass on what the relay tells; a pod that another server took over is that one's."""

@@ -227,13 +227,13 @@ class KernelPod:
                 self._log.warning("pod/%s could not be annotated: %s", self.name, error)
         self._noting = None
 
-    async def delete(self) -> None:
-        """Delete what was created here, once; log what could not be.
+    async def delete(self) -> bool:
+        """Delete what was created here, once; return whether the API refuses to delete the pod.
 
-        Somebody else's objects of the same name stay.
+        What could not be deleted is logged. Somebody else's objects of the same name stay.
         """
         if self._deleted:
-            return
+            return False
         self._deleted = True
         self._stop_noting()
         if self._requests:
@@ -242,7 +242,10 @@ class KernelPod:
                 task.cancel()
             if late:
                 self._log.warning("pod/%s may be left: its creation was not answered", self.name)
-        await asyncio.gather(self._remove(objects.PODS, _GRACE), self._remove(objects.SECRETS))
+        refused, _ = await asyncio.gather(
+            self._remove(objects.PODS, _GRACE), self._remove(objects.SECRETS)
+        )
+        return refused
 
     async def _request(self, resource: objects.Resource, body: dict[str, Any]) -> dict[str, Any]:
         """Create an object; cancelling the caller does not cancel a request under way."""
@@ -281,18 +284,22 @@ class KernelPod:
             raise StartFailed(
                 "There is a kernel with this id already",
                 error.why,
-                f"kubectl delete pod {self.name} removes it.",
+                "Another server may be using it: start a new kernel instead, which gets an id of "
+                f"its own. If nobody does, kubectl delete pod {self.name} removes it.",
                 obj=f"pod/{self.name}",
             ) from error
         words = "The former pod of this kernel is still ending."
         self.on_wait(PodState(self.name, "waiting", "Terminating", words))
         await asyncio.sleep(_FORMER)
 
-    async def _remove(self, resource: objects.Resource, grace: int | None = None) -> None:
-        """Delete an object; where the API is away for longer, go on trying in the background."""
+    async def _remove(self, resource: objects.Resource, grace: int | None = None) -> bool:
+        """Delete an object; return whether the API refuses.
+
+        Where the API is away for longer, this goes on in the background.
+        """
         uid = self._uids.get(resource)
         if uid is None:
-            return
+            return False
 
         async def remove(timeout: float | None) -> None:
             await objects.delete(
@@ -306,6 +313,8 @@ class KernelPod:
             self._client.errand(self._remove_later(resource, remove))
         except ClusterError as error:
             self._give_up(resource, error)
+            return True
+        return False
 
     async def _remove_later(
         self, resource: objects.Resource, remove: Callable[[float | None], Awaitable[None]]

@@ -17,7 +17,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import ModuleType
@@ -27,6 +27,7 @@ COMMANDS = ("push", "pull", "files")
 """What :func:`run` can do for users."""
 
 _PACKAGE = "jupyter_kube"
+_NOTEBOOK = "JPY_SESSION_NAME"
 _PATIENCE = 20_000  # ms for the pod's companion to say anything, which it does after 10 s
 _SILENCE = 90_000  # ms between two of its words later on
 _SILENT = "the companion of this kernel does not answer; the pod's log may say why"
@@ -63,6 +64,24 @@ def load_ipython_extension(shell: Any) -> None:
         os.environ.pop("PYTHONPATH", None)
     sys.path[:] = [entry for entry in sys.path if entry != folder]
     sys.meta_path.append(_StandIn())  # the last: a package that is there comes first
+    if _NOTEBOOK not in os.environ:
+        shell.events.register("pre_execute", _learner(shell.events, f"{folder}/notebook"))
+
+
+def _learner(events: Any, path: str) -> Callable[[], None]:
+    """Return what sets a variable once the launcher knows whose kernel this is."""
+
+    def learn() -> None:
+        try:
+            with open(path) as file:  # noqa: PTH123
+                notebook = file.read()
+        except OSError:
+            return
+        if notebook:
+            os.environ[_NOTEBOOK] = notebook
+            events.unregister("pre_execute", learn)
+
+    return learn
 
 
 class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):

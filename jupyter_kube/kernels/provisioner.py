@@ -223,6 +223,11 @@ class KubeProvisioner(KernelProvisionerBase):
             lost = self._life.relay.trouble
             await self._files.bring_back(min(patience, _UNREACHED) if lost else patience)
 
+    def hurry_files(self, patience: float) -> None:
+        """Leave no more than so many seconds to files that are being brought back."""
+        if self._files is not None:
+            self._files.hurry(patience)
+
     async def detach(self) -> None:
         """Leave the kernel to the next server: cleanup will not end it."""
         await self._hang_up()
@@ -241,12 +246,16 @@ class KubeProvisioner(KernelProvisionerBase):
         ------
         TimeoutError
             If the pod's companion does not answer.
+        RecallError
+            If there is none, or it answers with something else.
 
         """
         if self._life is None or self._life.relay.since is None:
             return None
-        from .recall import recall  # seldom needed
+        from .recall import RecallError, recall  # seldom needed
 
+        if self._life.relay.alone:
+            raise RecallError("nothing recorded it, for which the pod's log has the reason")
         return await recall(
             self._life.relay.companion,
             key=self.parent.session.key,

@@ -60,6 +60,12 @@ class HeldElsewhere(LauncherError):
     status = 409
 
 
+class LinkFaultError(KubeError):
+    """What failed in this server, not in the pod: that goes on."""
+
+    status = 500
+
+
 async def tcp_connection(host: str, port: int) -> Connection:
     """Connect to a pod by its address.
 
@@ -86,10 +92,12 @@ class Relay:
     on_event
         Called with each event, a dictionary with ``event``: ``started``, ``ready``, ``died``
         (``generation``, ``exit_code``, ``signal``, ``reason``, ``restarting``), ``gave-up`` and
-        ``error`` (``reason``), as the launcher tells them; ``link-up``, ``link-lost``
+        ``error`` (``reason``), ``companion`` (``companion``: whether there is one), as the launcher
+        tells them; ``link-up``, ``link-lost``
         (``reason``); ``launcher-restarted`` when the whole container began anew. The link is over
-        for good after ``replaced`` (``reason``), when another server has the kernel, and after an
-        ``error`` that is not the launcher's.
+        for good after ``replaced`` (``reason``), when another server has the kernel, after an
+        ``error`` that is not the launcher's, and after ``fault`` (``reason``), a failure in here
+        that nobody thought of, which says nothing about the pod.
     log
         A logger.
 
@@ -114,6 +122,8 @@ class Relay:
         """Whether another server had the kernel when it was dialed the last time."""
         self.companion = ""
         """The pod's companion as a ZMQ endpoint, once :meth:`start` was called."""
+        self.alone = False
+        """Whether the pod has said that there is no companion."""
         self._met = False  # whether there ever was a link
         self._spare: tuple[Dial, Connection] | None = None  # a better way, to be moved to
         self._servers: list[asyncio.Server] = []
@@ -152,6 +162,8 @@ class Relay:
             If it never will, in the launcher's words.
         AccessDenied
             If all ways to the pod are forbidden.
+        LinkFaultError
+            If this server itself failed.
 
         """
         while self._ready is None:
@@ -169,7 +181,8 @@ class Relay:
         op
             ``restart`` (``grace`` seconds for the old process, 1 by default): the next generation
             starts at once; ``kill``: ends the kernel process, until the next ``restart``;
-            ``signal`` (``signum``): to the kernel's process group; ``shutdown`` (``grace``):
+            ``signal`` (``signum``): to the kernel's process group; ``notebook`` (``path``): whose
+            kernel it is, where that was not known when it started; ``shutdown`` (``grace``):
             ends the kernel and then the container, with exit code 0.
 
         Returns
@@ -273,9 +286,8 @@ class Relay:
             self._give_up("error", error)
         except Exception as error:
             self._log.exception("the kernel's link failed in an unexpected way")
-            self._give_up(
-                "error", LauncherError("The link to the kernel's pod failed", repr(error))
-            )
+            what = "The link to the kernel's pod failed inside the Jupyter Server"
+            self._give_up("fault", LinkFaultError(what, repr(error)))
 
     async def _carry(self, connected: _Connected) -> str:
         try:
@@ -286,7 +298,7 @@ class Relay:
 
     def _give_up(self, event: str, error: KubeError) -> None:
         """Tell everybody that there will be no link any more."""
-        self._over = error
+        self._over, self.trouble = error, str(error)
         self._fail_orders(str(error))
         self._event({"event": event, "reason": str(error)})
         self._failure = error
@@ -383,7 +395,7 @@ class Relay:
         """Forget a session whose other end is gone: the whole container was restarted."""
         self._splice.close()
         self._new_session()
-        self._ready = None
+        self._ready, self.alone = None, False
         self._fail_orders("the pod's container was restarted")
         self._event({"event": "launcher-restarted"})
 
@@ -403,13 +415,14 @@ class Relay:
 
     def _event(self, message: dict[str, Any]) -> None:
         self.since = message.get("since", self.since)
+        self.alone = not message.get("companion", not self.alone)
         match message.get("event"):
             case "started" | "ready" as event:
                 self._ready = message if event == "ready" else None
                 self._failure = None
             case "died":
                 self._ready = None
-            case "gave-up" | "ended" | "error" | "replaced":
+            case "gave-up" | "ended" | "error" | "replaced" | "fault":
                 self._ready = None
                 self._failure = LauncherError("The kernel cannot run in its pod", message["reason"])
         # Not called here: what the owner does with it must not end the link.

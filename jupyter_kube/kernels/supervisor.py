@@ -60,7 +60,7 @@ class Supervisor:
         self._failure: dict[str, Any] | None = None
         self._waiting: list[Pipe] = []  # streams for a kernel that is not ready yet
         self._joined: WeakKeyDictionary[Pipe, int] = WeakKeyDictionary()  # with which generation
-        self._attendant = Attendant(base)
+        self._attendant = Attendant(base, self._tell_of_companion)
         self._gate = Gate(
             base.key,
             greeting=self._state,
@@ -297,7 +297,15 @@ class Supervisor:
         if self._kernel.pid not in self._running:
             return self._death
         event = "ready" if self._ready else "started"
-        return {"event": event, "generation": self._kernel.generation, "pid": self._kernel.pid}
+        return {
+            "event": event,
+            "generation": self._kernel.generation,
+            "pid": self._kernel.pid,
+            "companion": not self._attendant.absent,
+        }
+
+    def _tell_of_companion(self) -> None:
+        self._gate.tell({"event": "companion", "companion": not self._attendant.absent})
 
     def _on_control(self, message: dict[str, Any]) -> None:
         try:
@@ -321,6 +329,8 @@ class Supervisor:
                 self._kernel.signal(signal.SIGKILL)
             case "signal":
                 self._kernel.signal(int(order["signum"]))
+            case "notebook":
+                self._base.name_notebook(str(order["path"]))
             case "shutdown":
                 self._wanted = False
                 self._spawn(self._finish, 0, grace)

@@ -62,7 +62,10 @@ async def test_a_warm_kernel_is_claimed_once_and_replaced(
             assert naming.POOL not in claimed["labels"]
             assert claimed["annotations"][naming.NOTEBOOK] == path
             socket = await server.connect(kernel_id)
-            assert (await socket.run("print(6 * 7)", 30)).text.strip() == "42"
+            code = "import os; print(os.environ['JPY_SESSION_NAME'])"
+            assert (await socket.run(code, 30)).text.strip() == path
+            await server.request("POST", f"api/kernels/{kernel_id}/restart")
+            assert (await socket.run(code, 30)).text.strip() == path
             socket.close()
             taken.add(warm)
         await until_warm(client, taken)

@@ -14,6 +14,7 @@ from tests.conformance.conftest import (  # noqa: F401 - fixtures
     Target,
     client,
     local_cluster,
+    pods,
     real_cluster,
     real_target,
     target,

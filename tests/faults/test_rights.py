@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from jupyter_kube import naming
 from jupyter_kube.kube import objects, rbac
 from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.kube.watch import Reflector
 from jupyter_kube.session import JupyterServer, ServerError
 from tests.conformance.conftest import Target
 from tests.conformance.test_kernels import end, start, value
@@ -84,6 +87,34 @@ async def test_f18_kernels_work_without_a_right_that_only_helps(
         assert await value(socket, "6 * 7") == "42"
         await end(server, kernel, socket)
     await gone(client)
+
+
+@pytest.mark.parametrize("fewer", ["delete pods"], indirect=True)
+async def test_f18_a_pod_that_may_not_be_deleted_is_named_and_holds_nothing(
+    fewer: Path,
+    target: Target,
+    client: KubeClient,
+    pods: Reflector,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    async with serving(target, fewer, tmp_path) as server:
+        kernel, socket = await start(server)
+        assert await value(socket, "1") == "1"
+        await end(server, kernel, socket)
+        assert await server.request("GET", "api/kernels") == []
+        name = naming.kernel_name(kernel)
+        assert await pods.wait_for(name, _how_it_ended, 30) == "Succeeded"
+    said = capfd.readouterr().err
+    assert f"kubectl delete pods {name}" in said
+    assert f"pod/{name} stays, ended" in said
+    await objects.delete(client, objects.PODS, name, grace=0)
+    await gone(client)
+
+
+def _how_it_ended(pod: dict[str, Any] | None) -> str | None:
+    phase = pod["status"]["phase"] if pod else "gone"
+    return phase if phase in {"Succeeded", "Failed", "gone"} else None
 
 
 async def _a_local_kernel_works(server: JupyterServer) -> None:

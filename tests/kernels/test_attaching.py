@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -24,8 +25,7 @@ async def attaching(
     """Leave a kernel and attach to it again, which fails each time; yields its id."""
     manager = server.app.kernel_manager
     kernel_id = (await server.start())["id"]
-    await manager.get_kernel(kernel_id).detach()
-    manager._forget(kernel_id)
+    await manager._leave(kernel_id)
 
     async def dial(relay: Relay) -> Any:
         raise error
@@ -66,3 +66,47 @@ async def test_else_its_pod_stays(
     for kind in (POD, SECRET):
         assert [obj["metadata"]["name"] for obj in live(cluster, kind)] == [name]
         cluster.call(cluster.store.delete, kind, NAMESPACE_NAME, name)
+
+
+@pytest.mark.parametrize("then", ["the next server", "a restart", "deleted"])
+async def test_a_failure_of_the_servers_own_leaves_the_pod_alone(
+    then: str, server: Server, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = server.app.kernel_manager
+    kernel_id = (await server.start())["id"]
+    kernel = manager.get_kernel(kernel_id)
+    socket = await server.connect(kernel_id)
+    assert (await socket.run("x = 1; import os; print(os.getpid())", 60)).status == "ok"
+    (pod,) = live(cluster, POD)
+    dead = asyncio.Event()
+    kernel.add_restart_callback(dead.set, "dead")
+
+    async def dial(relay: Relay) -> Any:
+        raise ZeroDivisionError("of all things")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Relay, "_dial_once", dial)
+        kernel.provisioner._life.relay._splice.cut("on purpose")
+        await dead.wait()
+    assert (await server.call("GET", "api", "kernels", kernel_id))["execution_state"] == "dead"
+    assert "of all things" in kernel.reason
+    assert "restart the Jupyter Server" in kernel.reason
+    assert [p["metadata"]["uid"] for p in live(cluster, POD)] == [pod["metadata"]["uid"]]
+    if then == "the next server":
+        await manager._leave(kernel_id)
+        connection = shared(KubeConfig(config=server.app.config))
+        connection.hold()
+        await manager.attach(connection, server.app.session_manager)
+        await manager.get_kernel(kernel_id).first_word(60)
+        await connection.release()
+    elif then == "a restart":
+        await server.call("POST", "api", "kernels", kernel_id, "restart")
+    if then != "deleted":
+        again = await server.connect(kernel_id)
+        known = await again.run("print('x' in globals())", 60)
+        assert known.text.splitlines()[-1] == str(then == "the next server")  # perhaps after a wait
+        (now,) = live(cluster, POD)
+        same = now["metadata"]["uid"] == pod["metadata"]["uid"]
+        assert same is (then == "the next server")
+    await server.delete(kernel_id)
+    assert [obj for kind in (POD, SECRET) for obj in live(cluster, kind)] == []

@@ -277,6 +277,38 @@ async def test_a_kernel_whose_end_was_asked_for_is_not_left_to_the_next_server(
     assert done == ["deleted"]
 
 
+async def test_a_server_that_ends_leaves_no_pod_for_files_that_are_brought_back(
+    front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel = await running(front_end)
+    done: list[str] = []
+    bringing, hurried = asyncio.Event(), asyncio.Event()
+
+    class Provisioner:
+        def end_asked(self) -> None:
+            pass
+
+        async def bring_back_files(self, patience: float) -> None:
+            bringing.set()
+            await hurried.wait()
+
+        def hurry_files(self, patience: float) -> None:
+            assert patience < 2
+            hurried.set()
+
+    async def shutdown_kernel(now: bool) -> None:
+        done.append("deleted")
+
+    kernel.provisioner = Provisioner()
+    monkeypatch.setattr(kernel, "shutdown_kernel", shutdown_kernel)
+    ending = asyncio.create_task(kernel.end(now=False))
+    await bringing.wait()
+    monkeypatch.setattr(kernel.parent, "stopping", True)
+    await kernel.detach()
+    await ending
+    assert done == ["deleted"]
+
+
 async def test_an_attached_kernel_that_is_gone_is_dead_and_nobody_waits_for_its_first_word(
     front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:

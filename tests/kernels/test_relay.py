@@ -18,7 +18,7 @@ from jupyter_kube.kernels import relay as relays
 from jupyter_kube.kernels import splice as splices
 from jupyter_kube.kernels.gate import Gate
 from jupyter_kube.kernels.handshake import LinkError
-from jupyter_kube.kernels.relay import LauncherError, Relay, tcp_connection
+from jupyter_kube.kernels.relay import LauncherError, LinkFaultError, Relay, tcp_connection
 from jupyter_kube.kernels.splice import Connection, Pipe
 
 IP = "127.0.78.7"
@@ -221,11 +221,11 @@ async def test_a_failure_nobody_thought_of_is_told_and_ends_all_waiting(
         one.failures = [ZeroDivisionError("of all things")]
         await one.relay.start()
         order = asyncio.create_task(one.relay.command("anything"))
-        with pytest.raises(LauncherError, match="of all things"):
+        with pytest.raises(LinkFaultError, match="of all things"):
             await one.relay.ready()
         with pytest.raises(LauncherError, match="of all things"):
             await order
-        await one.until(lambda: one.count("error"))
+        await one.until(lambda: one.count("fault"))
         assert "of all things" in one.events[-1]["reason"]
 
 
