@@ -121,7 +121,10 @@ async def test_a_busy_kernel_is_restarted_after_its_grace(tmp_path: Path) -> Non
     async with kernel(tmp_path) as rig, rig.client() as client:
         await client.alive()
         old = (await rig.relay.ready())["pid"]
-        client.execute("while True: pass")
+        client.execute("print('at work', flush=True)\nwhile True: pass")
+        # or the new process might get the cell
+        while (await client.get_iopub_msg())["content"].get("text") != "at work\n":
+            pass
         await rig.relay.command("restart")
         assert (await rig.relay.ready())["pid"] != old
         assert not Path(f"/proc/{old}").exists()  # gone before the new one is told of
