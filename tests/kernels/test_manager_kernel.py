@@ -37,6 +37,7 @@ class Kernels(LoggingConfigurable):
     transport_encryption = "disabled"
     stopping = False
     server_hash = "mine"
+    services = None
 
     def launched(self, kernel_id: str) -> None:
         pass
