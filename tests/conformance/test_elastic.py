@@ -1,0 +1,205 @@
+"""Elastic jobs: they grow, shrink, lose pods, share GPUs that are too few, and end well."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jupyter_kube import naming
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.kube import objects
+from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.train import submit
+from jupyter_kube.train.job import Job
+from jupyter_kube.train.view import rank_of
+
+from .conftest import Target
+from .test_files import claim_on
+from .test_jobs import _nothing_stays  # noqa: F401 - a fixture
+
+STEPS = """
+import pathlib, time
+kept, end = (pathlib.Path(kube.checkpoint_dir, name) for name in ("step", "end"))
+first = step = int(kept.read_text()) if kept.exists() else 0
+source = "a checkpoint" if step else "nothing"
+print(f"rank {kube.rank} of {kube.world_size} from {source}", flush=True)
+while not end.exists():
+    step += 1
+    if kube.rank == 0:
+        kept.with_name("new").write_text(str(step))
+        kept.with_name("new").replace(kept)
+        if step == first + 1: print("kept", flush=True)
+    time.sleep(0.05)
+size = kube.world_size
+"""
+
+
+class Followed:
+    """A job whose lines are read in order, each once."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._lines: list[str] = []
+        job.follow()
+
+    async def line(self, pattern: str, seconds: float = 90) -> None:
+        """Wait for a line; those before it are passed over."""
+        await asyncio.to_thread(self._wait, pattern, seconds)
+
+    def _wait(self, pattern: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        passed = []
+        while True:
+            while self._lines:
+                passed.append(self._lines.pop(0))
+                if re.search(pattern, passed[-1]):
+                    return
+            left = deadline - time.monotonic()
+            assert left > 0, (pattern, passed, self.job.feed.view)
+            self.job.feed.wait(left)
+            batch = self.job.feed.take()
+            self._lines += [line.text for line in batch.lines]
+            assert self._lines or not batch.ended, (pattern, passed, batch.view)
+
+
+def settings(target: Target, **profile: Any) -> KubeConfig:
+    return KubeConfig(**target.settings(python={**target.profile, **profile}))
+
+
+async def drop(client: KubeClient, job: Job, index: int) -> None:
+    """Delete the pod of an index."""
+    found = await objects.list_(client, objects.PODS, labels=naming.selector(job=job.name))
+    (pod,) = (p for p in found["items"] if rank_of(p) == index and _there(p))
+    await objects.delete(client, objects.PODS, pod["metadata"]["name"])
+
+
+def _there(pod: dict[str, Any]) -> bool:
+    going = pod["metadata"].get("deletionTimestamp")
+    return not going and pod["status"].get("phase") in ("Pending", "Running")
+
+
+@pytest.mark.timeout(240)
+async def test_a_job_grows_loses_pods_rank_0s_too_shrinks_and_ends_well(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(0o777)
+    async with claim_on(folder, client, "kept"):
+        job = await asyncio.to_thread(
+            submit,
+            STEPS,
+            workers="1:2",
+            name="elastic",
+            framework="python",
+            outputs=("first", "size"),
+            settings=settings(target, pvcs={"kept": "/data"}),
+        )
+        assert not job.warning
+        followed = Followed(job)
+        await followed.line("^kept$")
+        await asyncio.to_thread(job.scale, 4)
+        await followed.line("of 4 from a checkpoint")
+        await drop(client, job, 2)
+        await followed.line("of 3 from a checkpoint")
+        await followed.line("of 4 from a checkpoint")
+        await drop(client, job, 0)
+        await followed.line("rank 0 of [34] from a checkpoint")
+        assert (await asyncio.to_thread(lambda: job.status)).phase == "running"
+        await asyncio.to_thread(job.scale, 1)
+        await followed.line("rank 0 of 1 from a checkpoint")
+        (folder / ".jupyter-kube" / job.name / "checkpoints" / "end").touch()
+        values = await asyncio.to_thread(job.result, 90)
+        assert values["first"] > 0
+        assert values["size"] == 1
+
+
+TENSORFLOW = """
+import pathlib, numpy, tf_keras as keras
+kept, epochs, end = (pathlib.Path(kube.checkpoint_dir, n) for n in ("w.h5", "epochs", "end"))
+model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+x = numpy.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+y = x.sum(axis=1)
+first = epoch = int(epochs.read_text()) if epochs.exists() else 0
+if epoch: model.load_weights(kept)
+source = "a checkpoint" if epoch else "nothing"
+print(f"rank {kube.rank} of {kube.world_size} from {source}", flush=True)
+while epoch < (int(end.read_text() or 0) if end.exists() else epoch + 1):
+    loss = model.fit(kube.shard(x), kube.shard(y), batch_size=8, verbose=0).history["loss"][0]
+    epoch += 1
+    if kube.rank == 0:
+        new = kept.with_name("new.h5")
+        model.save_weights(new)
+        new.replace(kept)
+        epochs.with_name("new").write_text(str(epoch))
+        epochs.with_name("new").replace(epochs)
+        if epoch == first + 1: print("kept", flush=True)
+size = kube.world_size
+"""
+
+
+@pytest.mark.timeout(400)
+async def test_tensorflow_grows_loses_a_pod_shrinks_and_ends_well(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    if not target.real:
+        pytest.skip("what TensorFlow adds shows in pods; the local cluster's are tested bare")
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(0o777)
+    async with claim_on(folder, client, "kept"):
+        job = await asyncio.to_thread(
+            submit,
+            TENSORFLOW,
+            workers="1:2",
+            name="elastic",
+            outputs=("first", "size", "loss"),
+            settings=settings(target, pvcs={"kept": "/data"}),
+        )
+        followed = Followed(job)
+        await followed.line("^kept$")
+        await asyncio.to_thread(job.scale, 4)
+        await followed.line("of 4 from a checkpoint")
+        await followed.line("^kept$")
+        await drop(client, job, 1)
+        await followed.line("of [34] from a checkpoint")  # its replacement may come first
+        await asyncio.to_thread(job.scale, 1)
+        await followed.line("rank 0 of 1 from a checkpoint")
+        kept = folder / ".jupyter-kube" / job.name / "checkpoints"
+        # Workers are never more than one epoch apart: all of them see the end in time.
+        (kept / "later").write_text(str(int((kept / "epochs").read_text()) + 10))
+        (kept / "later").replace(kept / "end")
+        values = await asyncio.to_thread(job.result, 90)
+        assert values["first"] > 0
+        assert values["size"] == 1
+        assert values["loss"] < 8
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(240)
+async def test_two_jobs_that_want_more_gpus_than_there_are_both_end(
+    target: Target, client: KubeClient
+) -> None:
+    if not target.real:
+        pytest.skip("the local cluster has no GPUs")
+    source = "import time\nfor step in range(20): time.sleep(0.2)\nsize = kube.world_size"
+
+    def begin() -> Job:
+        return submit(
+            source,
+            workers="1:4",
+            name="greedy",
+            gpus=1,
+            outputs=("size",),
+            settings=settings(target),
+        )
+
+    jobs = await asyncio.gather(*(asyncio.to_thread(begin) for _ in range(2)))
+    sizes = await asyncio.gather(*(asyncio.to_thread(job.result, 200) for job in jobs))
+    assert all(1 <= size <= 4 for size in sizes)
