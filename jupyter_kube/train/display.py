@@ -85,13 +85,16 @@ def state(view: JobView, now: float) -> str:
     return f"{view.phase}, {duration((view.ended or now) - view.started)}"
 
 
-def detail(rank: RankView) -> str:
+def detail(rank: RankView, now: float) -> str:
     """Write what there is to say about a rank: its reason to wait, else progress or metrics."""
     if rank.state.phase in ("running", "succeeded"):
         told = metrics(rank.metrics)
         progress = _CODES.sub("", rank.progress)
         return rank.says or "  ".join(part for part in (told, progress) if part)
-    return rank.reason
+    if rank.due is None:
+        return rank.reason
+    replaced = f"Kubernetes replaces it in {duration(rank.due - now)}"
+    return f"{rank.reason}; {replaced}" if rank.reason else replaced
 
 
 def text(view: JobView, now: float) -> str:
@@ -101,7 +104,7 @@ def text(view: JobView, now: float) -> str:
     if view.message:
         lines.append(f"    {view.message}")
     shown, rest = _shown(view)
-    lines += [f"{r.rank:>3}  {r.state.phase:<9}  {detail(r)}".rstrip() for r in shown]
+    lines += [f"{r.rank:>3}  {r.state.phase:<9}  {detail(r, now)}".rstrip() for r in shown]
     return "\n".join([*lines, *rest])
 
 
@@ -123,7 +126,7 @@ def html(view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = ""
         f"</div>{message}"
         '<div style="display:grid;gap:.1em 2em;'
         'grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))" role="list">'
-        + "".join(map(_html_rank, shown))
+        + "".join(_html_rank(rank, now) for rank in shown)
         + "".join(f"<div>{escape(line)}</div>" for line in rest)
         + f"</div>{drawing}{below}</div>"
     )
@@ -155,11 +158,12 @@ def _shown(view: JobView) -> tuple[list[RankView], list[str]]:
     return shown, [f"     and {len(order) - MOST_RANKS} more: {summed}"]
 
 
-def _html_rank(rank: RankView) -> str:
+def _html_rank(rank: RankView, now: float) -> str:
     return (
         f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} '
         f"{_badge(rank.state.phase)} {escape(rank.state.phase)} "
-        f'<span style="color:var(--jp-ui-font-color2,inherit)">{escape(detail(rank))}</span></div>'
+        f'<span style="color:var(--jp-ui-font-color2,inherit)">'
+        f"{escape(detail(rank, now))}</span></div>"
     )
 
 

@@ -103,6 +103,7 @@ class Follower:
             for watch in watches:
                 await watch.start()
                 watch.subscribe(self._note)
+            self._pods.subscribe(self._remember)
             await asyncio.gather(self._jobs.synced(), self._pods.synced())
             while True:
                 self._changed.clear()
@@ -120,6 +121,12 @@ class Follower:
 
     def _note(self, _kind: str, _object: dict[str, Any]) -> None:
         self._changed.set()
+
+    def _remember(self, kind: str, pod: dict[str, Any]) -> None:
+        """Keep a deleted pod in mind: it says when Kubernetes will replace it."""
+        rank = rank_of(pod)
+        if kind == "DELETED" and rank is not None:
+            self._heard.told.deleted[rank] = pod
 
     def _keep_event(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Keep the events about this job."""

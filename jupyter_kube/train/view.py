@@ -13,6 +13,7 @@ from .. import naming
 from ..kube.pods import death, exit_words, pod_state
 from ..models import PodState
 from .frames import FAIL_JOB, MARK
+from .replacing import due
 from .request import STORAGE_ENV
 
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -41,6 +42,8 @@ class RankView:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     death: Mapping[str, Any] | None = None
     """What its supervisor wrote as its last words: ``type``, ``message``, ``traceback`` …"""
+    due: float | None = None
+    """When Kubernetes will replace its pod that has ended, in seconds since 1970."""
 
     @property
     def reason(self) -> str:
@@ -96,6 +99,8 @@ class Told:
     progress: dict[int, str] = field(default_factory=dict)
     fates: dict[int, str] = field(default_factory=dict)
     """Why a rank failed; said by itself or by the coordinator."""
+    deleted: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    """Pods that were there, as they were last seen."""
 
 
 def job_view(
@@ -127,7 +132,8 @@ def job_view(
         by_object.setdefault(about.get("name", ""), []).append(dict(event))
     workers = int(spec.get("completions") or 0)
     over = bool(_conditions(job).keys() & {"Complete", "Failed"})
-    ranks = _ranks(workers, pods, by_object, told or Told(), over=over, now=now)
+    limit = spec.get("backoffLimitPerIndex")
+    ranks = _ranks(workers, pods, by_object, told or Told(), limit, over=over, now=now)
     asked = request_of(job)
     least = int(asked.get("least") or 0)
     phase, reason, message, ended = _verdict(job, ranks, least)
@@ -186,6 +192,7 @@ def _ranks(
     pods: Iterable[Mapping[str, Any]],
     events: Mapping[str, list[dict[str, Any]]],
     told: Told,
+    limit: int | None,
     *,
     over: bool,
     now: datetime | None,
@@ -204,6 +211,7 @@ def _ranks(
             state, death = readable(ended_or(pod_state(dict(found), about, now=now), found))
         if over and rank in told.fates:  # by now its pod may be gone
             state = replace(state, phase="failed", message=told.fates[rank])
+        last = found or told.deleted.get(rank)
         out.append(
             RankView(
                 rank,
@@ -212,6 +220,7 @@ def _ranks(
                 told.progress.get(rank, ""),
                 dict(told.metrics.get(rank, {})),
                 death,
+                due=due(last, limit) if last and not over else None,
             )
         )
     return tuple(out)

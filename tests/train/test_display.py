@@ -188,4 +188,4 @@ def test_colours_of_one_line_end_with_it_and_nothing_moves_the_cursor(capsys):
     printer.show(feed.take())
     assert capsys.readouterr().out == "[0] \x1b[1;31mred\x1b[0m\n[1] plain\n"
     bar = RankView(0, PodState("p0", "running"), progress="\x1b[32m50%\x1b[0m |##\x1b[A")
-    assert display.detail(bar) == "50% |##"
+    assert display.detail(bar, 0) == "50% |##"

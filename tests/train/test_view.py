@@ -7,8 +7,10 @@ import pytest
 
 from jupyter_kube import naming
 from jupyter_kube.errors import InvalidInput
+from jupyter_kube.train.display import detail
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.query import check_scale
+from jupyter_kube.train.replacing import FAILURES, IGNORED
 from jupyter_kube.train.view import Told, job_view
 
 from .fakecluster import ended, job, pod, terminated
@@ -144,3 +146,34 @@ def test_an_elastic_job_runs_once_as_many_as_it_needs_do():
 def test_a_size_a_job_cannot_have_is_refused(least, size, words):
     with pytest.raises(InvalidInput, match=words):
         check_scale(job_view(elastic(least, 3)), size)
+
+
+def lost(rank=0, code=143, failures=0, ignored=0):
+    gone = pod(rank, container=terminated(code))
+    gone["status"]["containerStatuses"][0]["state"]["terminated"]["finishedAt"] = (
+        "2026-01-01T00:00:10Z"
+    )
+    gone["metadata"]["annotations"] |= {FAILURES: str(failures), IGNORED: str(ignored)}
+    return gone
+
+
+@pytest.mark.parametrize(
+    ("failures", "ignored", "delay"), [(0, 0, 10), (1, 0, 20), (1, 1, 40), (9, 0, 600)]
+)
+def test_a_lost_pods_replacement_is_foretold(failures, ignored, delay):
+    end = datetime(2026, 1, 1, 0, 0, 10, tzinfo=UTC).timestamp()
+    for view in (
+        job_view(elastic(1, 2), [lost(1, failures=failures, ignored=ignored)]),
+        job_view(elastic(1, 2), [], told=Told(deleted={1: lost(1, 137, failures, ignored)})),
+    ):
+        assert view.ranks[1].due == end + delay
+        assert "Kubernetes replaces it in 7 s" in detail(view.ranks[1], end + delay - 7)
+
+
+def test_what_is_not_replaced_is_not_foretold():
+    fixed = job()
+    fixed["spec"]["backoffLimitPerIndex"] = 1
+    for given in (lost(code=42), lost(code=0), lost(failures=1), pod(0)):
+        assert job_view(fixed, [given, pod(1)]).ranks[0].due is None
+    over = job(**ended("Failed", "BackoffLimitExceeded"))
+    assert job_view(over, [lost()]).ranks[0].due is None
