@@ -12,6 +12,7 @@ import pytest
 
 from jupyter_kube.kube.client import KubeClient
 from tests.cluster import images
+from tests.train.test_frameworks import FLEET, LOOP
 
 from .conftest import Target
 from .test_jobs import _nothing_stays, ipython, output  # noqa: F401 - a fixture among them
@@ -51,3 +52,17 @@ async def test_an_example_trains_on_two_workers(
     assert accuracy, text
     assert float(accuracy[1]) > 0.8
     assert re.search(r"-\w{4} · \w+ · 2 workers", text)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("target", ["real"], indirect=True)
+@pytest.mark.parametrize(
+    ("cell", "line"), [(LOOP, "2 "), (FLEET, "weights ")], ids=["loop", "fleet"]
+)
+async def test_cells_run_on_a_real_cluster_as_they_do_on_loopback(
+    cell: str, line: str, target: Target, tmp_path: Path, client: KubeClient
+) -> None:
+    code, text = await output(ipython(target, tmp_path, f"%%kubetrain -w 2\n{cell}"), 220)
+    assert code == 0, text
+    said = re.findall(rf"^(?:\[\d\])? ?({line}.*\d.*)$", text, re.MULTILINE)
+    assert len(set(said)) == 1 < len(said), text

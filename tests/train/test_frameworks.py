@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +16,47 @@ from tests.cluster import images
 from .workers import Workers
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.timeout(200)]
+
+
+FLEET = """
+import paddle
+from paddle.distributed import fleet
+
+fleet.init(is_collective=True)
+model = fleet.distributed_model(paddle.nn.Linear(2, 1))
+adam = paddle.optimizer.Adam(0.1, parameters=model.parameters())
+optimizer = fleet.distributed_optimizer(adam)
+for _ in range(3):
+    loss = model(paddle.ones([4, 2]) * (kube.rank + 1)).square().mean()
+    loss.backward()
+    optimizer.step()
+    optimizer.clear_grad()
+print("weights", model._layers.weight.numpy().tolist())
+"""
+
+LOOP = """
+import numpy as np
+import tensorflow as tf
+
+strategy = kube.strategy
+weight = tf.Variable(1.0)
+mine = tf.data.Dataset.from_tensor_slices(kube.shard(np.arange(1, 9, dtype="float32"))).batch(2)
+
+@tf.function
+def step(iterator):
+    def one(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((weight * x) ** 2)
+        gradient = tape.gradient(loss, weight)
+        context = tf.distribute.get_replica_context()
+        weight.assign_sub(0.01 * context.all_reduce("SUM", gradient))
+    strategy.run(one, args=(next(iterator),))
+
+iterator = iter(strategy.experimental_distribute_dataset(mine))
+for _ in range(2):
+    step(iterator)
+print(strategy.num_replicas_in_sync, round(float(weight.numpy()), 4))
+"""
 
 
 def run(
@@ -49,6 +94,29 @@ kube.report(loss=total)
     assert about["missing"] == {}
 
 
+def test_a_pytorch_cell_for_several_workers_runs_in_the_kernel_too(tmp_path: Path) -> None:
+    cell = """
+import torch
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(1, 1))
+model(torch.ones(1)).backward()
+"""
+    script = f"""
+from IPython.core.interactiveshell import InteractiveShell
+from jupyter_kube.train.inprocess import run_cell
+shell = InteractiveShell.instance()
+run_cell(shell, {cell!r})
+grad = shell.user_ns["model"].module.weight.grad.item()
+import torch.distributed as dist
+print(grad, dist.is_initialized(), "kube" in shell.user_ns)
+"""
+    paths = [str(images.frameworks()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "IPYTHONDIR": str(tmp_path)}
+    out = subprocess.run(
+        [sys.executable, "-c", script], env=env, capture_output=True, text=True, check=False
+    )
+    assert out.stdout == "1.0 False False\n", out.stderr
+
+
 def test_a_pytorch_cell_may_connect_its_ranks_itself() -> None:
     source = """
 import torch.distributed as dist
@@ -81,51 +149,13 @@ kube.report(loss=total)
 
 
 def test_paddle_fleet_trains_one_model() -> None:
-    source = """
-import paddle
-from paddle.distributed import fleet
-
-fleet.init(is_collective=True)
-model = fleet.distributed_model(paddle.nn.Linear(2, 1))
-adam = paddle.optimizer.Adam(0.1, parameters=model.parameters())
-optimizer = fleet.distributed_optimizer(adam)
-for _ in range(3):
-    loss = model(paddle.ones([4, 2]) * (kube.rank + 1)).square().mean()
-    loss.backward()
-    optimizer.step()
-    optimizer.clear_grad()
-print("weights", model._layers.weight.numpy().tolist())
-"""
-    lines, _ = run("paddle", source)
+    lines, _ = run("paddle", FLEET)
     weights = [[line for line in rank if line.startswith("weights")] for rank in lines]
     assert weights[0] == weights[1] != []
 
 
 def test_tensorflow_runs_a_loop_of_ones_own() -> None:
-    source = """
-import numpy as np
-import tensorflow as tf
-
-strategy = kube.strategy
-weight = tf.Variable(1.0)
-mine = tf.data.Dataset.from_tensor_slices(kube.shard(np.arange(1, 9, dtype="float32"))).batch(2)
-
-@tf.function
-def step(iterator):
-    def one(x):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_mean((weight * x) ** 2)
-        gradient = tape.gradient(loss, weight)
-        context = tf.distribute.get_replica_context()
-        weight.assign_sub(0.01 * context.all_reduce("SUM", gradient))
-    strategy.run(one, args=(next(iterator),))
-
-iterator = iter(strategy.experimental_distribute_dataset(mine))
-for _ in range(2):
-    step(iterator)
-print(strategy.num_replicas_in_sync, round(float(weight.numpy()), 4))
-"""
-    lines, _ = run("tensorflow", source)
+    lines, _ = run("tensorflow", LOOP)
     first = 1 - 0.01 * 2 * ((1 + 9) / 2 + (4 + 16) / 2)
     second = first - 0.01 * 2 * first * ((25 + 49) / 2 + (36 + 64) / 2)
     assert lines == [[f"2 {round(second, 4)}"]] * 2
