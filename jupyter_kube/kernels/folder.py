@@ -166,7 +166,10 @@ class Folder:
                 continue
             check_path(path.replace("*", "x").replace("?", "x"))
             if not os.path.lexists(self.root / path):
-                matches = sorted(self.root.glob(path)) if set("*?[") & set(path) else []
+                try:
+                    matches = sorted(self.root.glob(path)) if set("*?[") & set(path) else []
+                except (ValueError, OSError) as error:
+                    raise FolderError(f'"{path}" is no pattern: {error}') from error
                 if not matches:
                     raise FolderError(f'there is no "{path}" in {self.root.name}/')
                 yield from (each.relative_to(self.root).as_posix() for each in matches)

@@ -161,6 +161,9 @@ class NotebookFiles:
                 "Files that changed in the kernel's pod were not brought back: %s", why
             )
             return
+        except Exception:  # what a pod says is not to keep it from being ended
+            self._log.exception("files that changed in the kernel's pod were not brought back")
+            return
         finally:
             self._bringing = None
         if report.landed or report.failed or report.left:

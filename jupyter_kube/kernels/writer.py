@@ -109,7 +109,9 @@ class Writer:
     def _begin(self, file: File) -> _Part:
         self._files += 1
         self._bytes += file.size
-        if self._files > self._limits.files or not 0 <= self._bytes <= self._limits.size:
+        too_much = self._files > self._limits.files or self._bytes > self._limits.size
+        if file.size < 0 or too_much:
+            self._bytes -= min(file.size, 0)  # no size makes room for others
             raise FolderError("more files came than may travel at once")
         place = self._folder.inside(file.path)
         try:

@@ -109,6 +109,11 @@ def test_a_name_outside_is_refused(tmp_path: Path, name: str) -> None:
         Folder(tmp_path).listing([name])
 
 
+def test_what_is_no_pattern_is_said(tmp_path: Path) -> None:
+    with pytest.raises(FolderError, match="a"):
+        Folder(tmp_path).listing(["a**b"])
+
+
 def test_a_name_that_nothing_has_is_said(tmp_path: Path) -> None:
     for name in ("data.csv", "*.csv"):
         with pytest.raises(FolderError, match=r'there is no ".*csv" in'):
@@ -298,12 +303,19 @@ def test_more_than_was_agreed_is_refused(tmp_path: Path) -> None:
         writer.write(File("huge", 2**60, 0, 0o644, ""), "", 0, b"")
     with pytest.raises(FolderError, match="more files came"):
         Writer(Folder(tmp_path), "k").write(File("less", -1, 0, 0o644, ""), "", 0, b"")
+    full = Writer(Folder(tmp_path / "full"), "kernel", Limits(files=5, size=10))
+    (tmp_path / "full").mkdir()
+    assert full.write(file("a", b"x" * 10), "", 0, b"x" * 10) == "a"
+    for less in (File("less", -10, 0, 0o644, ""), file("b", b"x" * 10)):
+        with pytest.raises(FolderError, match="more files came"):
+            full.write(less, "", 0, b"x" * max(less.size, 0))
     many = Writer(Folder(tmp_path), "kernel", Limits(files=2, size=10))
     for name in "ab":
         many.write(file(name, b"x"), "", 0, b"x")
     with pytest.raises(FolderError, match="more files came"):
         many.write(file("c", b"x"), "", 0, b"x")
-    assert names(tmp_path) == {"a", "b"}
+    assert names(tmp_path) >= {"a", "b"}
+    assert not (tmp_path / "c").exists()
 
 
 def test_names_that_differ_by_case_only_never_overwrite(
