@@ -147,7 +147,10 @@ class KubeConfig(LoggingConfigurable):
         """
         profiles = {}
         for name, profile in self.valid_profiles().items():
-            placed = profile.placed(user=user, folder=folder) if user else profile
+            try:
+                placed = profile.placed(user=user, folder=folder) if user else profile
+            except InvalidInput:  # not to be had from this folder; the other ones are
+                continue
             profiles[name] = placed.to_json()
         return json.dumps(
             {

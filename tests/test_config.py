@@ -52,6 +52,13 @@ def test_settings_survive_the_way_into_a_pod(config_dir, monkeypatch):
     assert config.load().parsed_profiles() == first.parsed_profiles()
 
 
+def test_a_profile_that_is_not_to_be_had_from_a_folder_is_no_matter_of_the_others():
+    profiles = {"python": {}, "home": {"working_dir": "/home/{folder}"}}
+    made = config.KubeConfig(profiles=profiles)
+    assert set(json.loads(made.settings(user="ann", folder="a"))["profiles"]) == {"python", "home"}
+    assert set(json.loads(made.settings(user="ann", folder="a:b"))["profiles"]) == {"python"}
+
+
 def test_an_unknown_profile_lists_those_there_are():
     settings = config.KubeConfig(profiles={"small": {}, "large": {}}, default_profile="large")
     assert settings.profile().name == "large"
