@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .errors import InvalidInput
@@ -31,6 +31,7 @@ _IMAGE = re.compile(
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,128})?"
 )
 _LONGEST_IMAGE = 400
+_DEEPEST = 30  # of plain data
 
 
 def clip(value: object, longest: int = 80) -> str:
@@ -142,3 +143,16 @@ def is_inside_path(value: Any) -> bool:
         and ":" not in value
         and ".." not in value.split("/")
     )
+
+
+def is_plain(value: Any, depth: int = 0) -> bool:
+    """Tell whether something can be part of a manifest: JSON, and not too deep."""
+    if depth > _DEEPEST:
+        return False
+    if isinstance(value, Mapping):
+        return all(isinstance(k, str) and is_plain(v, depth + 1) for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return all(is_plain(each, depth + 1) for each in value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return value is None or isinstance(value, str | int)

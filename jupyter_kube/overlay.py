@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from . import naming
-from .checks import clip
+from .checks import clip, is_plain
 from .errors import InvalidInput
 from .quantity import amount
 from .restricted import restricted
@@ -33,7 +33,6 @@ _DECIDED = {
     "ephemeralContainers": "they cannot be created with a pod",
 }
 _OURS = ("name", "command", "args")
-_DEEPEST = 30
 
 
 def check(overlay: Mapping[str, Any]) -> None:
@@ -45,7 +44,7 @@ def check(overlay: Mapping[str, Any]) -> None:
         With what is wrong, beginning with the word ``overlay``.
 
     """
-    if not _is_plain(overlay):
+    if not is_plain(overlay):
         raise InvalidInput("overlay must be plain data: dictionaries, lists, texts and numbers")
     if unknown := sorted(set(overlay) - {"metadata", "spec"}):
         raise InvalidInput(
@@ -170,13 +169,3 @@ def _amounts(containers: list[Mapping[str, Any]]) -> list[str]:
             if name in limits and amount(str(asked)) > amount(str(limits[name])):
                 found.append(f"{name} request {asked} is above its limit {limits[name]}")
     return found
-
-
-def _is_plain(value: Any, depth: int = 0) -> bool:
-    if depth > _DEEPEST:
-        return False
-    if isinstance(value, Mapping):
-        return all(isinstance(k, str) and _is_plain(v, depth + 1) for k, v in value.items())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(each, depth + 1) for each in value)
-    return value is None or isinstance(value, str | int | float)

@@ -71,8 +71,12 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, Mapping) and all(map(_is_text, [*value, *value.values()]))
 
 
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping) and checks.is_plain(value)
+
+
 def _is_objects(value: Any) -> bool:
-    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
+    return isinstance(value, list | tuple) and all(map(_is_object, value))
 
 
 def _is_quantity_like(value: Any) -> bool:
@@ -169,7 +173,7 @@ def _read_tolerations(key: str, value: Any) -> tuple[Mapping[str, Any], ...]:
     for each in value:
         if unknown := sorted(set(each) - _TOLERATION):
             raise InvalidInput(f'{key} has a field "{clip(unknown[0])}"', _listed(_TOLERATION))
-        if each.get("operator", "Equal") not in {"Equal", "Exists", "Lt", "Gt"}:
+        if each.get("operator", "Equal") not in ("Equal", "Exists", "Lt", "Gt"):
             raise InvalidInput(f"{key} has an operator {clip(each['operator'])}", "Equal or Exists")
         if each.get("effect", _EFFECTS[0]) not in _EFFECTS:
             raise InvalidInput(f"{key} has an effect {clip(each['effect'])}", _listed(_EFFECTS))
@@ -277,9 +281,7 @@ PVCS = Rule('a dictionary as {"claim": "/mount/path"}', _is_texts, _read_pvcs)
 TOLERATIONS = Rule("a list of dictionaries, as in a pod's spec", _is_objects, _read_tolerations)
 VOLUMES = Rule("a list of dictionaries, as in a pod's spec", _is_objects, _read_volumes)
 MOUNTS = Rule("a list of dictionaries, as in a pod's spec", _is_objects, _read_mounts)
-AFFINITY = Rule(
-    "a dictionary, as in a pod's spec", lambda v: isinstance(v, Mapping), _read_affinity
-)
+AFFINITY = Rule("a dictionary, as in a pod's spec", _is_object, _read_affinity)
 OVERLAY = Rule(
     "a dictionary: a part of a pod, with metadata and spec",
     lambda v: isinstance(v, Mapping),

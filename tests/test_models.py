@@ -46,7 +46,8 @@ OVERLAYS = [
     {"metadata": {"labels": {"jupyter-kube/user-hash": "x"}}},
     {"metadata": {"annotations": {"jupyter-kube/user": "x"}}},
     {"metadata": {"labels": {"app.kubernetes.io/managed-by": "x"}}},
-    {"spec": {"x": object()}}, {"spec": {1: 2}}, {"spec": {"x": {1, 2}}},
+    {"spec": {"x": object()}}, {"spec": {"x": float("inf")}},
+    {"spec": {1: 2}}, {"spec": {"x": {1, 2}}},
 ]  # fmt: skip
 MOUNT = {"name": "v", "mountPath": "/v"}
 CLAIM = {"persistentVolumeClaim": {"claimName": "c"}}
@@ -72,7 +73,9 @@ WRONG = {
     "node_selector": [{"gpu": True}, [], "a=b", {"a b": "c"}, {"a": "b,c!=d"}, {"": "x"},
                       {"gpu": "x" * 64}],
     "tolerations": [{"key": "a"}, ["a"], [{"keys": "a"}], [{"key": "a", "operator": "Is"}],
-                    [{"key": "a", "effect": "Never"}], [{}]],
+                    [{"key": "a", "effect": "Never"}], [{}], [{"operator": ["Exists"]}],
+                    [{"key": "a", "operator": {}}], [{1: 2, "key": "a"}],
+                    [{"key": "a", "tolerationSeconds": float("nan")}]],
     "affinity": [[], "zone", {"zoneAffinity": {}}],
     "priority_class": [None, 1, "High", "a/b"],
     "env": [{"A": 1}, {"A": True}, {"A": None}, {1: "a"}, ["A=1"], "A=1", None, {"A B": "1"},
