@@ -59,8 +59,7 @@ class Options:
     least: int = 0
     """How many an elastic job needs; 0 for a job of fixed size."""
     patience: float = 3600.0
-    """Seconds without the coordinator after which a worker ends, and without lost workers after
-    which the job fails."""
+    """Seconds a worker looks for the coordinator, and the coordinator for lost workers."""
 
     @property
     def stay(self) -> float:
