@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import random
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 from ..errors import AccessDenied, KubeError
 from .handshake import BUSY, LOST, REPLACED, Dialer, LinkError
 from .link import Link
-from .splice import CHANNELS, COMPANION, Connection, Pipe, Splice, StreamConnection, shake
+from .localsockets import LocalSockets
+from .splice import Connection, Pipe, Splice, StreamConnection, shake
 
 __all__ = ["Connection", "Dial", "LauncherError", "Relay", "tcp_connection"]
 
@@ -36,7 +35,6 @@ _QUICK_TIME = 2.0  # seconds for which tries stay quick: the pod is about to run
 _FORBIDDEN = 2.0  # seconds of refusals, before there ever was a link, that are believed
 _SWITCH_TRIES = 5
 _HELD = 12.0  # seconds another server may hold the kernel before it is left to that one
-_LONGEST_PATH = 107
 _UNREACHED = (OSError, EOFError, LinkError, KubeError)
 
 
@@ -112,7 +110,7 @@ class Relay:
         on_event: Callable[[dict[str, Any]], None],
         log: logging.Logger | logging.LoggerAdapter[Any],
     ) -> None:
-        self._dial, self._key, self._folder = dial, key, socket_dir
+        self._dial, self._key = dial, key
         self._on_event, self._log = on_event, log
         self.trouble = ""
         """Why the pod could not be reached the last time; empty while the link is up."""
@@ -120,13 +118,11 @@ class Relay:
         """Until when, by the pod's clock, a former server had all output; None without one."""
         self.held = False
         """Whether another server had the kernel when it was dialed the last time."""
-        self.companion = ""
-        """The pod's companion as a ZMQ endpoint, once :meth:`start` was called."""
         self.alone = False
         """Whether the pod has said that there is no companion."""
         self._met = False  # whether there ever was a link
         self._spare: tuple[Dial, Connection] | None = None  # a better way, to be moved to
-        self._servers: list[asyncio.Server] = []
+        self._sockets = LocalSockets(socket_dir, lambda channel: Pipe(self._splice, channel))
         self._tasks: set[asyncio.Task[None]] = set()
         self._orders: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._last_order = 0
@@ -136,6 +132,11 @@ class Relay:
         self._failure: KubeError | None = None
         self._over: KubeError | None = None  # why there will be no link any more
         self._new_session()
+
+    @property
+    def companion(self) -> str:
+        """The pod's companion as a ZMQ endpoint, once :meth:`start` was called."""
+        return self._sockets.companion
 
     # what the owner does
 
@@ -148,8 +149,7 @@ class Relay:
             If the sockets cannot be made.
 
         """
-        listen = self._listen_tcp if sys.platform == "win32" else self._listen_unix
-        info = await listen()
+        info = await self._sockets.listen()
         self._begin(self._keep_linked)
         return info
 
@@ -218,8 +218,7 @@ class Relay:
 
     async def close(self) -> None:
         """Stop listening and hang up; the kernel goes on."""
-        for server in self._servers:
-            server.close()
+        self._sockets.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -230,39 +229,8 @@ class Relay:
         self._fail_orders("the link was closed")
         self._over = self._failure = self._over or LauncherError("The link was closed")
         self._news.set()
-        self._remove_sockets()
+        self._sockets.remove()
         await asyncio.sleep(0)  # lets the transports go
-
-    # the local side
-
-    async def _listen_unix(self) -> dict[str, Any]:
-        prefix = self._folder / "k"
-        if len(os.fsencode(f"{prefix}-1")) > _LONGEST_PATH:
-            raise OSError(f"the path of a socket in {self._folder} would be too long")
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._folder.chmod(0o700)
-        self._remove_sockets()
-        loop = asyncio.get_running_loop()
-        for number, channel in enumerate((*CHANNELS, COMPANION), 1):
-            server = await loop.create_unix_server(self._factory(channel), f"{prefix}-{number}")
-            self._servers.append(server)
-        self.companion = f"ipc://{prefix}-{len(self._servers)}"
-        return _info("ipc", str(prefix), range(1, len(CHANNELS) + 1))
-
-    async def _listen_tcp(self) -> dict[str, Any]:
-        loop = asyncio.get_running_loop()
-        for channel in (*CHANNELS, COMPANION):
-            self._servers.append(await loop.create_server(self._factory(channel), "127.0.0.1", 0))
-        *ports, companion = [server.sockets[0].getsockname()[1] for server in self._servers]
-        self.companion = f"tcp://127.0.0.1:{companion}"
-        return _info("tcp", "127.0.0.1", ports)
-
-    def _factory(self, channel: str) -> Callable[[], Pipe]:
-        return lambda: Pipe(self._splice, channel)
-
-    def _remove_sockets(self) -> None:
-        for number in range(1, len(CHANNELS) + 2):
-            (self._folder / f"k-{number}").unlink(missing_ok=True)
 
     # the pod's side
 
@@ -449,8 +417,3 @@ class Relay:
 
 def _unanswered(why: str) -> LauncherError:
     return LauncherError("The kernel's pod did not answer", why)
-
-
-def _info(transport: str, ip: str, ports: Iterable[int]) -> dict[str, Any]:
-    named = {f"{channel}_port": port for channel, port in zip(CHANNELS, ports, strict=True)}
-    return {"transport": transport, "ip": ip, **named}

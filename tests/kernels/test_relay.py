@@ -14,6 +14,7 @@ import pytest
 
 from jupyter_kube.errors import AccessDenied, NotFound
 from jupyter_kube.kernels import gate as gates
+from jupyter_kube.kernels import localsockets
 from jupyter_kube.kernels import relay as relays
 from jupyter_kube.kernels import splice as splices
 from jupyter_kube.kernels.gate import Gate
@@ -124,7 +125,7 @@ async def test_without_unix_sockets_it_listens_on_loopback(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     async with pod(monkeypatch, tmp_path) as one:
-        monkeypatch.setattr(relays.sys, "platform", "win32")
+        monkeypatch.setattr(localsockets.sys, "platform", "win32")
         info = await one.relay.start()
         monkeypatch.undo()
         assert (info["transport"], info["ip"]) == ("tcp", "127.0.0.1")
