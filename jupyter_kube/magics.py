@@ -6,6 +6,7 @@ Everything is done by :mod:`jupyter_kube.train`, which is imported only when a m
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -101,6 +102,7 @@ def train_parser() -> _Parser:
     add("--keep", default="1d", metavar="T", help="how long a finished job stays (default: 1d)")
     add("--detach", action="store_true", help="submit only; follow it later")
     add("--dry-run", action="store_true", help="show what would be created, create nothing")
+    add("--export", default="", metavar="FILE", help="write it for kubectl, create nothing")
     return parser
 
 
@@ -154,11 +156,17 @@ def kube_parser() -> _Parser:
     scale = command("scale", "change how many workers an elastic job has at most")
     scale.add_argument("workers", metavar="N")
     command("kill", "stop a job and remove it")
+    again = command("rerun", "run a job again: the same code, values, options and image")
+    again.add_argument("--detach", action="store_true", help="submit only; follow it later")
     command("why", "say why a job waits or failed")
     for name, text in _FILES.items():
         files = commands.add_parser(name, help=text, description=text)
         files.add_argument("names", metavar="PATH", nargs="*", help="file, folder or pattern")
     return parser
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 @magics_class
@@ -205,14 +213,33 @@ class KubeMagics(Magics):
         if options.dry_run:
             print(jobs.look(wish, cell, self.shell.user_ns, settings))
             return None
+        if options.export:
+            text = jobs.export(wish, cell, self.shell.user_ns, settings)
+            self._write_private(options.export, text)
+            return None
         job = jobs.hand_in(wish, cell, self.shell.user_ns, settings)
         if job.warning:
             print(job.warning)
-        if options.detach:
-            print(f"Submitted: {job.name}. Follow it with %kube attach {job.name}.")
-            return None
-        self._attend(job, mine=True)
+        self._submitted(job, detach=options.detach)
         return None
+
+    def _submitted(self, job: Job, *, detach: bool) -> None:
+        if detach:
+            print(f"Submitted: {job.name}. Follow it with %kube attach {job.name}.")
+        else:
+            self._attend(job, mine=True)
+
+    def _write_private(self, path: str, text: str) -> None:
+        """Write a file that only its user may read."""
+        try:
+            with open(path, "w", opener=_private) as file:
+                file.write(text)
+        except OSError as error:
+            raise InvalidInput(f"--export {path} cannot be written", str(error)) from None
+        print(
+            f"Written: {path}. kubectl apply -f {path} runs it. It holds the cell, its values and"
+            " a key: keep it as you would keep these."
+        )
 
     def _kube(self, line: str) -> None:
         options = kube_parser().read(line)
@@ -276,6 +303,11 @@ class KubeMagics(Magics):
         workers = count(options.workers, "N")
         attach(options.name).scale(workers)
         print(f"{options.name} has up to {workers} workers now.")
+
+    def _rerun(self, options: argparse.Namespace) -> None:
+        from .train.job import rerun
+
+        self._submitted(rerun(options.name), detach=options.detach)
 
     def _why(self, options: argparse.Namespace) -> None:
         from .train.job import attach

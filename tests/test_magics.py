@@ -170,9 +170,9 @@ def test_ranks_that_find_no_gpu_say_so_in_the_schedulers_words(shell, capsys):
         job.feed.take()
     job.detach()
     shell.run_line_magic("kube", f"why {name}")
-    assert "is waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in (
-        capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "is waiting: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu" in said
+    assert re.search(rf"platform engineer: job/{name}, pod/{name}-\d-\w+ in namespace ", said)
     shell.run_line_magic("kube", f"kill {name}")
     assert capsys.readouterr().out.startswith(f"Stopped: {name}")
     background.run(emptied())
@@ -361,7 +361,7 @@ def test_a_wrong_cell_is_refused_before_anything_is_created(shell, capsys, cell)
             "statsu",
             (
                 'unknown command "statsu"; did you mean status? '
-                "(status, logs, attach, scale, kill, why, push, pull, files)"
+                "(status, logs, attach, scale, kill, rerun, why, push, pull, files)"
             ),
         ),
         ("logs", "the following arguments are required: NAME"),

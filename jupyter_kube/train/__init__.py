@@ -1,7 +1,7 @@
 """Fanning a cell out into a training job.
 
-``submit``, ``attach``, ``kill`` and ``jobs`` are imported when first used: this package costs
-nothing to import.
+``submit``, ``attach``, ``rerun``, ``kill`` and ``jobs`` are imported when first used: this package
+costs nothing to import.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .job import Job, attach, jobs, kill, submit
+    from .job import Job, attach, jobs, kill, rerun, submit
 
-__all__ = ["Job", "attach", "jobs", "kill", "submit"]
+__all__ = ["Job", "attach", "jobs", "kill", "rerun", "submit"]
 
 
 def __getattr__(name: str) -> Any:

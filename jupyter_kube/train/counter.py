@@ -31,6 +31,7 @@ from .serversdesk import ERRAND
 if TYPE_CHECKING:
     from ..config import KubeConfig
     from ..kube.client import KubeClient
+    from .desk import Ticket
     from .view import JobView
 
 _PIECE = 250_000  # characters said at a time
@@ -109,6 +110,8 @@ class Counter:
         self._ops = {
             "submit": self._submit,
             "preview": self._preview,
+            "export": self._export,
+            "rerun": self._rerun,
             "find": self._find,
             "snapshot": self._snapshot,
             "jobs": self._jobs,
@@ -140,7 +143,12 @@ class Counter:
         await op(errand, desk, asked)
 
     async def _submit(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
-        ticket = await desk.submit(*_job(asked))
+        await self._created(errand, desk, await desk.submit(*_job(asked)))
+
+    async def _rerun(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        await self._created(errand, desk, await desk.rerun(await self._own(desk, asked)))
+
+    async def _created(self, errand: Errand, desk: OwnDesk, ticket: Ticket) -> None:
         try:
             await _tell(errand, {"view": wire.encode(ticket.view), "key": ticket.key.hex()})
         except _NobodyWaits:  # interrupted just before: nobody knows of it
@@ -149,6 +157,9 @@ class Counter:
 
     async def _preview(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         await _tell(errand, {"text": await desk.preview(*_job(asked))})
+
+    async def _export(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        await _tell(errand, {"text": await desk.export(*_job(asked))})
 
     async def _find(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         ticket = await desk.find(await self._own(desk, asked))
@@ -210,8 +221,8 @@ class Counter:
         name = asked.get("name")
         if not isinstance(name, str):
             raise InvalidInput("a job's name is a text")
-        await query.find_job(self._client, name, (await desk.origin()).user)
-        return name
+        job = await query.find_job(self._client, name, (await desk.origin()).user)
+        return str(job["metadata"]["name"])
 
 
 class _Outlet(Feed):

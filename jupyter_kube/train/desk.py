@@ -39,6 +39,12 @@ class Desk(Protocol):
     async def preview(self, wish: Wish, bundle: Bundle) -> str:
         """Describe what :meth:`submit` would create."""
 
+    async def export(self, wish: Wish, bundle: Bundle) -> str:
+        """Write as YAML what :meth:`submit` would create."""
+
+    async def rerun(self, name: str) -> Ticket:
+        """Create a job that is the same as an earlier one."""
+
     async def find(self, name: str) -> Ticket:
         """Return what is needed to follow a job."""
 

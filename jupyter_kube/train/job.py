@@ -132,10 +132,11 @@ class Job:
         return self._on.run(self._desk.scale(self.name, workers))
 
     def why(self) -> list[str]:
-        """Say in sentences why the job waits or failed; one sentence if all is well."""
+        """Say in sentences why the job waits or failed; the last one names the objects."""
         view = self.status
         raised = self.follow().result().error if view.finished else None
-        return failure.reasons(view, raised)
+        told = failure.reasons(view, raised)
+        return told if view.phase == "succeeded" else [*told, failure.objects(view, self.namespace)]
 
     def follow(self) -> concurrent.futures.Future[Outcome]:
         """Begin to follow the job in the background, once; the future gives its end."""
@@ -273,6 +274,35 @@ def look(
             space = settings.namespace or "default"
             return preview(plan.make(wish, bundle, settings, local_origin(), space))
         return await desk.preview(wish, bundle)
+
+    return background.run(work())
+
+
+def export(
+    wish: plan.Wish, source: str, namespace: Mapping[str, Any], settings: config.KubeConfig
+) -> str:
+    """Write as YAML what :func:`hand_in` would create; the same is raised."""
+    bundle = plan.pack(plan.check(wish), source, namespace, "<cell>")
+
+    async def work() -> str:
+        return await (await find_desk(settings)).export(wish, bundle)
+
+    return background.run(work())
+
+
+def rerun(name: str, *, settings: config.KubeConfig | None = None) -> Job:
+    """Run a job again: the same code, values, options and image, as a new job.
+
+    Raises
+    ------
+    NotFound
+        If there is none of that name.
+
+    """
+
+    async def work() -> Job:
+        desk = await find_desk(settings or config.load())
+        return Job(desk, await desk.rerun(name))
 
     return background.run(work())
 

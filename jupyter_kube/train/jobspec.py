@@ -122,14 +122,19 @@ def _whose(request: JobRequest) -> dict[str, str]:
 
 def service(request: JobRequest) -> dict[str, Any]:
     """Build the headless Service that gives each worker's pod a name."""
+    return headless(metadata(request))
+
+
+def headless(about: Mapping[str, Any]) -> dict[str, Any]:
+    """Build a job's Service from its metadata."""
     return {
         "apiVersion": "v1",
         "kind": "Service",
-        "metadata": metadata(request),
+        "metadata": dict(about),
         "spec": {
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
-            "selector": {naming.JOB: request.name},
+            "selector": {naming.JOB: about["name"]},
             "ports": [{"name": "gather", "port": PORT, "protocol": "TCP"}],
         },
     }
@@ -141,9 +146,9 @@ def secrets(request: JobRequest, bundle: Bundle, key: bytes) -> tuple[dict[str, 
     parts = _parts(bundle)
     if not parts:
         start["bundle"] = base64.b64encode(bundle.payload).decode()
-    first = _secret(metadata(request), stringData=start)
+    first = opaque(metadata(request), stringData=start)
     rest = (
-        _secret(
+        opaque(
             metadata(request, f"{request.name}-{number}"),
             data={"part": base64.b64encode(part).decode()},
         )
@@ -268,7 +273,8 @@ def _bundle_volume(request: JobRequest, parts: list[bytes]) -> list[dict[str, An
     return [{"name": "bundle", "projected": {"sources": sources}}] if sources else []
 
 
-def _secret(about: dict[str, Any], **content: dict[str, str]) -> dict[str, Any]:
+def opaque(about: dict[str, Any], **content: dict[str, str]) -> dict[str, Any]:
+    """Build an immutable Secret with ``data`` or ``stringData``."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
+from .. import naming
 from ..kube import objects
-from . import jobspec, plan, query
+from . import again, jobspec, plan, query
 from .create import create
 from .desk import PodReports, Ticket
 from .origin import Origin, find_origin
-from .preview import preview
+from .preview import export, preview
 from .runner import Follower, Outcome
 from .view import JobView, job_view
 
@@ -50,10 +52,27 @@ class OwnDesk:
         """Describe what :meth:`submit` would create."""
         return preview(await self._plan(wish, bundle))
 
+    async def export(self, wish: plan.Wish, bundle: Bundle) -> str:
+        """Write as YAML what :meth:`submit` would create."""
+        return export(await self._plan(wish, bundle))
+
+    async def rerun(self, name: str) -> Ticket:
+        """Create a job that is the same as an earlier one."""
+        job = await query.find_job(self._client, name)
+        own = naming.selector(job=job["metadata"]["name"])
+        secrets, pods = await asyncio.gather(
+            objects.list_(self._client, objects.SECRETS, labels=own),
+            objects.list_(self._client, objects.PODS, labels=own),
+        )
+        user = (await self.origin()).user
+        made = again.again(job, secrets["items"], pods["items"], user=user)
+        created = await create(self._client, made.manifests, made.submission)
+        return Ticket(job_view(created), made.key)
+
     async def find(self, name: str) -> Ticket:
         """Return what is needed to follow a job."""
         view = await query.snapshot(self._client, name)
-        secret = await objects.get(self._client, objects.SECRETS, name)
+        secret = await objects.get(self._client, objects.SECRETS, view.name)
         return Ticket(view, jobspec.key_of(secret))
 
     async def snapshot(self, name: str) -> JobView:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
@@ -99,6 +100,14 @@ def boot_command(python: str = "python3") -> list[str]:
     return [python, "-ESPc", BOOT]
 
 
+def renew_payload(
+    payload: str, key: bytes, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> str:
+    """Return a value of :data:`WORKER_ENV` with the same sources, another key and other options."""
+    launch = json.loads(zlib.decompress(base64.b64decode(payload)))
+    return _packed({**launch, "key": key.hex(), "options": change(launch["options"])})
+
+
 def worker_payload(key: bytes, options: dict[str, Any]) -> str:
     """Build the value of :data:`WORKER_ENV`.
 
@@ -117,4 +126,8 @@ def worker_payload(key: bytes, options: dict[str, Any]) -> str:
         "key": key.hex(),
         "options": options,
     }
+    return _packed(launch)
+
+
+def _packed(launch: dict[str, Any]) -> str:
     return base64.b64encode(zlib.compress(json.dumps(launch).encode(), 9)).decode()

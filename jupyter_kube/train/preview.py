@@ -24,6 +24,18 @@ def preview(plan: Plan) -> str:
     return "\n".join([*head, "", "Would be created:", *(f"---\n{yaml(obj)}" for obj in made)])
 
 
+def export(plan: Plan) -> str:
+    """Write a plan's objects, values and key included, as YAML that kubectl runs."""
+    head = (
+        f"# {plan.request.name}: a cell of jupyter-kube with all it needs.",
+        "# It holds the cell, its values and a key: keep it as you would keep these.",
+        "# kubectl apply -f runs it (--server-side for more than 256 kB), in the notebook",
+        f"# %kube attach {plan.request.name} follows it, and kubectl delete -f removes it.",
+    )
+    made = [plan.manifests.job, plan.manifests.service, *plan.manifests.secrets]
+    return "\n".join([*head, *(f"---\n{yaml(obj)}" for obj in made), ""])
+
+
 def yaml(value: Any) -> str:
     """Write plain data as YAML."""
     return "\n".join(_lines(value))

@@ -42,6 +42,8 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
 async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, Any]:
     """Return a Job of ours by name, of one user's only where one is given.
 
+    A name without its last four letters will do where it is one job's only.
+
     Raises
     ------
     NotFound
@@ -58,6 +60,15 @@ async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, A
     if job and wanted.items() <= (job["metadata"].get("labels") or {}).items():
         return job
     known = [view.name for view in await list_jobs(client, user)]
+    short = [each for each in known if each.rpartition("-")[0] == name]
+    if len(short) == 1:
+        return await find_job(client, short[0], user)
+    if short:
+        raise NotFound(
+            f'"{clip(name)}" is {len(short)} jobs in {client.namespace}',
+            f"there are {', '.join(short[:5])}",
+            "Name one of them in full.",
+        )
     raise NotFound(
         f'there is no job "{clip(name)}" in {client.namespace}{suggest(name, known)}',
         next="See %kube status for those there are.",
@@ -74,8 +85,9 @@ async def snapshot(client: KubeClient, name: str) -> JobView:
 
     """
     job = await find_job(client, name)
+    own = naming.selector(job=job["metadata"]["name"])
     pods, events = await asyncio.gather(
-        objects.list_(client, objects.PODS, labels=naming.selector(job=name)), _events(client)
+        objects.list_(client, objects.PODS, labels=own), _events(client)
     )
     return job_view(job, pods["items"], events, now=client.now())
 
@@ -120,7 +132,8 @@ async def delete_job(client: KubeClient, name: str) -> bool:
 
     """
     job = await find_job(client, name)
-    return await objects.delete(client, objects.JOBS, name, uid=job["metadata"]["uid"])
+    meta = job["metadata"]
+    return await objects.delete(client, objects.JOBS, meta["name"], uid=meta["uid"])
 
 
 async def scale_job(client: KubeClient, name: str, workers: int) -> JobView:
@@ -138,7 +151,7 @@ async def scale_job(client: KubeClient, name: str, workers: int) -> JobView:
     check_scale(view, workers)
     # Both at once: with fewer running than there are to be, Kubernetes takes the first away.
     spec = {"completions": workers, "parallelism": workers}
-    return job_view(await objects.patch(client, objects.JOBS, name, {"spec": spec}))
+    return job_view(await objects.patch(client, objects.JOBS, view.name, {"spec": spec}))
 
 
 def check_scale(view: JobView, workers: int) -> None:

@@ -53,6 +53,14 @@ class ServersDesk:
         """Describe what :meth:`submit` would create."""
         return str((await self._one("preview", wish=wish, bundle=bundle))["text"])
 
+    async def export(self, wish: Wish, bundle: Bundle) -> str:
+        """Write as YAML what :meth:`submit` would create."""
+        return str((await self._one("export", wish=wish, bundle=bundle))["text"])
+
+    async def rerun(self, name: str) -> Ticket:
+        """Create a job that is the same as an earlier one."""
+        return _ticket(await self._one("rerun", name=name))
+
     async def find(self, name: str) -> Ticket:
         """Return what is needed to follow a job."""
         return _ticket(await self._one("find", name=name))

@@ -18,6 +18,7 @@ from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.kube.watch import Reflector
 from jupyter_kube.session import running_server
 
+from ..kubectl import Kubectl
 from .conftest import Target
 from .test_files import BARE, config, open_notebook, run
 
@@ -177,6 +178,39 @@ async def test_bad_input_is_refused_before_anything_is_created(
     assert words in text, text
     jobs = await objects.list_(client, objects.JOBS, labels=naming.SELECTOR)
     assert jobs["items"] == []
+
+
+async def test_a_job_that_kubectl_made_from_a_file_runs_again_by_its_short_name(
+    target: Target, tmp_path: Path, client: KubeClient
+) -> None:
+    file = tmp_path / "job.yaml"
+    cell = f"%%kubetrain -w 2 --name twice -o n --export {file}\nn = base + kube.world_size"
+    code, text = await output(ipython(target, tmp_path, "base = 20", cell))
+    assert code == 0, text
+    assert f"kubectl apply -f {file} runs it" in text
+    assert file.stat().st_mode & 0o777 == 0o600
+    kubectl = Kubectl(target.kubeconfig, home=tmp_path)
+    await asyncio.to_thread(kubectl, "apply", "-f", str(file))
+    code, text = await output(
+        ipython(
+            target,
+            tmp_path,
+            "%kube attach twice",
+            "print('first', n); del n",
+            "%kube rerun twice",
+            "print('again', n)",
+            "%kube kill twice",
+        )
+    )
+    assert code == 1
+    assert "first 22" in text
+    assert "again 22" in text
+    assert '"twice" is 2 jobs' in text
+    made = (await objects.list_(client, objects.JOBS, labels=naming.SELECTOR))["items"]
+    specs = [job["spec"]["template"]["spec"] for job in made]
+    assert len({job["metadata"]["name"] for job in made}) == 2
+    assert specs[0]["containers"][0]["command"] == specs[1]["containers"][0]["command"]
+    await asyncio.to_thread(kubectl, "delete", "-f", str(file))
 
 
 SAME = (
