@@ -61,7 +61,7 @@ def test_a_named_profile_or_no_kernel_pod_takes_the_profile():
     [
         (plan.Wish(workers=0), "at least one worker"),
         (plan.Wish(workers=True), "whole number"),
-        (plan.Wish(framework="paddle"), "unknown framework"),
+        (plan.Wish(framework="jax"), "unknown framework"),
         (plan.Wish(name="-x"), "is not allowed"),
         (plan.Wish(name="a" * 31), "at most 30"),
         (plan.Wish(gpus=-1), "whole number"),
