@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..errors import JobFailed, KubeError, RemoteError
 from .view import JobView, RankView
@@ -31,6 +32,8 @@ class Cause:
 
     rank: int | None
     text: str
+    raised: Raised | None = None
+    """What that rank raised, shortened: its own log may be gone with its pod."""
 
 
 def blocked(view: JobView) -> RankView | None:
@@ -88,19 +91,23 @@ def _guilty(view: JobView, raised: Sequence[Raised], cause: Cause | None) -> Rai
     """Choose the exception that made the job fail; None if something else did."""
     if not raised:
         # The log may be gone; what a supervisor wrote as its last words is kept with its pod.
-        raised = [_last_words(rank) for rank in view.ranks if (rank.death or {}).get("traceback")]
+        raised = [
+            read_raised(rank.death, rank.rank, rank.state.name)
+            for rank in view.ranks
+            if rank.death and rank.death.get("traceback")
+        ]
     if cause is None or cause.rank is None:
         return raised[0] if raised else None
-    return next((one for one in reversed(raised) if one.rank == cause.rank), None)
+    return next((one for one in reversed(raised) if one.rank == cause.rank), cause.raised)
 
 
-def _last_words(rank: RankView) -> Raised:
-    said = rank.death or {}
+def read_raised(said: Mapping[str, Any], rank: int, pod: str) -> Raised:
+    """Read an exception from a frame, or from a supervisor's last words."""
     return Raised(
         str(said.get("type", "")),
         str(said.get("message", "")),
-        int(said.get("rank", rank.rank)),
-        str(said.get("pod", rank.state.name)),
+        int(said.get("rank", rank)),
+        str(pod or said.get("pod", "")),
         str(said.get("traceback", "")),
     )
 
@@ -113,6 +120,12 @@ def _by_rank(view: JobView, cause: Cause | None) -> KubeError:
         rank = cause.rank if cause else None
         return JobFailed(text, next=_advice(view, text, rank), obj=f"job/{view.name}")
     failed = killed or [rank for rank in view.ranks if rank.state.phase == "failed"]
+    if view.ranks and all(rank.state.phase == "gone" for rank in view.ranks):
+        return JobFailed(
+            f"{view.name} failed",
+            view.message or "the pods that could say why were removed",
+            obj=f"job/{view.name}",
+        )
     if not failed:
         return JobFailed(
             f"{view.name} failed",

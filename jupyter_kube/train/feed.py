@@ -11,6 +11,8 @@ from typing import Any
 from .reports import Reports
 from .view import JobView
 
+BEGINNING_LOST = "(lines before these are gone: a node keeps only the newest part of a long log)"
+
 MOST_DISPLAYS = 50
 """Displays with images and the like that one follower hands on."""
 

@@ -7,6 +7,7 @@ a cell prints can pass for a frame. This module also travels into pods: standard
 ==========  =====================================================================================
 kind        data
 ==========  =====================================================================================
+begin       none; the first of each log: one that begins otherwise lacks its beginning
 state       ``phase`` (joining, waiting, running, done, restarting) and ``text``, a sentence for
             people; ``missing``: ranks waited for; ``world_size``; ``cause`` of a restart
 report      ``rows``: reports as in ``series.py``; those of before come again in long logs
@@ -16,7 +17,8 @@ result      ``missing``: name to the reason why its value cannot come back; ``si
 display     none; in ``Frame.blob`` a bundle by MIME type, as ``mime.pack`` makes it
 part        ``part`` and ``of``: a result or a display is arriving
 end         ``ok``; the last of a rank that has done its part. Rank 0 speaks for all, and after
-            the result; it also says of a failure ``text``, why, and ``cause``, whose it was
+            the result; it also says of a failure ``text``, why, ``cause``, whose it was, and the
+            ``exception`` again, shortened
 ==========  =====================================================================================
 
 A line that ends with a carriage return is progress: the rank's next line takes its place.
@@ -100,11 +102,18 @@ def encode_parts(
 
 
 class Parser:
-    """Tell frames from plain lines, for the logs of all workers of one job."""
+    """Tell frames from plain lines, for the log of one worker."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
         self._arriving: dict[int, _Arriving] = {}
+        self.first = ""
+        """Kind of the first frame there was."""
+
+    @property
+    def cut(self) -> bool:
+        """Whether the log's beginning is known to be missing."""
+        return self.first not in ("", "begin")
 
     def feed(self, line: str) -> Frame | str:
         """Take one line, without its end: return the frame in it, or the line itself."""
@@ -125,6 +134,7 @@ class Parser:
         if not space or not hmac.compare_digest(mac.encode(), _mac(body, self._key).encode()):
             return None
         raw = json.loads(body)
+        self.first = self.first or raw["k"]
         return Frame(raw["k"], raw["r"], raw["g"], raw["d"])
 
     def _add(self, frame: Frame) -> Frame:

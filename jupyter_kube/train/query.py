@@ -11,7 +11,7 @@ from ..errors import ClusterError, InvalidInput, InvalidManifest, NotFound
 from ..kube import logs, objects
 from . import frames, mime
 from .desk import PodReports
-from .feed import Line
+from .feed import BEGINNING_LOST, Line
 from .options import MOST_WORKERS
 from .view import JobView, job_view, rank_of
 
@@ -103,7 +103,10 @@ async def read_logs(
         If none of its pods is left.
 
     """
-    found = await objects.list_(client, objects.PODS, labels=naming.selector(job=name))
+    job, found = await asyncio.gather(
+        find_job(client, name),
+        objects.list_(client, objects.PODS, labels=naming.selector(job=name)),
+    )
     pods = [(rank_of(pod), pod["metadata"]["name"]) for pod in found["items"]]
     chosen = sorted((r, pod) for r, pod in pods if r is not None and rank in (None, r))
     if not chosen:
@@ -112,7 +115,14 @@ async def read_logs(
     parts = await asyncio.gather(
         *(_plain_lines(client, pod, number, key, tail) for number, pod in chosen)
     )
-    return [line for part in parts for line in part]
+    lines = [line for part in parts for line in part]
+    view = job_view(job, found["items"])
+    asked = range(view.workers) if rank is None else (rank,)
+    gone = set(asked) - {number for number, _ in chosen} if view.finished else set()
+    return sorted(
+        [*lines, *(Line(number, "(its lines are gone with its pod)") for number in gone)],
+        key=lambda line: line.rank,
+    )
 
 
 async def read_reports(client: KubeClient, name: str, key: bytes) -> list[PodReports]:
@@ -209,6 +219,8 @@ async def _plain_lines(
         return [Line(rank, f"(its lines cannot be read: {error})")]
     said = [parser.feed(line.text) for line in read]
     plain = [Line(rank, text) for text in map(_text, said) if text is not None]
+    if tail is None and parser.cut:
+        plain.insert(0, Line(rank, BEGINNING_LOST))
     return plain if tail is None else plain[len(plain) - min(tail, len(plain)) :]
 
 

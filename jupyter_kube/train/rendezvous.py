@@ -16,7 +16,8 @@ member        hello           ``index``, ``boot`` (one supervisor's id), ``host`
 member        beat            nothing
 member        offer           ``generation``, ``ports``
 member        ended           ``generation``, ``outcome``: done, exception or died; ``text`` of a
-                              death, ``killed`` (by SIGKILL, which no other rank's end causes)
+                              death, ``killed`` (by SIGKILL, which no other rank's end causes),
+                              ``exception``: as in its frame, short
 member        pong            ``number`` of the ping
 member        leave           nothing: its pod is being removed
 member        bye             nothing: it ends now
@@ -75,6 +76,9 @@ class Coordinator:
     """Why the job failed; empty while it has not."""
     cause: int = -1
     """The rank that failed."""
+    exception: Mapping[str, Any] = field(default_factory=dict)
+    """What that rank raised, if it did; told twice, because Kubernetes removes pods that still run
+    when a Job fails, and may see first that another one has ended."""
     outbox: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     """Messages to send: index, kind, content."""
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -307,6 +311,7 @@ class Coordinator:
         )
         outcome = member.outcome or {}
         if outcome["outcome"] == "exception":
+            self.exception = outcome.get("exception") or {}
             self._fail(index, f"rank {index} raised {outcome['text']}", now)
             return
         self.failures += 1

@@ -63,9 +63,12 @@ def open_outcome(outcome: Outcome) -> Results:
     if not view.outputs:
         return Results(view.name)
     if frame is None:
+        gone = bool(view.ranks) and view.ranks[0].state.phase == "gone"
         raise JobFailed(
             f"the result of {view.name} is not in its log any more",
-            "only the newest part of a log is kept by Kubernetes",
+            "the pod of rank 0 was removed, and its log with it"
+            if gone
+            else "only the newest part of a log is kept by Kubernetes",
             "Save large runs' results below kube.output_dir.",
             obj=f"job/{view.name}",
         )

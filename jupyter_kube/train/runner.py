@@ -14,7 +14,7 @@ from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.watch import Reflector
 from . import failure, frames, mime, query
-from .feed import Feed
+from .feed import BEGINNING_LOST, Feed
 from .reports import newest
 from .view import JobView, Told, job_view, rank_of
 
@@ -163,13 +163,16 @@ class Follower:
 
     async def _read(self, pod: str, rank: int) -> None:
         """Follow one pod's log to its end."""
-        parser = frames.Parser(self._key)
+        parser, told = frames.Parser(self._key), False
         try:
             async with aclosing(self._follow(self._client, pod)) as lines:
                 async for line in lines:
                     if line.gap:
                         self._feed.line(rank, "(lines are missing here: the node dropped them)")
                     said = parser.feed(line.text)
+                    if parser.cut and not told:
+                        self._feed.line(rank, BEGINNING_LOST)
+                    told = parser.cut
                     self._hear(rank, pod, said)
                     if isinstance(said, frames.Frame) and said.kind == "end":
                         return  # a supervisor's last line; its pod takes a second more to end
@@ -213,11 +216,7 @@ class Follower:
                 self._feed.line(rank, str(data["text"]))
         elif frame.kind == "exception":
             heard.told.fates[rank] = f"raised {data['type']}: {data['message']}"
-            heard.raised.append(
-                failure.Raised(
-                    str(data["type"]), str(data["message"]), rank, pod, str(data["traceback"])
-                )
-            )
+            heard.raised.append(failure.read_raised(data, rank, pod))
         elif frame.kind == "display":
             self._feed.display(rank, mime.unpack(frame.blob))
         elif frame.kind == "result":
@@ -225,7 +224,13 @@ class Follower:
         elif frame.kind == "end" and data["ok"]:
             heard.verified = heard.verified or rank == 0
         elif frame.kind == "end":
-            heard.cause = failure.Cause(data.get("cause"), str(data.get("text") or ""))
+            guilty, text, again = (
+                data.get("cause"),
+                str(data.get("text") or ""),
+                data.get("exception"),
+            )
+            copy = failure.read_raised(again, guilty or 0, "") if again else None
+            heard.cause = failure.Cause(guilty, text, copy)
             if heard.cause.rank is not None:
                 text = heard.cause.text.removeprefix(f"rank {heard.cause.rank} ")
                 heard.told.fates.setdefault(heard.cause.rank, text)

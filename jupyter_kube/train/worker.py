@@ -99,6 +99,7 @@ class Supervisor:
         """Take part until the end; return the exit code."""
         loop = asyncio.get_running_loop()
         self._output = Output(1, self._key, self._index, later=loop.call_later)
+        self._output.frame("begin")
         work = loop.create_task(self._work())
         loop.add_signal_handler(signal.SIGTERM, work.cancel)
         try:
@@ -270,6 +271,7 @@ class Supervisor:
             outcome=self._outcome.kind,
             text=self._outcome.text,
             killed=self._outcome.killed,
+            exception=_fitting(self._exception(self._outcome), _MESSAGE),
         )
 
     async def _stop(self, grace: float = _GRACE) -> None:
@@ -311,17 +313,23 @@ class Supervisor:
         channel.send("bye")
         await self._stop(0)
         if self._gathering is not None:
-            self._output.frame("end", ok=False, text=text, cause=rank)
+            room = frames.LONGEST - 300 - len(json.dumps(text))
+            exception = _fitting(self._gathering.exception, min(room, _MESSAGE))
+            self._output.frame("end", ok=False, text=text, cause=rank, exception=exception)
             await self._gathering.over.wait()
         return frames.FAIL_JOB
 
     def _tell_failure(self, outcome: Outcome | None, text: str) -> None:
-        if outcome is None or outcome.kind != "exception":
-            self._leave_word({"rank": self._index, "text": text})
-            return
-        about = {**outcome.details, "pod": os.environ.get("POD_NAME", "")}
-        self._output.frame("exception", **_fitting(about, frames.LONGEST - 200))
+        about = self._exception(outcome)
+        if about:
+            self._output.frame("exception", **_fitting(about, frames.LONGEST - 200))
         self._leave_word({"rank": self._index, "text": text, **about})
+
+    def _exception(self, outcome: Outcome | None) -> dict[str, Any]:
+        """Return what is known of an exception; empty if the outcome is another."""
+        if outcome is None or outcome.kind != "exception":
+            return {}
+        return {**outcome.details, "pod": os.environ.get("POD_NAME", "")}
 
     def _leave_word(self, about: Mapping[str, Any]) -> None:
         """Write why this pod ends to where Kubernetes keeps it with the pod's status."""

@@ -137,8 +137,12 @@ class FakeCluster:
 class FakeLog:
     def __init__(self):
         self.lines, self.ended, self.news = [], False, asyncio.Condition()
+        self.begins = True
 
     async def add(self, text):
+        if not self.lines and self.begins:
+            self.begins = False
+            await self.add(frames.encode("begin", {}, KEY, rank=0).decode().removesuffix("\n"))
         async with self.news:
             stamp = f"2026-01-01T00:00:00.{len(self.lines):09}Z"
             self.lines.append(f"{stamp} {text}\n".encode())

@@ -8,7 +8,7 @@ import pytest
 
 from jupyter_kube.errors import AccessDenied, JobFailed, NotFound, RemoteError, from_status
 from jupyter_kube.train import query
-from jupyter_kube.train.feed import Feed
+from jupyter_kube.train.feed import BEGINNING_LOST, Feed
 from jupyter_kube.train.results import open_outcome
 from jupyter_kube.train.runner import Follower
 from jupyter_kube.train.view import JobView
@@ -105,6 +105,21 @@ def test_exception_in_a_rank_becomes_a_remote_error():
         "raised ValueError: bad",
     ]
     assert caught.value.pod == "digits-ab12-1-x"
+
+
+def test_an_exception_is_told_twice_and_the_second_does_where_the_first_is_gone():
+    async def scenario(cluster, _feed, _following):
+        raised = {"type": "ValueError", "message": "bad", "traceback": "tb", "pod": "p1"}
+        await cluster.put("pods", pod(0, phase="Failed", container=terminated(42)))
+        told = {"ok": False, "text": "rank 1 raised ValueError: bad", "cause": 1}
+        await cluster.frame("digits-ab12-0-x", "end", {**told, "exception": raised})
+        await cluster.end_log("digits-ab12-0-x")
+        await cluster.put("jobs", job(**ended("Failed", "PodFailurePolicy")))
+
+    outcome, _feed = follow(scenario)
+    with pytest.raises(RemoteError, match="rank 1 raised ValueError: bad") as caught:
+        open_outcome(outcome)
+    assert (caught.value.rank, caught.value.pod, caught.value.traceback) == (1, "p1", "tb")
 
 
 def test_frames_with_a_foreign_key_are_plain_lines():
@@ -245,3 +260,26 @@ def test_reports_are_read_from_the_logs_of_pods_that_have_some():
 
     found, rows = asyncio.run(run())
     assert found == [("digits-ab12-0-x", rows), ("digits-ab12-1-x", [])]
+
+
+def test_lines_that_are_gone_are_said_to_be():
+    async def run():
+        cluster = FakeCluster()
+        await cluster.put("jobs", job(**ended("Complete")))
+        await cluster.put("pods", pod(0, phase="Succeeded", container=terminated(0)))
+        cluster.logs["digits-ab12-0-x"].begins = False
+        await cluster.say("digits-ab12-0-x", "late")
+        await cluster.frame("digits-ab12-0-x", "end", {"ok": True})
+        await cluster.end_log("digits-ab12-0-x")
+        feed = Feed(JobView("digits-ab12"))
+        await Follower(cluster, feed.view, KEY, feed).run()
+        followed = [(line.rank, line.text) for line in feed.take().lines]
+        return followed, await query.read_logs(cluster, "digits-ab12", KEY)
+
+    followed, read = asyncio.run(run())
+    assert followed == [(0, "late"), (0, BEGINNING_LOST)]  # known by the first frame
+    assert [(line.rank, line.text) for line in read] == [
+        (0, BEGINNING_LOST),
+        (0, "late"),
+        (1, "(its lines are gone with its pod)"),
+    ]

@@ -60,6 +60,9 @@ time.sleep(600)
         (raised,) = job.all_frames("exception")
         assert (raised.rank, raised.data["type"]) == (1, "ValueError")
         assert raised.data["message"] == "no such digit"
+        (end,) = job.pods[0].of("end")
+        assert end.data["exception"]["message"] == "no such digit"
+        assert 'raise ValueError("no such digit")' in end.data["exception"]["traceback"]
         assert raised.data["pod"] == "job-ab12-1"
         text = raised.data["traceback"]
         assert 'File "<cell>", line 4, in deep' in text
