@@ -64,15 +64,23 @@ class LocalSockets:
         self.remove()
         loop = asyncio.get_running_loop()
         for number, channel in enumerate((*CHANNELS, COMPANION), 1):
-            server = await loop.create_unix_server(self._factory(channel), f"{prefix}-{number}")
+            # In two steps: whoever cancels in the second leaves a server that close() knows.
+            server = await loop.create_unix_server(
+                self._factory(channel), f"{prefix}-{number}", start_serving=False
+            )
             self._servers.append(server)
+            await server.start_serving()
         self.companion = f"ipc://{prefix}-{len(self._servers)}"
         return _info("ipc", str(prefix), range(1, len(CHANNELS) + 1))
 
     async def _listen_tcp(self) -> dict[str, Any]:
         loop = asyncio.get_running_loop()
         for channel in (*CHANNELS, COMPANION):
-            self._servers.append(await loop.create_server(self._factory(channel), "127.0.0.1", 0))
+            server = await loop.create_server(
+                self._factory(channel), "127.0.0.1", 0, start_serving=False
+            )
+            self._servers.append(server)
+            await server.start_serving()
         *ports, companion = [server.sockets[0].getsockname()[1] for server in self._servers]
         self.companion = f"tcp://127.0.0.1:{companion}"
         return _info("tcp", "127.0.0.1", ports)

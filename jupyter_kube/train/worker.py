@@ -315,7 +315,8 @@ class Supervisor:
         if self._gathering is not None:
             room = frames.LONGEST - 300 - len(json.dumps(text))
             exception = _fitting(self._gathering.exception, min(room, _MESSAGE))
-            self._output.frame("end", ok=False, text=text, cause=rank, exception=exception)
+            more = {"exception": exception} if exception else {}
+            self._output.frame("end", ok=False, text=text, cause=rank, **more)
             await self._gathering.over.wait()
         return frames.FAIL_JOB
 
