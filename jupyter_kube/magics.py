@@ -82,7 +82,8 @@ def train_parser() -> _Parser:
     """Build the parser of ``%%kubetrain``."""
     parser = _Parser("%%kubetrain", description="Run this cell on several workers.")
     add = parser.add_argument
-    add("framework", nargs="?", default="", help="tensorflow or python (default: from the imports)")
+    kinds = "tensorflow, pytorch, paddle or python"
+    add("framework", nargs="?", default="", help=f"{kinds} (default: from the imports)")
     add(
         "-w",
         "--workers",
@@ -233,6 +234,7 @@ class KubeMagics(Magics):
         """Write a file that only its user may read."""
         try:
             with open(path, "w", opener=_private) as file:
+                os.fchmod(file.fileno(), 0o600)  # it may have been there before
                 file.write(text)
         except OSError as error:
             raise InvalidInput(f"--export {path} cannot be written", str(error)) from None

@@ -238,8 +238,7 @@ class Errands:
         if errand is None:
             return False
         errand.since = now
-        if text:
-            self._words.append((errand.peer, {"text": text}))
+        self._words.append((errand.peer, {"text": text}))  # without text, a sign of life
         return True
 
     def done(self, number: int, text: str, error: str) -> None:

@@ -27,6 +27,7 @@ TIMEOUT = 60.0
 """Seconds the pod gets for one order: a slow disk may have to be read."""
 
 _ALIVE = 10.0  # seconds between signs of life during an errand
+_LARGEST = 64 * 2**20  # bytes of one part of a message
 _RECONNECT = 500, 30_000  # ms between looks for a companion: at first, at most
 
 Handler = Callable[["Errand"], Awaitable[str]]
@@ -92,6 +93,7 @@ class Line:
         self._socket = zmq.asyncio.Context.instance().socket(zmq.DEALER)
         self._socket.linger = 0
         self._socket.sndhwm = self._socket.rcvhwm = 0
+        self._socket.maxmsgsize = _LARGEST  # code in the pod may speak in the companion's place
         self._socket.reconnect_ivl, self._socket.reconnect_ivl_max = _RECONNECT
         self._socket.curve_serverkey = self._socket.curve_publickey = curve_publickey
         self._socket.curve_secretkey = curve_secretkey
@@ -143,12 +145,17 @@ class Line:
 
     async def _hear(self) -> None:
         while True:
-            proof, said, *frames = await self._socket.recv_multipart()
+            proof, *more = await self._socket.recv_multipart()
+            said, frames = (more or [b""])[0], more[1:]
             if not hmac.compare_digest(proof, hmac.digest(self._key, b"say" + said, "sha256")):
                 self._log.warning("An answer of the pod's companion is not authentic.")
                 continue
-            answer = json.loads(said)
-            waiting = self._orders.get(answer.get("id"))
+            try:
+                answer = json.loads(said)
+                waiting = self._orders.get(answer.get("id"))
+            except (ValueError, TypeError, AttributeError, RecursionError) as error:
+                self._log.warning("An answer of the pod's companion is no answer: %s", error)
+                continue
             if waiting is not None and not waiting.done():
                 waiting.set_result((answer, frames))
 

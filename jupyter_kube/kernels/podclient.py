@@ -191,7 +191,7 @@ def _words(command: str, names: Sequence[str] = ()) -> Iterator[str]:
             if not socket.poll(patience):
                 raise ErrandError(_SILENT)
             over, text = _heard(socket.recv())
-            if text or not over:
+            if text:
                 yield text
             patience = _SILENCE
     finally:
@@ -228,7 +228,7 @@ async def converse(command: str, data: bytes) -> AsyncGenerator[str]:
         patience = _PATIENCE
         while not over:
             if not await socket.poll(patience):
-                raise ErrandError(_SILENT)
+                raise ErrandError(_SILENT, lost=True)
             over, text = _heard(await socket.recv())
             if text:
                 yield text

@@ -77,6 +77,9 @@ class Pool(Generic[Kernel]):
             except KubeError as error:
                 self._log.warning("A warm kernel is not to be had: %s", error)
                 await kernel.end(now=True)
+            except BaseException:  # it is nobody's now
+                await asyncio.shield(kernel.end(now=True))
+                raise
             else:
                 return kernel
         return None

@@ -110,7 +110,7 @@ def _image(job: Mapping[str, Any], pods: Iterable[Mapping[str, Any]]) -> str:
     repository = asked.rpartition(":")[0] if ":" in asked.rpartition("/")[2] else asked
     for pod in pods:
         for status in (pod.get("status") or {}).get("containerStatuses") or ():
-            ran = str(status.get("imageID", ""))
+            ran = str(status.get("imageID", "")).rpartition("//")[2]
             if _DIGEST in ran and f"/{ran.partition('@')[0]}".endswith(f"/{repository}"):
                 return ran
     return ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import io
 import json
 import zipfile
@@ -74,7 +75,9 @@ def handlers(
 
 async def send_package(errand: Errand) -> str:
     """Give a kernel the modules that ``%%kubetrain`` needs, as a zip file."""
-    await _tell(errand, {"zip": base64.b64encode(await asyncio.to_thread(package)).decode()})
+    packed = base64.b64encode(await asyncio.to_thread(package)).decode()
+    with contextlib.suppress(_NobodyWaits):
+        await _tell(errand, {"zip": packed})
     return ""
 
 
@@ -146,12 +149,15 @@ class Counter:
         await self._created(errand, desk, await desk.submit(*_job(asked)))
 
     async def _rerun(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
-        await self._created(errand, desk, await desk.rerun(await self._own(desk, asked)))
+        name = await self._own(desk, asked)
+        if profile := (await desk.snapshot(name)).profile:
+            self._settings.profile(profile)  # one that is offered no more is refused
+        await self._created(errand, desk, await desk.rerun(name))
 
     async def _created(self, errand: Errand, desk: OwnDesk, ticket: Ticket) -> None:
         try:
             await _tell(errand, {"view": wire.encode(ticket.view), "key": ticket.key.hex()})
-        except _NobodyWaits:  # interrupted just before: nobody knows of it
+        except (_NobodyWaits, KubeError, asyncio.CancelledError):  # nobody knows of it
             await desk.delete(ticket.view.name)
             raise
 
@@ -221,7 +227,11 @@ class Counter:
         name = asked.get("name")
         if not isinstance(name, str):
             raise InvalidInput("a job's name is a text")
-        job = await query.find_job(self._client, name, (await desk.origin()).user)
+        user = (await desk.origin()).user
+        if not user:
+            raise InvalidInput("it is not known whose kernel this is")
+        name = await query.whole_name(self._client, name, user)
+        job = await query.find_job(self._client, name, user)
         return str(job["metadata"]["name"])
 
 

@@ -18,6 +18,7 @@ MOST_POINTS = 200
 """Points of one line."""
 
 _LARGEST = 1e100
+_NARROWEST = 1e-100  # a narrower range is drawn as none
 _PLOT_WIDTH, _PLOT_HEIGHT = 240, 80
 _COLOURS = ("1f77b4", "d95f02", "1b9e77", "e7298a", "7570b3", "66a61e", "a6761d", "888888")
 _BARS = "▁▂▃▄▅▆▇█"
@@ -69,8 +70,8 @@ def _plot(name: str, lines: Mapping[int, Mapping[float, float]]) -> str:
     steps = [step for line in lines.values() for step in line]
     values = [value for line in lines.values() for value in line.values()]
     left, right, low, high = min(steps), max(steps), min(values), max(values)
-    across = _PLOT_WIDTH / ((right - left) or 1)
-    up = _PLOT_HEIGHT / ((high - low) or 1)
+    across = _PLOT_WIDTH / _width(left, right)
+    up = _PLOT_HEIGHT / _width(low, high)
     drawn, named = [], []
     for rank, line in sorted(lines.items()):
         colour = _COLOURS[rank % len(_COLOURS)]
@@ -114,7 +115,7 @@ def _first(lines: Mapping[int, Mapping[float, float]]) -> str:
     every = -(-len(values) // _WIDTH)
     shown = values[::every]
     low, high = min(values), max(values)
-    scale = (len(_BARS) - 1) / (high - low) if high > low else 0.0
+    scale = (len(_BARS) - 1) / (high - low) if high - low > _NARROWEST else 0.0
     bars = "".join(_BARS[round((value - low) * scale)] for value in shown)
     return f"{bars}  {values[0]:.4g} → {values[-1]:.4g}"
 
@@ -125,3 +126,7 @@ def _thinned(line: Mapping[float, float]) -> dict[float, float]:
     every = -(-len(points) // MOST_POINTS)
     kept = points[::every]
     return dict(kept if kept[-1] == points[-1] else [*kept[: MOST_POINTS - 1], points[-1]])
+
+
+def _width(low: float, high: float) -> float:
+    return high - low if high - low > _NARROWEST else 1.0

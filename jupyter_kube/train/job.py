@@ -109,7 +109,7 @@ class Job:
         reports are missing.
         """
         heard = self.feed.reports
-        if self._following is None or self._following.cancelled():
+        if not self._followed:
             for pod, rows in self._on.run(self._desk.reports(self.name, self._key)):
                 heard.add(pod, rows)
         return heard.table()
@@ -138,12 +138,22 @@ class Job:
         told = failure.reasons(view, raised)
         return told if view.phase == "succeeded" else [*told, failure.objects(view, self.namespace)]
 
+    @property
+    def _followed(self) -> bool:
+        """Whether the job is followed now, or was to its end."""
+        following = self._following
+        if following is None or following.cancelled():
+            return False
+        return not (following.done() and following.exception())
+
     def follow(self) -> concurrent.futures.Future[Outcome]:
         """Begin to follow the job in the background, once; the future gives its end."""
-        if self._following is None or self._following.cancelled():
+        following = self._following
+        if following is None or not self._followed:
             self.feed = Feed(self.feed.view, reports=self.feed.reports)
-            self._following = self._on.start(self._desk.follow(self.feed, self._key))
-        return self._following
+            following = self._on.start(self._desk.follow(self.feed, self._key))
+            self._following = following
+        return following
 
     def detach(self) -> None:
         """Stop following; the job goes on."""
@@ -178,7 +188,7 @@ def submit(
     workers
         How many pods run it, 1 to 1000; ``"1:4"`` for as many from 1 to 4 as there is room for.
     framework
-        ``tensorflow`` or ``python``; empty: from the imports.
+        ``tensorflow``, ``pytorch``, ``paddle`` or ``python``; empty: from the imports.
     profile
         Kind of pod; empty: like this kernel's own pod, else the default one.
     outputs

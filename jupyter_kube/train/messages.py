@@ -97,7 +97,7 @@ class Channel:
         """
         try:
             line = await self._reader.readline()
-        except ConnectionError:
+        except OSError:  # also timed out, or without a route: no ConnectionError
             return None
         except ValueError as error:  # longer than the limit
             raise NotOurs from error
@@ -116,7 +116,7 @@ class Channel:
         self._writer.close()
         try:
             await self._writer.wait_closed()
-        except ConnectionError:
+        except OSError:
             return
 
     def _mac(self, side: str, number: int, body: str) -> str:

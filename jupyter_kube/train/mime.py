@@ -55,9 +55,9 @@ class Display:
     def __call__(self, *values: Any, raw: bool = False) -> None:
         """Show values in the notebook; with ``raw``, dictionaries by MIME type as they are."""
         for value in values:
-            data = dict(value) if raw else bundle(value)
+            data = _raw(value) if raw else bundle(value)
             packed = pack(data)
-            while len(packed) > min(LARGEST, self._left) and len(data) > 1:
+            while len(packed) > min(LARGEST, self._left) and data.keys() - {"text/plain"}:
                 largest = max(data.keys() - {"text/plain"}, key=lambda kind: len(pack(data[kind])))
                 size = len(pack(data.pop(largest))) / 2**20
                 why = "up to 1 MiB" if size > LARGEST / 2**20 else "16 MiB in all"
@@ -74,7 +74,10 @@ class Display:
         if pyplot is None:
             return
         for number in pyplot.get_fignums():
-            self(pyplot.figure(number))
+            try:
+                self(pyplot.figure(number))
+            except Exception as error:  # what the cell has computed is not lost by a picture
+                print(f"(figure {number} cannot be drawn: {error})", flush=True)
         pyplot.close("all")
 
     def prepare_figures(self) -> None:
@@ -90,8 +93,19 @@ def pack(data: Any) -> bytes:
 
 def unpack(packed: bytes) -> dict[str, Any]:
     """Open a packed bundle."""
-    data = json.loads(zlib.decompressobj().decompress(packed, _LARGEST_UNPACKED))
+    try:
+        data = json.loads(zlib.decompressobj().decompress(packed, _LARGEST_UNPACKED))
+    except (ValueError, RecursionError, zlib.error):
+        return {"text/plain": "(this is too large to be shown)"}
     return data if isinstance(data, dict) else {}
+
+
+def _raw(value: Any) -> dict[str, Any]:
+    """Return a dictionary by MIME type as it is, as far as it can travel; with a short text."""
+    data = {kind: shown for kind, each in value.items() if (shown := _plain(each)) is not None}
+    if "text/plain" in data:
+        data["text/plain"] = str(data["text/plain"])[:_LONGEST_TEXT]
+    return data
 
 
 def bundle(value: Any) -> dict[str, Any]:

@@ -58,7 +58,7 @@ class OwnDesk:
 
     async def rerun(self, name: str) -> Ticket:
         """Create a job that is the same as an earlier one."""
-        job = await query.find_job(self._client, name)
+        job = await query.find_job(self._client, await self._whole(name))
         own = naming.selector(job=job["metadata"]["name"])
         secrets, pods = await asyncio.gather(
             objects.list_(self._client, objects.SECRETS, labels=own),
@@ -71,13 +71,13 @@ class OwnDesk:
 
     async def find(self, name: str) -> Ticket:
         """Return what is needed to follow a job."""
-        view = await query.snapshot(self._client, name)
+        view = await self.snapshot(name)
         secret = await objects.get(self._client, objects.SECRETS, view.name)
         return Ticket(view, jobspec.key_of(secret))
 
     async def snapshot(self, name: str) -> JobView:
         """Return a job as it is now."""
-        return await query.snapshot(self._client, name)
+        return await query.snapshot(self._client, await self._whole(name))
 
     async def jobs(self) -> list[JobView]:
         """Return my jobs, newest first."""
@@ -93,11 +93,11 @@ class OwnDesk:
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most."""
-        return await query.scale_job(self._client, name, workers)
+        return await query.scale_job(self._client, await self._whole(name), workers)
 
     async def delete(self, name: str) -> bool:
         """Stop a job and remove it with all it owns; False if it was gone."""
-        return await query.delete_job(self._client, name)
+        return await query.delete_job(self._client, await self._whole(name))
 
     async def follow(self, feed: Feed, key: bytes) -> Outcome:
         """Tell a feed what happens to its job, to the end."""
@@ -106,6 +106,9 @@ class OwnDesk:
     async def origin(self) -> Origin:
         """Tell whose jobs these are."""
         return self._origin or await find_origin(self._client)
+
+    async def _whole(self, name: str) -> str:
+        return await query.whole_name(self._client, name, (await self.origin()).user)
 
     async def _plan(self, wish: plan.Wish, bundle: Bundle) -> plan.Plan:
         origin = await self.origin()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
@@ -153,8 +154,12 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
 
 def _profile(wish: Wish, settings: KubeConfig, origin: Origin) -> Profile:
     """Choose the pods' shape: the profile named, else the kernel's own pod, else the default."""
+    place = {"user": user_name(), "folder": ""}
+    if origin.pod is not None:
+        place = {"user": origin.user, "folder": str(PurePosixPath(origin.notebook).parent)}
     if origin.pod is not None and not wish.profile:
-        profile = like_kernel(origin.pod, settings.valid_profiles().get(origin.profile))
+        base = settings.valid_profiles().get(origin.profile)
+        profile = like_kernel(origin.pod, base and base.placed(**place))
     else:
-        profile = settings.profile(wish.profile).placed(user=user_name())
+        profile = settings.profile(wish.profile).placed(**place)
     return profile.resize(gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory)

@@ -78,6 +78,8 @@ def _scalar(value: Any) -> str:
         return value
     if isinstance(value, tuple):
         value = list(value)
+    if isinstance(value, str) and value.isascii() and "\x7f" not in value:
+        return json.dumps(value)  # what is long is ASCII, and must not take its time
     if isinstance(value, str):
         return f'"{"".join(map(_character, value))}"'
     return json.dumps(value)

@@ -42,8 +42,6 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
 async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, Any]:
     """Return a Job of ours by name, of one user's only where one is given.
 
-    A name without its last four letters will do where it is one job's only.
-
     Raises
     ------
     NotFound
@@ -60,19 +58,34 @@ async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, A
     if job and wanted.items() <= (job["metadata"].get("labels") or {}).items():
         return job
     known = [view.name for view in await list_jobs(client, user)]
+    raise NotFound(
+        f'there is no job "{clip(name)}" in {client.namespace}{suggest(name, known)}',
+        next="See %kube status for those there are.",
+    )
+
+
+async def whole_name(client: KubeClient, name: str, user: str) -> str:
+    """Complete the name of a user's job: without its last four letters it will do, if it is one's.
+
+    Never somebody else's job: names without these letters are often the same.
+
+    Raises
+    ------
+    NotFound
+        If several of the user's jobs are called so.
+
+    """
+    known = [view.name for view in await list_jobs(client, user)]
     short = [each for each in known if each.rpartition("-")[0] == name]
-    if len(short) == 1:
-        return await find_job(client, short[0], user)
-    if short:
+    if name in known or not short:
+        return name
+    if len(short) > 1:
         raise NotFound(
             f'"{clip(name)}" is {len(short)} jobs in {client.namespace}',
             f"there are {', '.join(short[:5])}",
             "Name one of them in full.",
         )
-    raise NotFound(
-        f'there is no job "{clip(name)}" in {client.namespace}{suggest(name, known)}',
-        next="See %kube status for those there are.",
-    )
+    return short[0]
 
 
 async def snapshot(client: KubeClient, name: str) -> JobView:

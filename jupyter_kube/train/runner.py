@@ -45,7 +45,7 @@ class _Heard:
     told: Told = field(default_factory=Told)
     raised: list[failure.Raised] = field(default_factory=list)
     cause: failure.Cause | None = None
-    restarts: set[int] = field(default_factory=set)
+    restarts: set[tuple[int, str]] = field(default_factory=set)
     verified: bool = False
     """Whether all ranks are known to have ended well."""
     result: frames.Frame | None = None
@@ -211,8 +211,9 @@ class Follower:
         elif frame.kind == "state":
             settled = data["phase"] in ("running", "done")
             heard.told.says[rank] = "" if settled else str(data["text"])
-            if data["phase"] == "restarting" and frame.generation not in heard.restarts:
-                heard.restarts.add(frame.generation)
+            about = (frame.generation, str(data["text"]))
+            if data["phase"] == "restarting" and about not in heard.restarts:
+                heard.restarts.add(about)
                 self._feed.line(rank, str(data["text"]))
         elif frame.kind == "exception":
             heard.told.fates[rank] = f"raised {data['type']}: {data['message']}"

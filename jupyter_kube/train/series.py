@@ -38,9 +38,12 @@ class Series:
         self._number += 1
         row[0] = self._number
         self._keep(row)
-        if len(self._waiting) == _MOST:
-            row = [*row[:5], {**self._waiting.pop()[5], **row[5]}]
-            self._sizes.pop()
+        if len(self._waiting) >= _MOST:
+            joined = [*row[:5], {**self._waiting[-1][5], **row[5]}]
+            if len(json.dumps(joined)) <= _LONGEST:
+                row = joined
+                self._waiting.pop()
+                self._sizes.pop()
         size = len(json.dumps(row))
         before = self.take() if sum(self._sizes) + size > _LONGEST else []
         self._waiting.append(row)

@@ -15,7 +15,7 @@ from .._version import __version__
 from ..errors import ClusterUnavailable, KubeError
 from . import wire
 from .desk import PodReports, Ticket
-from .feed import Feed, Line
+from .feed import BEGINNING_LOST, Feed, Line
 from .runner import Outcome
 from .view import JobView
 
@@ -106,13 +106,17 @@ class ServersDesk:
 
     async def _follow(self, feed: Feed, seen: Counter[int]) -> Outcome:
         """Follow by one server; pass over lines that an earlier one has told."""
-        known = seen.copy()
+        known = seen.copy()  # as long as it is sure: rather twice than not at all
         async with aclosing(self._ask("follow", name=feed.view.name)) as answers:
             async for said in answers:
                 if "outcome" in said:
                     return wire.decode(Outcome, said["outcome"])
                 fresh = []
+                if said["dropped"]:
+                    known.clear()
                 for line in (wire.decode(Line, each) for each in said["lines"]):
+                    if line.text == BEGINNING_LOST:
+                        known[line.rank] = 0
                     if known[line.rank]:
                         known[line.rank] -= 1
                     else:

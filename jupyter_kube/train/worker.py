@@ -41,6 +41,7 @@ _GRACE = 2.0  # seconds from SIGTERM to SIGKILL: TensorFlow swallows SIGTERM
 _CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
 _RETRY = (0.1, 2.0)  # seconds between attempts, from and to
 _YIELD = 300.0  # seconds an elastic job's worker keeps its room without a coordinator
+_UNHEARD = 15_000  # ms in which a coordinator's machine has to confirm what was sent
 _MESSAGE = 4000  # bytes of Kubernetes' termination message
 _LOW, _HIGH = 20000, 32000  # ports below those that outgoing connections take
 
@@ -154,6 +155,9 @@ class Supervisor:
                     reader, writer = await asyncio.open_connection(
                         address, self._options.port, limit=LONGEST
                     )
+                    writer.get_extra_info("socket").setsockopt(
+                        socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNHEARD
+                    )
                     return await Channel.open(reader, writer, self._key, "M")
             except socket.gaierror:
                 why = f"its name {self._options.coordinator} is not known yet"
@@ -239,7 +243,7 @@ class Supervisor:
             [json.dumps(self._sources).encode(), json.dumps(identity).encode(), self._bundle]
         )
         env = {**surroundings(os.environ), **environment(self._options.framework, members, rank)}
-        self._process = CellProcess(
+        process = CellProcess(
             self._boot,
             start,
             env,
@@ -247,7 +251,8 @@ class Supervisor:
             on_report=self._output.report,
             on_display=self._output.display,
         )
-        await self._process.start()
+        await process.start()
+        self._process = process
         self._running = generation
         self._note("running", world_size=len(members))
         self._watching = asyncio.ensure_future(self._watch(self._process))
@@ -290,6 +295,8 @@ class Supervisor:
 
     async def _finish(self, channel: Channel) -> int:
         """All ranks are done: end in order, the result last."""
+        # The end is verified: to go now would have Kubernetes start this rank again, alone.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
         outcome = self._outcome
         if self._process is not None:
             await self._process.leave()

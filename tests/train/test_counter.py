@@ -10,9 +10,16 @@ import pytest
 from jupyter_kube import naming
 from jupyter_kube._version import __version__
 from jupyter_kube.config import KubeConfig
+from jupyter_kube.errors import NotFound
 from jupyter_kube.train import counter, wire
 from jupyter_kube.train.cell import pack
+from jupyter_kube.train.feed import Feed, Line
+from jupyter_kube.train.origin import origin_of
+from jupyter_kube.train.owndesk import OwnDesk
 from jupyter_kube.train.plan import Wish
+from jupyter_kube.train.runner import Outcome
+from jupyter_kube.train.serversdesk import ServersDesk
+from jupyter_kube.train.view import JobView
 
 from .fakecluster import FakeCluster
 
@@ -21,6 +28,7 @@ POD = {
     "metadata": {"name": "kernel-1", "annotations": {naming.USER: "ann"}, "labels": {}},
     "spec": {"containers": [{"name": "kernel", "image": "own:1"}]},
 }
+VIEW = JobView("mine-abcd", workers=1)
 JOB = {"wish": wire.encode(Wish(name="mine")), "bundle": wire.encode(pack("x = 1", {}))}
 
 
@@ -143,3 +151,85 @@ def test_the_package_for_kernels_is_whole():
     assert {"jupyter_kube/magics.py", "jupyter_kube/train/backends/job.py"} <= names
     assert "cloudpickle/cloudpickle.py" in names
     assert not [name for name in names if "//" in name or "localcluster" in name]
+
+
+def test_workers_get_the_users_own_storage_and_folder():
+    settings = KubeConfig(
+        profiles={
+            "own": {
+                "image": "s:1",
+                "pvcs": {"home-{user}": "/data/{user}"},
+                "working_dir": "/data/{user}/{folder}",
+            }
+        }
+    )
+    pod = json.loads(json.dumps(POD))
+    pod["metadata"]["labels"][naming.PROFILE] = "own"
+    pod["metadata"]["annotations"][naming.NOTEBOOK] = "deep/a.ipynb"
+
+    async def work():
+        made = FakeCluster()
+        await made.put("pods", pod)
+        for wish in (Wish(name="like"), Wish(name="named", profile="own")):
+            asked = {"op": "submit", "version": __version__, **JOB, "wish": wire.encode(wish)}
+            errand = Asked(json.dumps(asked).encode())
+            await counter.handlers(made, settings, "kernel-1")["train"](errand)
+        found = [job["spec"]["template"]["spec"] for job in made.objects["jobs"].values()]
+        assert len(found) == 2
+        for spec in found:
+            claims = [each.get("persistentVolumeClaim") for each in spec["volumes"]]
+            text = json.dumps(spec)
+            assert "{user}" not in text
+            assert "{folder}" not in text
+            assert "home-ann" in [claim["claimName"] for claim in claims if claim]
+            assert spec["containers"][0]["workingDir"] == "/data/ann/deep"
+
+    asyncio.run(work())
+
+
+def test_a_short_name_is_never_somebody_elses_job():
+    async def work():
+        made = await cluster()
+        labels = naming.labels("job", user="bob")
+        theirs = {"metadata": {"name": "untitled-abcd", "labels": labels}, "spec": {}}
+        await made.put("jobs", theirs)
+        desk = OwnDesk(made, SETTINGS, origin_of(POD))
+        with pytest.raises(NotFound, match='there is no job "untitled" in'):
+            await desk.delete("untitled")
+        assert made.objects["jobs"]
+        (said,) = await serve(made, "submit", **{**JOB, "wish": wire.encode(Wish(name="untitled"))})
+        assert await desk.delete("untitled")
+        assert said["view"]["name"] not in made.objects["jobs"]
+        assert "untitled-abcd" in made.objects["jobs"]
+
+    asyncio.run(work())
+
+
+class NextServer:
+    """A first server that is lost, and a second that has less to tell of what was."""
+
+    class ErrandError(Exception):
+        lost = True
+
+    def __init__(self, view):
+        self._view, self._calls = wire.encode(view), 0
+
+    async def converse(self, command, data):
+        self._calls += 1
+        told = ["1", "2", "3"] if self._calls == 1 else ["3", "4", "5"]
+        lines = [wire.encode(Line(0, text)) for text in told]
+        dropped = 0 if self._calls == 1 else 2
+        said = {"view": self._view, "lines": lines, "reports": [], "dropped": dropped}
+        yield json.dumps(said) + "\n"
+        if self._calls == 1:
+            raise self.ErrandError("the server was lost")
+        yield json.dumps({"outcome": wire.encode(Outcome(VIEW))}) + "\n"
+
+
+def test_the_next_server_may_repeat_lines_but_swallows_none():
+    async def work():
+        feed = Feed(VIEW)
+        await ServersDesk(NextServer(VIEW)).follow(feed, b"")
+        return [line.text for line in feed.take().lines]
+
+    assert asyncio.run(work()) == ["1", "2", "3", "3", "4", "5"]

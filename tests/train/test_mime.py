@@ -146,3 +146,17 @@ def test_a_follower_hands_on_a_bounded_number_of_them():
     lines = feed.take().lines
     assert [line.text for line in lines] == ["x"] * (MOST_DISPLAYS + 2)
     assert sum(line.rich is not None for line in lines) == MOST_DISPLAYS
+
+
+def test_what_unpacks_to_too_much_is_said_and_harms_nothing():
+    html = "<p>" * 25_000_000
+    assert mime.unpack(mime.pack({"text/html": html})) == {
+        "text/plain": "(this is too large to be shown)"
+    }
+
+
+def test_one_large_kind_alone_is_left_out_too(capsys):
+    shown = []
+    mime.Display(shown.append)({"image/png": os.urandom(2_000_000)}, raw=True)
+    assert [mime.unpack(each) for each in shown] == [{}]
+    assert "is not shown" in capsys.readouterr().out
