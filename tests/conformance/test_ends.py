@@ -33,7 +33,8 @@ async def pods_of(client: KubeClient) -> list[dict[str, Any]]:
 
 async def over(target: Target, client: KubeClient) -> str:
     """Wait until the only pod has ended by itself; return its last words."""
-    while (pod := (await pods_of(client))[0])["status"]["phase"] == "Running":
+    # A kubelet tells of a pod that runs a second later, if it is quick.
+    while (pod := (await pods_of(client))[0])["status"]["phase"] in {"Pending", "Running"}:
         await asyncio.sleep(0.2)
     assert pod["status"]["phase"] == "Succeeded"
     (container,) = pod["status"]["containerStatuses"]
