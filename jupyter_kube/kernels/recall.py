@@ -96,6 +96,9 @@ async def recall(
         async with asyncio.timeout(timeout):
             await socket.send_multipart([hmac.digest(key, b"ask" + body, "sha256"), body])
             await socket.poll()
+        # From here on the thread alone has the socket, and the loop no business with it.
+        asyncio.get_running_loop().remove_reader(socket.FD)
+        await asyncio.sleep(0)
         # Some MiB in a hundred thousand frames: the event loop would stand still for them.
         reading = asyncio.ensure_future(
             asyncio.to_thread(_read, zmq.Socket.shadow(socket.underlying), key)
