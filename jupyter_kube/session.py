@@ -128,6 +128,13 @@ class JupyterServer:
         self._http.close()
 
 
+def hang_up(socket: WebSocketClientConnection) -> None:
+    """Close a websocket at once: its event loop may end before the other end has said goodbye."""
+    socket.close()
+    if socket.stream is not None:
+        socket.stream.close()
+
+
 class KernelSocket:
     """A kernel's websocket: sends requests and collects what belongs to each."""
 
@@ -209,7 +216,7 @@ class KernelSocket:
 
     def close(self) -> None:
         """Close the websocket."""
-        self.socket.close()
+        hang_up(self.socket)
 
 
 @asynccontextmanager

@@ -32,6 +32,7 @@ _TRAVELLERS = (
     "environment",
     "frames",
     "gather",
+    "host",
     "members",
     "messages",
     "mime",

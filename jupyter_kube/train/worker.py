@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import json
 import logging
 import os
@@ -27,6 +26,7 @@ from typing import Any
 from . import frames
 from .environment import PORTS, Member, environment
 from .gather import Gathering
+from .host import free_ports, look_up, surroundings
 from .messages import LONGEST, Channel, NotOurs
 from .output import Output
 from .process import CellProcess, Outcome
@@ -43,7 +43,6 @@ _RETRY = (0.1, 2.0)  # seconds between attempts, from and to
 _YIELD = 300.0  # seconds an elastic job's worker keeps its room without a coordinator
 _UNHEARD = 15_000  # ms in which a coordinator's machine has to confirm what was sent
 _MESSAGE = 4000  # bytes of Kubernetes' termination message
-_LOW, _HIGH = 20000, 32000  # ports below those that outgoing connections take
 
 
 @dataclass(frozen=True)
@@ -350,53 +349,6 @@ async def _beat(channel: Channel) -> None:
     while True:
         await asyncio.sleep(BEAT)
         channel.send("beat")
-
-
-def look_up(hosts: Path, name: str) -> str:
-    """Find a name in a hosts file.
-
-    Raises
-    ------
-    socket.gaierror
-        If it is not there.
-
-    """
-    for line in hosts.read_text().splitlines():
-        address, *names = line.partition("#")[0].split() or [""]
-        if name in names:
-            return address
-    raise socket.gaierror(socket.EAI_NONAME, f"{name} is not known")
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nothing listens on, at any address: frameworks bind them all."""
-    held: list[socket.socket] = []
-    try:
-        while len(held) < count:
-            sock = socket.socket()
-            held.append(sock)
-            while True:
-                with contextlib.suppress(OSError):  # taken
-                    sock.bind(("", random.randrange(_LOW, _HIGH)))  # noqa: S311 - not a secret
-                    break
-        return [sock.getsockname()[1] for sock in held]
-    finally:
-        for sock in held:
-            sock.close()
-
-
-def surroundings(env: Mapping[str, str]) -> dict[str, str]:
-    """Give the cell a home it can write to, and a name: an image may have neither for this user."""
-    out = dict(env)
-    scratch = env.get("JUPYTER_KUBE_SCRATCH")
-    home = env.get("HOME", "/")
-    if scratch and not (home != "/" and os.access(home, os.W_OK)):
-        out["HOME"] = scratch
-    try:
-        getpass.getuser()
-    except (KeyError, OSError):
-        out["USER"] = "jovyan"
-    return out
 
 
 def _fitting(about: Mapping[str, Any], longest: int) -> dict[str, Any]:

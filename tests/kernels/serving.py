@@ -15,7 +15,7 @@ import pytest
 from jupyter_kube import naming
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.localcluster.store import NAMESPACE, POD, QUOTA, SECRET
-from jupyter_kube.session import KernelSocket
+from jupyter_kube.session import KernelSocket, hang_up
 
 NAMESPACE_NAME = "tests"
 _BASE = {"image": "python:3", "cpu": "100m", "memory": "512Mi"}
@@ -135,7 +135,7 @@ class Server:
     def close(self) -> None:
         """Close the websockets."""
         for socket in self._sockets:
-            socket.close()
+            hang_up(socket)
 
 
 @pytest.fixture
