@@ -108,9 +108,8 @@ def launch_payload(
         If the value would not fit into an environment variable.
 
     """
-    folder = resources.files(__package__)
     launch = {
-        "source": {name: folder.joinpath(f"{name}.py").read_text() for name in _TRAVELLERS},
+        "source": {name: _source(name) for name in _TRAVELLERS},
         "key": _text(key),
         "kernel_id": kernel_id,
         "kernel_name": kernel_name,
@@ -142,6 +141,12 @@ def open_payload(packed: str) -> dict[str, Any]:
     if not isinstance(launch, dict):
         raise ValueError("not a kernel's start variable")
     return launch
+
+
+def _source(name: str) -> str:
+    """Read a traveller's text; what others of this package use, too, lies a folder above."""
+    place = __package__ if name != "kubeignore" else __package__.rpartition(".")[0]
+    return resources.files(place).joinpath(f"{name}.py").read_text()
 
 
 def _text(value: bytes | str | None) -> str | None:

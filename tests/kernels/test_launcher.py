@@ -61,12 +61,11 @@ def test_travelling_modules_import_only_each_other_and_the_standard_library() ->
     import ast
     import sys
 
-    from jupyter_kube.kernels.payload import _TRAVELLERS
+    from jupyter_kube.kernels.payload import _TRAVELLERS, _source
 
-    folder = Path(launcher.__file__).parent
     for name in _TRAVELLERS:
         known = {*sys.stdlib_module_names, *(["zmq"] if name in WITH_ZMQ else [])}
-        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+        for node in ast.walk(ast.parse(_source(name))):
             if isinstance(node, ast.Import):
                 assert all(a.name.split(".")[0] in known for a in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level:
