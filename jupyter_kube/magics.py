@@ -325,7 +325,7 @@ class KubeMagics(Magics):
         """
         from .train.display import watch
         from .train.results import open_outcome
-        from .train.values import size_text
+        from .train.sizes import size_text
 
         following = job.follow()
         try:

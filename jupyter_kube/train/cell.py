@@ -28,8 +28,10 @@ from .frameworks import (
     helper_files,
     uses_legacy_keras,
 )
+from .modules import Code, gather, imported
 from .names import Names, analyse, compile_cell
-from .values import Item, dumps, weigh
+from .sizes import Item
+from .values import dumps, refuse_total, weigh
 
 LIMIT = 4 * 1024 * 1024
 """Bytes of values that may travel with one cell."""
@@ -52,6 +54,10 @@ class Bundle:
     outputs: tuple[str, ...]
     left: tuple[Item, ...] = ()
     """Values of names the cell seems to bind itself, which cannot travel or are too large."""
+    code: tuple[Item, ...] = ()
+    """Modules and packages from the notebook's folder."""
+    python: str = ""
+    """The version that workers need, as in ``3.12``, where functions travel; empty: any."""
 
 
 def pack(
@@ -99,18 +105,22 @@ def pack(
     optional = sorted(name for name in names.wanted - set(demanded) if name in namespace)
     travels, left = weigh(demanded, optional, namespace, limit)
     values = {item.name: namespace[item.name] for item in travels}
-    framework = framework or detect_framework(source, namespace)
+    pickled, needed = dumps(values, namespace)
+    code = _code(needed | imported(tree), travels, limit)
+    framework = framework or detect_framework(source, namespace, code.imports)
+    here = f"{sys.version_info.major}.{sys.version_info.minor}"
     env = {LEGACY_KERAS: "1"} if uses_legacy_keras(source, namespace) else {}
     payload = {
-        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "python": here,
         "source": source,
         "filename": filename,
         "files": _texts(helper_files(source, namespace)),
         "outputs": list(wanted),
         "framework": framework,
-        "connects": connects_workers(source, namespace),
+        "connects": connects_workers(source, namespace, code.names),
         "env": env,
-        "values": base64.b64encode(dumps(values, namespace)).decode(),
+        "code": base64.b64encode(code.archive).decode(),
+        "values": base64.b64encode(pickled).decode(),
         "cloudpickle": _cloudpickle_source(),
     }
     return Bundle(
@@ -119,6 +129,8 @@ def pack(
         framework=framework,
         outputs=wanted,
         left=tuple(left),
+        code=code.items,
+        python=here if b"marshal" in pickled else "",
     )
 
 
@@ -127,6 +139,15 @@ def unpack_result(blob: bytes) -> dict[str, Any]:
     import pickle
 
     return cast("dict[str, Any]", pickle.loads(zlib.decompress(blob)))  # noqa: S301 - the job's own
+
+
+def _code(names: set[str], values: list[Item], limit: int) -> Code:
+    """Pack the modules beside the notebook; they share the room with values."""
+    code = gather(names, limit)
+    together = (*values, *code.items)
+    if sum(item.bytes for item in together) > limit:
+        refuse_total(together, limit)
+    return code
 
 
 # the source

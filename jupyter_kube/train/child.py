@@ -28,6 +28,7 @@ from .collective import bare, connect
 from .frames import LARGEST_RESULT
 from .kube import Kube
 from .mime import Display
+from .provide import CannotRun, check_python, provide_cloudpickle, provide_modules
 from .strategy import load_tensorflow, make_strategy
 
 
@@ -39,9 +40,12 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
     try:
         os.environ.update(cell["env"])
         check_python(cell)
+        provide_modules(cell["code"])
         leave = None if cell["connects"] else connect(cell["framework"])
         values = run(cell, identity, told)
         told.done(*_outcome(cell, identity["rank"], values))
+    except CannotRun as error:
+        told.refusal(str(error))
     except BaseException as error:  # the cell's own, whatever it is
         told.exception(error, cell["filename"])
     for stream in (sys.stdout, sys.stderr):
@@ -80,15 +84,16 @@ class Supervisor:
         """Say that the cell has raised."""
         name, message = type(error).__name__[:100], _text(error)
         shown = traceback.format_exception(type(error), error, _from_cell(error, filename))
-        self._say(
-            {
-                "kind": "exception",
-                "type": name,
-                "message": message[:2000],
-                "text": f"{name}: {message[:500]}",
-                "traceback": "".join(shown)[-100_000:],
-            }
-        )
+        text = f"{name}: {message[:500]}"
+        self._ended_by(name, message[:2000], text, "".join(shown)[-100_000:])
+
+    def refusal(self, message: str) -> None:
+        """Say that the cell cannot run here: an exception of no type."""
+        self._ended_by("", message, message, "")
+
+    def _ended_by(self, name: str, message: str, text: str, shown: str) -> None:
+        about = {"type": name, "message": message, "text": text, "traceback": shown}
+        self._say({"kind": "exception", **about})
 
     def wait(self) -> None:
         """Wait until all ranks are done."""
@@ -114,7 +119,7 @@ def _line(about: Mapping[str, Any]) -> bytes:
 
 def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) -> dict[str, Any]:
     """Run a cell's source in a fresh ``__main__``; return its names and values."""
-    _provide_cloudpickle(cell["cloudpickle"])
+    provide_cloudpickle(cell["cloudpickle"])
     main_module = ModuleType("__main__")
     sys.modules["__main__"] = main_module
     names = vars(main_module)
@@ -197,35 +202,6 @@ class _Unpickler(pickle.Unpickler):
 
     def persistent_load(self, _mark: Any) -> Any:
         return self._names
-
-
-def check_python(cell: Mapping[str, Any]) -> None:
-    """Refuse functions of another version of Python: their bytecode would crash this one.
-
-    Raises
-    ------
-    RuntimeError
-        If the versions differ and code travels.
-
-    """
-    here = f"{sys.version_info.major}.{sys.version_info.minor}"
-    if cell["python"] != here and b"marshal" in base64.b64decode(cell["values"]):
-        msg = (
-            f"the notebook runs Python {cell['python']}, this image {here}: functions cannot "
-            "travel between them. Use an image of the same version, or define them in the cell."
-        )
-        raise RuntimeError(msg)
-
-
-def _provide_cloudpickle(source: str) -> None:
-    """Make the notebook's own version of cloudpickle importable, whatever the image has."""
-    package, module = ModuleType("cloudpickle"), ModuleType("cloudpickle.cloudpickle")
-    package.__path__ = []
-    sys.modules["cloudpickle"] = package
-    sys.modules["cloudpickle.cloudpickle"] = module
-    exec(compile(source, "<cloudpickle>", "exec"), vars(module))  # noqa: S102 - a library
-    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    vars(package).update(public, cloudpickle=module)
 
 
 @contextlib.contextmanager

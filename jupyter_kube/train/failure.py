@@ -20,6 +20,7 @@ class Raised:
     """An exception that a rank reported."""
 
     etype: str
+    """Empty: no exception of the cell's; its pod cannot run it."""
     message: str
     rank: int
     pod: str
@@ -60,6 +61,10 @@ def explain(
 
     """
     if view.phase == "failed" and (first := _guilty(view, raised, cause)) is not None:
+        if not first.etype:
+            return JobFailed(
+                f"rank {first.rank} cannot run the cell", first.message, obj=f"pod/{first.pod}"
+            )
         return RemoteError(
             first.etype,
             first.message,
@@ -94,7 +99,7 @@ def _guilty(view: JobView, raised: Sequence[Raised], cause: Cause | None) -> Rai
         raised = [
             read_raised(rank.death, rank.rank, rank.state.name)
             for rank in view.ranks
-            if rank.death and rank.death.get("traceback")
+            if rank.death and "traceback" in rank.death
         ]
     if cause is None or cause.rank is None:
         return raised[0] if raised else None

@@ -27,9 +27,12 @@ _CONNECTING = {"init_process_group"}
 """Functions that connect the workers, and may be called only once."""
 
 
-def detect_framework(source: str, namespace: Mapping[str, Any]) -> str:
-    """Return the framework that the cell and its helpers use, ``python`` if they use none."""
-    used = _Use.of(source, namespace).packages
+def detect_framework(source: str, namespace: Mapping[str, Any], more: Iterable[str] = ()) -> str:
+    """Return the framework that the cell and its helpers use, ``python`` if they use none.
+
+    ``more`` are packages that their modules import.
+    """
+    used = _Use.of(source, namespace).packages.union(more)
     return next((name for name, packages in _PACKAGES.items() if used & packages), "python")
 
 
@@ -38,9 +41,12 @@ def uses_legacy_keras(source: str, namespace: Mapping[str, Any]) -> bool:
     return "tf_keras" in _Use.of(source, namespace).packages
 
 
-def connects_workers(source: str, namespace: Mapping[str, Any]) -> bool:
-    """Say whether the cell or its helpers make TensorFlow's strategy or PyTorch's group."""
-    names = _Use.of(source, namespace).names
+def connects_workers(source: str, namespace: Mapping[str, Any], more: Iterable[str] = ()) -> bool:
+    """Say whether the cell or its helpers make TensorFlow's strategy or PyTorch's group.
+
+    ``more`` are names that their modules mention.
+    """
+    names = _Use.of(source, namespace).names.union(more)
     return bool(names & _CONNECTING) or any(name.endswith("Strategy") for name in names)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from .frames import FAIL_JOB
+
 WORKER_ENV = "JUPYTER_KUBE_WORKER"
 """Variable with the sources and the key, to be set from the job's Secret."""
 BUNDLE_ENV = "JUPYTER_KUBE_BUNDLE"
@@ -38,6 +40,7 @@ _TRAVELLERS = (
     "mime",
     "output",
     "process",
+    "provide",
     "rendezvous",
     "series",
     "strategy",
@@ -63,6 +66,14 @@ class Sources:
 
 BOOT = f"""\
 import os, sys
+if sys.version_info < (3, 11):
+    word = "this image has Python %d.%d, workers need 3.11 or newer" % sys.version_info[:2]
+    try:
+        with open("/dev/termination-log", "r+") as f:
+            f.write('{{"type": "", "message": "%s", "text": "%s", "traceback": ""}}' % (word, word))
+    except OSError:
+        print(word)
+    sys.exit({FAIL_JOB})
 env = dict(os.environ)
 fds = []
 for name in ("{WORKER_ENV}", "{BUNDLE_ENV}"):
@@ -96,9 +107,9 @@ main(identity, bundle, int(sys.argv[2]))
 
 def boot_command(python: str = "python3") -> list[str]:
     """Return the container's command; ``python`` is the image's interpreter, 3.11 or newer."""
-    # No PYTHON variables (-E), no site packages (-S), no working directory (-P) on the path: quick,
-    # and nothing of the user's can stand in for the standard library.
-    return [python, "-ESPc", BOOT]
+    # No PYTHON variables and no working directory (-I), no site packages (-S) on the path: quick,
+    # and nothing of the user's can stand in for the standard library. -P is unknown before 3.11.
+    return [python, "-ISc", BOOT]
 
 
 def renew_payload(

@@ -16,6 +16,7 @@ from ..models import Profile
 from . import cell, jobspec, options
 from .frameworks import check_keras
 from .origin import Origin
+from .python import check_python
 from .request import JobRequest, like_kernel
 
 if TYPE_CHECKING:
@@ -127,9 +128,11 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
     Raises
     ------
     InvalidInput
-        If there is no such profile, or it cannot be so.
+        If there is no such profile, it cannot be so, or its Python is known to be another.
 
     """
+    profile = _profile(wish, settings, origin)
+    check_python(bundle.python, profile)
     submission = naming.new_id()
     base = wish.name or naming.slug(origin.title, options.LONGEST_NAME) or bundle.framework
     request = JobRequest(
@@ -138,7 +141,7 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         framework=bundle.framework,
         workers=wish.workers,
         least=wish.least,
-        profile=_profile(wish, settings, origin),
+        profile=profile,
         namespace=space,
         outputs=wish.outputs,
         retries=wish.retries,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .plan import Plan
-from .values import size_text
+from .sizes import size_text
 
 _PLAIN = re.compile(r"[A-Za-z_/.][\w./@:-]*(?<!:)")
 _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
@@ -17,7 +17,8 @@ _NOT_TEXT = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
 def preview(plan: Plan) -> str:
     """Describe a plan: names, kinds and sizes of what travels, then the objects as YAML."""
     travels = [
-        f"  {item.name}  {item.kind}, {size_text(item.bytes)}" for item in plan.bundle.travels
+        f"  {item.name}  {item.kind}, {size_text(item.bytes)}"
+        for item in (*plan.bundle.travels, *plan.bundle.code)
     ]
     head = [f"Travels with the cell, {size_text(len(plan.bundle.payload))} in all:", *travels]
     made = [plan.manifests.job, plan.manifests.service, *map(_masked, plan.manifests.secrets)]

@@ -312,7 +312,9 @@ class Coordinator:
         outcome = member.outcome or {}
         if outcome["outcome"] == "exception":
             self.exception = outcome.get("exception") or {}
-            self._fail(index, f"rank {index} raised {outcome['text']}", now)
+            refused = self.exception.get("type") == ""
+            how = "cannot run the cell:" if refused else "raised"
+            self._fail(index, f"rank {index} {how} {outcome['text']}", now)
             return
         self.failures += 1
         cause = f"rank {index} {outcome['text']}"

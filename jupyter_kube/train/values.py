@@ -1,45 +1,23 @@
 """Values of the notebook on their way into workers: weighed, and pickled.
 
-Functions and classes of the notebook travel by value, and so do modules from its own folder.
+Functions and classes of the notebook travel by value; modules and what is in them by name.
 """
 
 from __future__ import annotations
 
-import contextlib
 import io
 import marshal
 import sys
 from collections import ChainMap
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NoReturn
 
 from ..errors import InvalidInput
+from .modules import mentioned
+from .sizes import Item, size_text
 
 _STORAGE = "Save it to shared storage and load it in the cell."
-
-
-@dataclass(frozen=True)
-class Item:
-    """One value that travels."""
-
-    name: str
-    kind: str
-    """``function``, ``class``, ``module``, or the name of the value's type."""
-    bytes: int
-
-
-def size_text(size: float) -> str:
-    """Write a number of bytes for people, as in ``812 B``, ``2.1 kB`` or ``412 MiB``."""
-    if size < 1000:
-        return f"{size:.0f} B"
-    if size < 100_000:
-        return f"{size / 1000:.1f} kB"
-    mebibytes = size / 2**20
-    return f"{mebibytes:.{0 if mebibytes >= 10 else 1}f} MiB".replace(".0 ", " ")
 
 
 def weigh(
@@ -79,7 +57,7 @@ def weigh(
         travels.append(item)
         total += item.bytes
     if total > limit:
-        _refuse_total(travels, limit)
+        refuse_total(travels, limit)
     for name in optional:
         try:
             item = _measure(name, namespace, limit)
@@ -105,7 +83,8 @@ def _refuse_size(item: Item, limit: int) -> NoReturn:
     )
 
 
-def _refuse_total(items: list[Item], limit: int) -> NoReturn:
+def refuse_total(items: Sequence[Item], limit: int) -> NoReturn:
+    """Refuse what is too large together, by the largest."""
     largest = sorted(items, key=lambda item: -item.bytes)[:3]
     each = ", ".join(f'"{item.name}" {size_text(item.bytes)}' for item in largest)
     raise InvalidInput(
@@ -122,7 +101,7 @@ def _measure(name: str, namespace: Mapping[str, Any], limit: int) -> Item:
     if (size := _known_size(value)) > limit:
         return Item(name, kind, size)
     try:
-        _write({name: value}, namespace, counter)
+        _write({name: value}, namespace, counter, set())
     except _TooLarge:
         return Item(name, kind, max(counter.size, size))
     except Exception as error:  # a value's own pickling code may raise anything
@@ -174,14 +153,23 @@ class _Counter(io.RawIOBase):
         return memoryview(data).nbytes
 
 
-def dumps(values: Mapping[str, Any], namespace: Mapping[str, Any]) -> bytes:
-    """Pickle values for a worker; functions of the notebook will share the cell's globals."""
-    file = io.BytesIO()
-    _write(values, namespace, file)
-    return file.getvalue()
+def dumps(values: Mapping[str, Any], namespace: Mapping[str, Any]) -> tuple[bytes, set[str]]:
+    """Pickle values for a worker; functions of the notebook will share the cell's globals.
+
+    Returns
+    -------
+    tuple
+        The bytes, and the names of modules that must be there to load them.
+
+    """
+    file, modules = io.BytesIO(), set[str]()
+    _write(values, namespace, file, modules)
+    return file.getvalue(), modules
 
 
-def _write(values: Mapping[str, Any], namespace: Mapping[str, Any], file: Any) -> None:
+def _write(
+    values: Mapping[str, Any], namespace: Mapping[str, Any], file: Any, modules: set[str]
+) -> None:
     """Pickle so that the notebook's functions will share their globals with the cell.
 
     cloudpickle gives functions with the same globals one new dictionary. The marker stands for it;
@@ -196,13 +184,13 @@ def _write(values: Mapping[str, Any], namespace: Mapping[str, Any], file: Any) -
         dispatch_table = ChainMap({CodeType: _reduce_code}, cloudpickle.Pickler.dispatch_table)
 
         def persistent_id(self, value: Any) -> str | None:
+            modules.update(mentioned(value))
             return "globals" if value is marker else None
 
     pickler = Pickler(file, protocol=5)
     for shared in (namespace, *_globals_of_main(values)):
         pickler.globals_ref[id(shared)] = marker
-    with _by_value():
-        pickler.dump(dict(values))
+    pickler.dump(dict(values))
 
 
 def _reduce_code(code: CodeType) -> tuple[Any, tuple[bytes]]:
@@ -218,43 +206,3 @@ def _globals_of_main(values: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     for value in values.values():
         if isinstance(value, FunctionType) and value.__module__ == "__main__":
             yield value.__globals__
-
-
-@contextlib.contextmanager
-def _by_value() -> Iterator[None]:
-    """Let modules from the notebook's own folder travel by value: workers do not have them."""
-    import cloudpickle
-
-    registered = [module for module in list(sys.modules.values()) if _is_local(module)]
-    for module in registered:
-        cloudpickle.register_pickle_by_value(module)
-    try:
-        yield
-    finally:
-        for module in registered:
-            cloudpickle.unregister_pickle_by_value(module)
-
-
-def _is_local(module: ModuleType) -> bool:
-    name, file = getattr(module, "__name__", ""), getattr(module, "__file__", None)
-    if not file or sys.modules.get(name) is not module or name.split(".")[0] in _NOT_LOCAL:
-        return False
-    path = str(file)
-    return path.startswith(_folder()) and not (
-        path.startswith(tuple(_installed())) or "-packages/" in path
-    )
-
-
-_NOT_LOCAL = {"__main__", "__mp_main__", "jupyter_kube", "jupyter_kube_pod", "cloudpickle"}
-
-
-def _folder() -> str:
-    return f"{Path.cwd()}/"
-
-
-@cache
-def _installed() -> frozenset[str]:
-    import sysconfig
-
-    paths = set(sysconfig.get_paths().values()) | {sys.prefix, sys.base_prefix}
-    return frozenset(f"{path}/" for path in paths if path not in {"/", str(Path.home())})

@@ -7,10 +7,8 @@ import io
 import json
 import pickle
 import socket
-import sys
 import threading
 import zlib
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -26,7 +24,7 @@ from jupyter_kube.train.frameworks import (
     detect_framework,
     uses_legacy_keras,
 )
-from jupyter_kube.train.values import size_text
+from jupyter_kube.train.sizes import size_text
 
 
 def notebook(source: str = "", **values: Any) -> dict[str, Any]:
@@ -80,20 +78,6 @@ def test_the_same_object_under_two_names_stays_one() -> None:
     shared: list[int] = []
     values = loaded(pack("a, b", notebook(a=shared, b=shared)))
     assert values["a"] is values["b"]
-
-
-def test_a_module_of_the_notebooks_folder_travels_by_value(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine_only.py").write_text("K = 4\ndef times(x): return K * x\n")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    import mine_only  # type: ignore[import-not-found]
-
-    bundle = pack("mine_only.times(2)", notebook(mine_only=mine_only))
-    monkeypatch.delitem(sys.modules, "mine_only")
-    (tmp_path / "mine_only.py").unlink()
-    assert loaded(bundle)["mine_only"].times(2) == 8
 
 
 def test_installed_modules_travel_by_name() -> None:

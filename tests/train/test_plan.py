@@ -56,6 +56,17 @@ def test_a_named_profile_or_no_kernel_pod_takes_the_profile():
     assert naming.KERNEL_ID not in alone.manifests.job["metadata"]["labels"]
 
 
+def test_a_profile_with_another_python_is_refused_where_functions_travel():
+    settings = KubeConfig(profiles={"old": {"image": "python:3.11", "python": "python3.99"}})
+    helper = {"__name__": "__main__"}
+    exec("def f(): return 1", helper)
+    travels = plan.pack(plan.Wish(), "f()", helper, "<cell>")
+    with pytest.raises(InvalidInput, match=r"3\.99"):
+        plan.make(plan.Wish(), travels, settings, Origin("ann"), "space")
+    plain = plan.pack(plan.Wish(), "x = 1", helper, "<cell>")
+    plan.make(plan.Wish(), plain, settings, Origin("ann"), "space")
+
+
 @pytest.mark.parametrize(
     ("wish", "words"),
     [

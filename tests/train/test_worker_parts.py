@@ -17,7 +17,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_kube.train.cell import pack
-from jupyter_kube.train.child import check_python
 from jupyter_kube.train.environment import Member, environment
 from jupyter_kube.train.frames import Frame, Parser
 from jupyter_kube.train.host import free_ports, look_up, surroundings
@@ -25,6 +24,7 @@ from jupyter_kube.train.kube import Kube
 from jupyter_kube.train.messages import Channel, NotOurs
 from jupyter_kube.train.output import Output
 from jupyter_kube.train.process import oom_kills
+from jupyter_kube.train.provide import CannotRun, check_python
 
 KEY = b"k" * 32
 MEMBERS = [Member("10.0.0.7", [2222, 3333]), Member("fd00::1", [4444, 5555])]
@@ -332,8 +332,8 @@ def test_functions_do_not_travel_between_versions_of_python() -> None:
         payload = zlib.decompress(pack(source, values).payload)
         return {**json.loads(payload), "python": "3.9"}
 
-    with pytest.raises(RuntimeError, match=r"the notebook runs Python 3\.9, this image 3\."):
-        check_python(elsewhere("f()", f=lambda: 1))
+    with pytest.raises(CannotRun, match=r"the notebook runs Python 3\.9, this image 3\."):
+        check_python(elsewhere("f()", f=eval("lambda: 1", {"__name__": "__main__"})))
     check_python(elsewhere("x", x=1))
 
 
