@@ -43,7 +43,7 @@ _NO_SERVER = (
     "no Jupyter Server is connected to this kernel now. Try again when the notebook is open in one."
 )
 _LOST = "the Jupyter Server was lost before it was done. Try again."
-_MOST = 16  # errands at a time
+_MOST = 64  # errands at a time: some follow jobs for hours (train/counter.py)
 _LARGEST = 8 * 2**20  # bytes sent along with one
 _MESSAGES = (FolderError, OSError, KeyError, TypeError, ValueError)
 

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Any
 
 from ..errors import ClusterError, ClusterUnavailable, InvalidManifest, NotFound
 from .client import KubeClient
+from .logblocks import Block, LogLine, Place, cut
 from .objects import PODS, get
-from .transport import lines
 
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
 _PATIENCE = 10.0
@@ -23,21 +20,6 @@ _SILENCE = 600.0
 """Seconds of silence after which a follow is opened anew: the connection may be half open."""
 _NO_SUCH_CONTAINER = ("is not valid for pod", "container name must be specified")
 """The API's words, of the many it has for 400, that waiting does not help."""
-
-
-@dataclass(frozen=True)
-class LogLine:
-    """One line of a pod's log.
-
-    ``time`` is the node's, in RFC 3339 with nanoseconds and in UTC, so that times sort as text;
-    "" for what the node itself says instead of a log.
-    ``text`` has no newline; what is not UTF-8 is U+FFFD. ``gap`` says that lines before this one
-    may be missing: the node had rotated them away while nobody was reading.
-    """
-
-    time: str
-    text: str
-    gap: bool = False
 
 
 async def read(
@@ -57,11 +39,29 @@ async def read(
         If the API refuses; :class:`InvalidManifest` while the container has not run.
 
     """
+    opened = read_blocks(
+        client, pod, container=container, namespace=namespace, tail=tail, previous=previous
+    )
+    async with aclosing(opened) as received:
+        return [line async for block in received for line in block.lines()]
+
+
+async def read_blocks(
+    client: KubeClient,
+    pod: str,
+    *,
+    container: str | None = None,
+    namespace: str | None = None,
+    tail: int | None = None,
+    previous: bool = False,
+) -> AsyncGenerator[Block]:
+    """Give what :func:`read` returns, as it comes; the same is raised."""
     query = _query(container, tail=tail, previous=previous)
     path = PODS.path(namespace or client.namespace, pod, "log")
     opened = client.stream(path, query=query, idle_timeout=60, what=f"read the log of pod {pod}")
-    async with opened as chunks:
-        return [_line(raw) async for raw in lines(chunks)]
+    async with opened as chunks, aclosing(cut(chunks)) as received:
+        async for data in received:
+            yield Block(data)
 
 
 async def follow(
@@ -74,6 +74,26 @@ async def follow(
 ) -> AsyncGenerator[LogLine]:
     """Give each line once, from before the container runs until it has ended or its pod is gone.
 
+    Parameters and errors are those of :func:`follow_blocks`.
+    """
+    opened = follow_blocks(client, pod, container=container, namespace=namespace, since=since)
+    async with aclosing(opened) as received:
+        async for block in received:
+            for line in block.lines():
+                yield line
+
+
+async def follow_blocks(
+    client: KubeClient,
+    pod: str,
+    *,
+    container: str | None = None,
+    namespace: str | None = None,
+    since: str | None = None,
+    changed: asyncio.Event | None = None,
+) -> AsyncGenerator[Block]:
+    """Give each line once, many at a time, from before the container runs to its or its pod's end.
+
     An API that is away is waited for, without end. Close the generator (``contextlib.aclosing``)
     where its end is not awaited.
 
@@ -81,6 +101,8 @@ async def follow(
     ----------
     since
         Time of the last line already seen; lines up to and with it are not given.
+    changed
+        Set by whoever sees that the pod has changed: then a wait for its start is over at once.
 
     Raises
     ------
@@ -88,22 +110,24 @@ async def follow(
         If the API refuses.
 
     """
-    place = _Place(since)
+    place = Place(since)
     path = PODS.path(namespace or client.namespace, pod, "log")
+    changed = changed or asyncio.Event()
     pause, unknown_for, ended = _PAUSE, 0.0, False
     while True:
+        changed.clear()
         query = _query(container, follow=not ended) | place.query()
         opened = client.stream(
             path, query=query, idle_timeout=_SILENCE, what=f"read the log of pod {pod}"
         )
         try:
-            async with opened as chunks, aclosing(lines(chunks)) as received:
+            async with opened as chunks, aclosing(cut(chunks)) as received:
                 place.reconnected()
-                async for raw in received:
-                    line = place.take(_line(raw))
-                    if line is not None:
+                async for data in received:
+                    block = place.take(data)
+                    if block is not None:
                         pause, unknown_for = _PAUSE, 0.0
-                        yield line
+                        yield block
             if ended:
                 return
             found = await _pod(client, pod, namespace)
@@ -123,57 +147,20 @@ async def follow(
                 return
         except ClusterUnavailable:
             pass
-        await asyncio.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - jitter
-        pause = min(pause * 1.6, _LONGEST_PAUSE)
+        pause = await _wait(changed, pause)
 
 
-class _Place:
-    """Where a follow stands, so that a reconnect neither loses nor repeats a line.
-
-    The API cuts ``sinceTime`` to whole seconds: after a reconnect the lines of the newest second
-    come again, and are told by their nanoseconds. Lines of one container can have been stamped in
-    another order than they were written in (two streams, one file), so order alone tells nothing.
-    """
-
-    def __init__(self, since: str | None) -> None:
-        self.begun = since is not None
-        self._since = since or ""
-        self._second = self._since[:19]
-        self._seen: Counter[str] = Counter()  # times of the newest second's lines
-        self._again: Counter[str] = Counter()  # those of them that must come again
-        self._first = False  # whether the next line is the first of a reconnect
-
-    def query(self) -> dict[str, str]:
-        """Ask for everything from the newest second on."""
-        return {"sinceTime": f"{self._second}Z"} if self._second else {}
-
-    def reconnected(self) -> None:
-        """Expect the lines of the newest second again."""
-        self._again, self._first = self._seen.copy(), True
-
-    def expect_restart(self, started_at: str) -> None:
-        """Do not expect them of a container that was started after they were written."""
-        if started_at[:19] > self._second:
-            self._seen.clear()
-
-    def take(self, line: LogLine) -> LogLine | None:
-        """Return the line if it is new."""
-        first, self._first = self._first, False
-        if line.time <= self._since:  # also the node's own words, which bear no time
-            return None
-        if self._again[line.time] > 0:
-            self._again[line.time] -= 1
-            return None
-        # a log that begins after what we saw last: what was between is rotated away
-        gap = first and bool(self._again)
-        second = line.time[:19]
-        if second > self._second:
-            self._second = second
-            self._seen.clear()
-        if second == self._second:
-            self._seen[line.time] += 1
-        self.begun = True
-        return replace(line, gap=True) if gap else line
+async def _wait(changed: asyncio.Event, pause: float) -> float:
+    """Wait before the next attempt, or until the pod has changed; returns the next pause."""
+    resting = asyncio.ensure_future(asyncio.sleep(pause * random.uniform(1.0, 1.5)))  # noqa: S311 - jitter
+    hearing = asyncio.ensure_future(changed.wait())
+    try:
+        await asyncio.wait({resting, hearing}, return_when=asyncio.FIRST_COMPLETED)
+        return _PAUSE if changed.is_set() else min(pause * 1.6, _LONGEST_PAUSE)
+    finally:
+        resting.cancel()
+        hearing.cancel()
+        await asyncio.gather(resting, hearing, return_exceptions=True)
 
 
 def _query(
@@ -218,24 +205,3 @@ def _started_at(status: dict[str, Any] | None, container: str | None) -> str:
             running = (each.get("state") or {}).get("running") or {}
             return str(running.get("startedAt") or "")
     return ""
-
-
-def _line(raw: bytes) -> LogLine:
-    whole = raw.decode(errors="replace")
-    stamp, _, text = whole.partition(" ")
-    time = _utc(stamp)
-    return LogLine(time, text if time else whole)
-
-
-def _utc(time: str) -> str:
-    """Write a time with nine digits and in UTC, as most nodes do already; "" if it is none."""
-    if len(time) == 30 and time[-1] == "Z" and time[10] == "T":
-        return time
-    whole, _, rest = time.partition(".")
-    digits = rest[: len(rest) - len(rest.lstrip("0123456789"))]
-    zone = rest[len(digits) :] or "Z"
-    try:
-        then = datetime.fromisoformat(whole.rstrip("Z") + zone.replace("Z", "+00:00"))
-    except ValueError:
-        return ""
-    return f"{then.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{digits:0<9}Z"

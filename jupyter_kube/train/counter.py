@@ -13,7 +13,8 @@ import contextlib
 import io
 import json
 import zipfile
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Protocol
@@ -23,21 +24,21 @@ from ..errors import InvalidInput, KubeError
 from ..kube import objects
 from . import options, plan, query, wire
 from .cell import Bundle
-from .feed import Feed
 from .origin import origin_of
+from .outlet import LINES, Outlet
 from .owndesk import OwnDesk
-from .reports import Reports
 from .serversdesk import ERRAND
 
 if TYPE_CHECKING:
     from ..config import KubeConfig
     from ..kube.client import KubeClient
     from .desk import Ticket
-    from .view import JobView
 
 _PIECE = 250_000  # characters said at a time
 _ALIVE = 15.0  # seconds between signs of life
 _PAUSE, _PAUSE_PER_RANK = 0.05, 0.001  # seconds between two batches
+MOST_FOLLOWED = 24
+"""Jobs that one kernel follows at a time; others of its errands need room, too."""
 _PARTS = ("", "kube", "train", "train/backends")
 """Folders of this package that a kernel needs."""
 
@@ -110,6 +111,7 @@ class Counter:
 
     def __init__(self, client: KubeClient, settings: KubeConfig, pod: str) -> None:
         self._client, self._settings, self._pod = client, settings, pod
+        self._followed = 0
         self._ops = {
             "submit": self._submit,
             "preview": self._preview,
@@ -184,13 +186,20 @@ class Counter:
             for what in ("rank", "tail")
         )
         name = await self._own(desk, asked)
-        lines = await desk.logs(name, (await desk.find(name)).key, rank, tail)
-        await _tell(errand, {"lines": wire.encode(lines)})
+        key = (await desk.find(name)).key
+        async with aclosing(desk.read_logs(name, key, rank, tail)) as pieces:
+            async for lines in pieces:
+                for at in range(0, len(lines), LINES):
+                    await _tell(errand, {"lines": wire.encode(lines[at : at + LINES])})
+        await _tell(errand, {"over": True})
 
     async def _reports(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         name = await self._own(desk, asked)
-        found = await desk.reports(name, (await desk.find(name)).key)
-        await _tell(errand, {"reports": found})
+        key = (await desk.find(name)).key
+        async with aclosing(desk.read_reports(name, key)) as pieces:
+            async for found in pieces:
+                await _tell(errand, {"reports": [found]})
+        await _tell(errand, {"over": True})
 
     async def _scale(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         workers = options.count(asked.get("workers", ""), "workers", options.MOST_WORKERS)
@@ -202,20 +211,32 @@ class Counter:
         await _tell(errand, {"deleted": deleted})
 
     async def _follow(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
-        ticket = await desk.find(await self._own(desk, asked))
-        feed = _Outlet(ticket.view)
+        if self._followed >= MOST_FOLLOWED:
+            raise InvalidInput(
+                f"this kernel follows {MOST_FOLLOWED} jobs already",
+                next="Interrupt a cell that follows one, or detach() one: it goes on all the same.",
+            )
+        self._followed += 1
+        try:
+            ticket = await desk.find(await self._own(desk, asked))
+            await self._pass_on(errand, desk, ticket)
+        finally:
+            self._followed -= 1
+
+    async def _pass_on(self, errand: Errand, desk: OwnDesk, ticket: Ticket) -> None:
+        """Follow a job for a kernel, to the end."""
+        feed = Outlet(ticket.view)
         following = asyncio.create_task(desk.follow(feed, ticket.key))
         try:
             ended = False
             while not ended:
-                if not await _within(_ALIVE, feed.news):
+                if not await feed.within(_ALIVE):
                     await _say(errand, "\n")
                     continue
                 batch = feed.take()
                 ended = batch.ended
-                reported, feed.reported = feed.reported, []
                 about = {"view": batch.view, "lines": batch.lines, "dropped": batch.dropped}
-                await _tell(errand, {**wire.encode(about), "reports": reported})
+                await _tell(errand, {**wire.encode(about), "reports": feed.take_reported()})
                 await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * batch.view.workers)
             await _tell(errand, {"outcome": wire.encode(await following)})
         finally:
@@ -233,61 +254,6 @@ class Counter:
         name = await query.whole_name(self._client, name, user)
         job = await query.find_job(self._client, name, user)
         return str(job["metadata"]["name"])
-
-
-class _Outlet(Feed):
-    """A feed that is read on the event loop it is filled on."""
-
-    def __init__(self, view: JobView) -> None:
-        self.reported: list[tuple[str, list[Any]]] = []
-        """New reports, by pod."""
-        self.news = asyncio.Event()
-        self.news.set()
-        super().__init__(view, reports=_Reports(self._report))
-
-    def _report(self, pod: str, rows: list[Any]) -> None:
-        self.reported.append((pod, rows))
-        self.news.set()
-
-    def _add(self, rank: int, text: str, rich: Mapping[str, Any] | None) -> None:
-        super()._add(rank, text, rich)
-        self.news.set()
-
-    def show(self, view: JobView) -> None:
-        """Replace the view."""
-        if view != self.view:
-            super().show(view)
-            self.news.set()
-
-    def end(self) -> None:
-        """Say that nothing will follow."""
-        super().end()
-        self.news.set()
-
-
-class _Reports(Reports):
-    """Reports that are passed on; the kernel keeps them."""
-
-    def __init__(self, tell: Callable[[str, list[Any]], None]) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def add(self, pod: str, rows: Iterable[Sequence[Any]]) -> bool:
-        """Take in a frame's rows; returns whether the newest of them is new."""
-        told = list(rows)
-        self._tell(pod, told)
-        return super().add(pod, told)
-
-
-async def _within(seconds: float, news: asyncio.Event) -> bool:
-    """Wait for news; returns whether there are any."""
-    try:
-        async with asyncio.timeout(seconds):
-            await news.wait()
-    except TimeoutError:
-        return False
-    news.clear()
-    return True
 
 
 def _read(data: bytes) -> dict[str, Any]:

@@ -6,8 +6,9 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..kube.logblocks import texts
 from .reports import Reports
 from .view import JobView
 
@@ -38,8 +39,25 @@ class Batch:
     reports: Reports
 
 
+class _Run(NamedTuple):
+    """Lines of one rank that nobody has looked at yet."""
+
+    rank: int
+    number: int
+    lines: bytes | Line
+    """As they are in the log, each behind its time; or one that is ready."""
+
+    @property
+    def size(self) -> int:
+        """About how much memory they take."""
+        return len(self.lines if isinstance(self.lines, bytes) else self.lines.text)
+
+
 class Feed:
     """A mailbox between the follower's thread and the notebook's, of bounded memory.
+
+    Lines may come much faster than anybody reads: they stay as the log has them, and only those
+    that are taken are decoded.
 
     Parameters
     ----------
@@ -47,6 +65,8 @@ class Feed:
         Most lines kept for a reader who is slow; older ones are dropped and counted.
     longest
         Characters kept of one line.
+    room
+        Bytes of lines kept at most, beside the newest ones.
     reports
         What is known already.
 
@@ -58,12 +78,14 @@ class Feed:
         *,
         capacity: int = 4000,
         longest: int = 4000,
+        room: int = 8 * 2**20,
         reports: Reports | None = None,
     ) -> None:
         self.view = view
         self.reports = Reports() if reports is None else reports
-        self._longest = longest
-        self._lines: deque[Line] = deque(maxlen=capacity)
+        self._capacity, self._longest, self._room = capacity, longest, room
+        self._runs: deque[_Run] = deque()
+        self._number = self._size = 0
         self._dropped = 0
         self._displays = 0
         self._ended = False
@@ -72,30 +94,49 @@ class Feed:
 
     def line(self, rank: int, text: str) -> None:
         """Add one line."""
-        self._add(rank, text, None)
+        self._put(_Run(rank, 1, Line(rank, self._shortened(text))))
+
+    def lines(self, rank: int, data: bytes) -> None:
+        """Add whole lines as they are in a log, each behind its time."""
+        self._put(_Run(rank, data.count(b"\n"), data))
 
     def display(self, rank: int, rich: Mapping[str, Any]) -> None:
         """Add something to be shown in its place among the lines; of too many only the texts."""
         self._displays += 1
         kept = rich if self._displays <= MOST_DISPLAYS else None
-        self._add(rank, str(rich.get("text/plain", "")), kept)
+        text = self._shortened(str(rich.get("text/plain", "")))
+        self._put(_Run(rank, 1, Line(rank, text, kept)))
 
-    def _add(self, rank: int, text: str, rich: Mapping[str, Any] | None) -> None:
+    def _shortened(self, text: str) -> str:
         if len(text) > self._longest:
-            text = f"{text[: self._longest]}… ({len(text)} characters)"
+            return f"{text[: self._longest]}… ({len(text)} characters)"
+        return text
+
+    def _put(self, run: _Run) -> None:
         with self._news:
-            self._dropped += len(self._lines) == self._lines.maxlen
-            self._lines.append(Line(rank, text, rich))
-            self._fresh = True
-            self._news.notify_all()
+            self._runs.append(run)
+            self._number += run.number
+            self._size += run.size
+            while len(self._runs) > 1 and (
+                self._size > self._room or self._number - self._runs[0].number >= self._capacity
+            ):
+                oldest = self._runs.popleft()
+                self._number -= oldest.number
+                self._size -= oldest.size
+                self._dropped += oldest.number
+            self._wake()
+
+    def _wake(self) -> None:
+        """Wake who waits; called with the lock held."""
+        self._fresh = True
+        self._news.notify_all()
 
     def show(self, view: JobView) -> None:
         """Replace the view."""
         with self._news:
             if view != self.view:
                 self.view = view
-                self._fresh = True
-                self._news.notify_all()
+                self._wake()
 
     def pass_on(self, view: JobView, lines: Iterable[Line], dropped: int) -> None:
         """Take over what another feed gave."""
@@ -111,8 +152,8 @@ class Feed:
     def end(self) -> None:
         """Say that nothing will follow."""
         with self._news:
-            self._ended = self._fresh = True
-            self._news.notify_all()
+            self._ended = True
+            self._wake()
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until there is news; returns whether there is."""
@@ -127,8 +168,20 @@ class Feed:
     def take(self) -> Batch:
         """Take what is new."""
         with self._news:
-            batch = Batch(self.view, tuple(self._lines), self._dropped, self._ended, self.reports)
-            self._lines.clear()
-            self._dropped = 0
+            runs, dropped = self._runs, self._dropped
+            view, ended = self.view, self._ended
+            self._runs = deque()
+            self._number = self._size = self._dropped = 0
             self._fresh = False
-            return batch
+        lines: list[Line] = []
+        for run in reversed(runs):
+            room = self._capacity - len(lines)
+            dropped += max(0, run.number - room)
+            lines += reversed(self._opened(run, room))
+        return Batch(view, tuple(reversed(lines)), dropped, ended, self.reports)
+
+    def _opened(self, run: _Run, most: int) -> list[Line]:
+        """Decode the last lines of a run."""
+        if isinstance(run.lines, Line):
+            return [run.lines][:most]
+        return [Line(run.rank, self._shortened(text)) for text in texts(run.lines, most)]

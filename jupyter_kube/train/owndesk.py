@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 from .. import naming
 from ..kube import objects
-from . import again, jobspec, plan, query
+from . import again, jobspec, plan, query, reading
 from .create import create
 from .desk import PodReports, Ticket
 from .origin import Origin, find_origin
@@ -85,11 +87,22 @@ class OwnDesk:
 
     async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
         """Return what ranks printed."""
-        return await query.read_logs(self._client, name, key, rank, tail)
+        return await reading.gathered(self.read_logs(name, key, rank, tail), tail)
+
+    def read_logs(
+        self, name: str, key: bytes, rank: int | None, tail: int | None
+    ) -> AsyncGenerator[list[Line]]:
+        """Give what ranks printed, some at a time; with ``tail``, a few lines more than that."""
+        return query.read_logs(self._client, name, key, rank, tail)
 
     async def reports(self, name: str, key: bytes) -> list[PodReports]:
         """Return what ranks reported, as far as it is in their logs."""
-        return await query.read_reports(self._client, name, key)
+        async with aclosing(self.read_reports(name, key)) as found:
+            return [reports async for reports in found]
+
+    def read_reports(self, name: str, key: bytes) -> AsyncGenerator[PodReports]:
+        """Give what ranks reported, some at a time."""
+        return query.read_reports(self._client, name, key)
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most."""

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
 from ..checks import clip, suggest
-from ..errors import ClusterError, InvalidInput, InvalidManifest, NotFound
-from ..kube import logs, objects
-from . import frames, mime
+from ..errors import ClusterError, InvalidInput, NotFound
+from ..kube import objects
+from . import reading
 from .desk import PodReports
-from .feed import BEGINNING_LOST, Line
+from .feed import Line
 from .options import MOST_WORKERS
 from .view import JobView, job_view, rank_of
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
-
-_FRAME_LINES = 1200
-"""Lines at a log's end that the largest result and its like may take."""
 
 
 async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
@@ -107,8 +106,10 @@ async def snapshot(client: KubeClient, name: str) -> JobView:
 
 async def read_logs(
     client: KubeClient, name: str, key: bytes, rank: int | None = None, tail: int | None = None
-) -> list[Line]:
-    """Return the plain lines of a job's pods, rank by rank.
+) -> AsyncGenerator[list[Line]]:
+    """Give the plain lines of a job's pods, rank by rank and some at a time.
+
+    With ``tail`` each rank's begin near its end, with that many lines or a few more.
 
     Raises
     ------
@@ -120,29 +121,33 @@ async def read_logs(
         find_job(client, name),
         objects.list_(client, objects.PODS, labels=naming.selector(job=name)),
     )
-    pods = [(rank_of(pod), pod["metadata"]["name"]) for pod in found["items"]]
-    chosen = sorted((r, pod) for r, pod in pods if r is not None and rank in (None, r))
-    if not chosen:
+    pods: dict[int, list[str]] = {}
+    for pod in found["items"]:
+        if (number := rank_of(pod)) is not None and rank in (None, number):
+            pods.setdefault(number, []).append(pod["metadata"]["name"])
+    if not pods:
         which = "pods" if rank is None else f"pod of rank {rank}"
         raise NotFound(f"{name} has no {which}, so no lines")
-    parts = await asyncio.gather(
-        *(_plain_lines(client, pod, number, key, tail) for number, pod in chosen)
-    )
-    lines = [line for part in parts for line in part]
     view = job_view(job, found["items"])
     asked = range(view.workers) if rank is None else (rank,)
-    gone = set(asked) - {number for number, _ in chosen} if view.finished else set()
-    return sorted(
-        [*lines, *(Line(number, "(its lines are gone with its pod)") for number in gone)],
-        key=lambda line: line.rank,
-    )
+    for number in sorted({*pods, *asked} if view.finished else pods):
+        if number not in pods:
+            yield [Line(number, "(its lines are gone with its pod)")]
+        for pod in sorted(pods.get(number, ())):
+            async with aclosing(reading.plain_lines(client, pod, number, key, tail)) as pieces:
+                async for piece in pieces:
+                    yield piece
 
 
-async def read_reports(client: KubeClient, name: str, key: bytes) -> list[PodReports]:
-    """Return the reports that a job's pods have in their logs."""
+async def read_reports(client: KubeClient, name: str, key: bytes) -> AsyncGenerator[PodReports]:
+    """Give the reports that a job's pods have in their logs, some at a time."""
     found = await objects.list_(client, objects.PODS, labels=naming.selector(job=name))
-    pods = [pod["metadata"]["name"] for pod in found["items"] if rank_of(pod) is not None]
-    return await asyncio.gather(*(_pod_reports(client, pod, key) for pod in pods))
+    for pod in found["items"]:
+        if rank_of(pod) is None:
+            continue
+        async with aclosing(reading.reported(client, pod["metadata"]["name"], key)) as reported:
+            async for rows in reported:
+                yield PodReports(pod["metadata"]["name"], rows)
 
 
 async def delete_job(client: KubeClient, name: str) -> bool:
@@ -208,39 +213,3 @@ async def _events(client: KubeClient) -> list[dict[str, Any]]:
         return list((await objects.list_(client, objects.EVENTS))["items"])
     except ClusterError:
         return []
-
-
-async def _pod_reports(client: KubeClient, pod: str, key: bytes) -> PodReports:
-    parser = frames.Parser(key)
-    try:
-        lines = await logs.read(client, pod)
-    except (InvalidManifest, NotFound):  # not started yet, or gone by now
-        return PodReports(pod, [])
-    said = [parser.feed(line.text) for line in lines]
-    told = [one for one in said if isinstance(one, frames.Frame) and one.kind == "report"]
-    return PodReports(pod, [row for one in told for row in one.data["rows"]])
-
-
-async def _plain_lines(
-    client: KubeClient, pod: str, rank: int, key: bytes, tail: int | None
-) -> list[Line]:
-    parser = frames.Parser(key)
-    wanted = None if tail is None else tail + _FRAME_LINES
-    try:
-        read = await logs.read(client, pod, tail=wanted)
-    except ClusterError as error:
-        return [Line(rank, f"(its lines cannot be read: {error})")]
-    said = [parser.feed(line.text) for line in read]
-    plain = [Line(rank, text) for text in map(_text, said) if text is not None]
-    if tail is None and parser.cut:
-        plain.insert(0, Line(rank, BEGINNING_LOST))
-    return plain if tail is None else plain[len(plain) - min(tail, len(plain)) :]
-
-
-def _text(said: frames.Frame | str) -> str | None:
-    """Return what is to be read in a log: lines, and what was displayed as text."""
-    if isinstance(said, frames.Frame):
-        shown = mime.unpack(said.blob) if said.kind == "display" else {}
-        return shown.get("text/plain")
-    # Of a progress bar only the last state counts, and a finished one ends without "\r".
-    return None if said[-1:] == "\r" else said

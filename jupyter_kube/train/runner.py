@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections import defaultdict
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ from .. import naming
 from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.watch import Reflector
-from . import failure, frames, mime, query
+from . import failure, frames, mime, query, reading
 from .feed import BEGINNING_LOST, Feed
 from .reports import newest
 from .view import JobView, Told, job_view, rank_of
@@ -25,8 +25,6 @@ log = logging.getLogger(__name__)
 
 _PAUSE, _PAUSE_PER_RANK = 0.02, 0.0002
 """Seconds in which changes gather before the view is made anew: it costs some 50 µs a rank."""
-
-Follow = Callable[..., AsyncGenerator[Any, None]]
 
 
 @dataclass
@@ -67,20 +65,13 @@ class Follower:
 
     """
 
-    def __init__(
-        self,
-        client: KubeClient,
-        view: JobView,
-        key: bytes,
-        feed: Feed,
-        *,
-        follow: Follow = logs.follow,
-    ) -> None:
-        self._client, self._key, self._feed, self._follow = client, key, feed, follow
+    def __init__(self, client: KubeClient, view: JobView, key: bytes, feed: Feed) -> None:
+        self._client, self._key, self._feed = client, key, feed
         self._view = view
         self._heard = _Heard()
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
+        self._pod_changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         selector = naming.selector(job=view.name)
         self._jobs = Reflector(client, objects.JOBS, labels=selector)
         self._pods = Reflector(client, objects.PODS, labels=selector)
@@ -123,7 +114,8 @@ class Follower:
         self._changed.set()
 
     def _remember(self, kind: str, pod: dict[str, Any]) -> None:
-        """Keep a deleted pod in mind: it says when Kubernetes will replace it."""
+        """Tell a pod's reader, and keep a deleted one in mind: it says when it will be replaced."""
+        self._pod_changed[pod["metadata"]["name"]].set()
         rank = rank_of(pod)
         if kind == "DELETED" and rank is not None:
             self._heard.told.deleted[rank] = pod
@@ -165,17 +157,23 @@ class Follower:
         """Follow one pod's log to its end."""
         parser, told = frames.Parser(self._key), False
         try:
-            async with aclosing(self._follow(self._client, pod)) as lines:
-                async for line in lines:
-                    if line.gap:
+            opened = logs.follow_blocks(self._client, pod, changed=self._pod_changed[pod])
+            async with aclosing(opened) as blocks:
+                async for block in blocks:
+                    if block.gap:
                         self._feed.line(rank, "(lines are missing here: the node dropped them)")
-                    said = parser.feed(line.text)
-                    if parser.cut and not told:
-                        self._feed.line(rank, BEGINNING_LOST)
-                    told = parser.cut
-                    self._hear(rank, pod, said)
-                    if isinstance(said, frames.Frame) and said.kind == "end":
-                        return  # a supervisor's last line; its pod takes a second more to end
+                    for data, text in reading.runs(block.data):
+                        if text is None:
+                            self._heard.told.progress.pop(rank, None)
+                            self._feed.lines(rank, data)
+                            continue
+                        said = parser.feed(text)
+                        if parser.cut and not told:
+                            self._feed.line(rank, BEGINNING_LOST)
+                        told = parser.cut
+                        self._hear(rank, pod, said)
+                        if isinstance(said, frames.Frame) and said.kind == "end":
+                            return  # a supervisor's last line; its pod takes a second more to end
         except NotFound:
             pass
         except ClusterError as error:

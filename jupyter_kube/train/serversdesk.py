@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..errors import ClusterUnavailable, KubeError
-from . import wire
+from . import reading, wire
 from .desk import PodReports, Ticket
 from .feed import BEGINNING_LOST, Feed, Line
 from .runner import Outcome
@@ -75,13 +75,19 @@ class ServersDesk:
 
     async def logs(self, name: str, _key: bytes, rank: int | None, tail: int | None) -> list[Line]:
         """Return what ranks printed."""
-        said = await self._one("logs", name=name, rank=rank, tail=tail)
-        return [wire.decode(Line, line) for line in said["lines"]]
+        return await reading.gathered(self._lines(name, rank, tail), tail)
+
+    async def _lines(
+        self, name: str, rank: int | None, tail: int | None
+    ) -> AsyncGenerator[list[Line]]:
+        async with aclosing(self._many("logs", name=name, rank=rank, tail=tail)) as answers:
+            async for said in answers:
+                yield [wire.decode(Line, line) for line in said["lines"]]
 
     async def reports(self, name: str, _key: bytes) -> list[PodReports]:
         """Return what ranks reported, as far as it is in their logs."""
-        said = await self._one("reports", name=name)
-        return [PodReports(pod, rows) for pod, rows in said["reports"]]
+        async with aclosing(self._many("reports", name=name)) as answers:
+            return [PodReports(*each) async for said in answers for each in said["reports"]]
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most."""
@@ -133,6 +139,15 @@ class ServersDesk:
             async for said in answers:
                 return said
         raise _Lost("the Jupyter Server gave no answer")
+
+    async def _many(self, op: str, **args: Any) -> AsyncGenerator[dict[str, Any]]:
+        """Ask for something that has any number of answers."""
+        async with aclosing(self._ask(op, **args)) as answers:
+            async for said in answers:
+                if "over" in said:
+                    return
+                yield said
+        raise _Lost("the Jupyter Server gave only a part of its answer")
 
     async def _ask(self, op: str, **args: Any) -> AsyncGenerator[dict[str, Any]]:
         asked = {"op": op, "version": __version__, **wire.encode(args)}

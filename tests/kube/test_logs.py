@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_kube.errors import AccessDenied, InvalidManifest
-from jupyter_kube.kube import logs
+from jupyter_kube.kube import logblocks, logs
 from jupyter_kube.kube.client import KubeClient
 
 from .fake import Answer, FakeApi, ok, raw, status, stream, vanish
@@ -35,12 +35,12 @@ def phase(name: str, **status: Any) -> Answer:
     return ok({"metadata": {"name": "p"}, "status": {"phase": name, **status}})
 
 
-async def all_lines(client: KubeClient, **more: Any) -> list[logs.LogLine]:
+async def all_lines(client: KubeClient, **more: Any) -> list[logblocks.LogLine]:
     async with asyncio.timeout(20), aclosing(logs.follow(client, "p", **more)) as received:
         return [line async for line in received]
 
 
-def texts(lines: list[logs.LogLine]) -> list[str]:
+def texts(lines: list[logblocks.LogLine]) -> list[str]:
     return [line.text for line in lines]
 
 
@@ -189,7 +189,7 @@ async def test_the_nodes_own_words_are_no_lines(
     api.on("GET", POD, phase("Running"), phase("Succeeded"))
     assert texts(await all_lines(client)) == numbered(0)
     api.on("GET", LOG, raw(words))
-    assert await logs.read(client, "p") == [logs.LogLine("", words.decode())]
+    assert await logs.read(client, "p") == [logblocks.LogLine("", words.decode())]
 
 
 async def test_whoever_stops_reading_leaves_nothing_open(api: FakeApi, client: KubeClient) -> None:
@@ -215,7 +215,27 @@ async def test_whoever_stops_reading_leaves_nothing_open(api: FakeApi, client: K
     ],
 )
 def test_times_sort_as_text(time: str, utc: str) -> None:
-    assert logs._utc(time) == utc
+    assert logblocks.utc(time) == utc
+
+
+def written_at(*times: str) -> bytes:
+    return b"".join(f"{time} {number}\n".encode() for number, time in enumerate(times))
+
+
+def any_cuts(log: list[str], cuts: list[int]) -> list[logblocks.LogLine]:
+    """Read a log whose lines have these times, in connections of so many blocks each."""
+    place, got = logblocks.Place(None), list[logblocks.LogLine]()
+    for cut in [*cuts, len(log)]:
+        since = place.query().get("sinceTime", "")[:19]
+        served = [
+            f"{time} {number}\n".encode() for number, time in enumerate(log) if time[:19] >= since
+        ]
+        place.reconnected()
+        for at in range(0, cut, 3):
+            if data := b"".join(served[:cut][at : at + 3]):
+                block = place.take(data)
+                got += block.lines() if block else []
+    return got
 
 
 @given(
@@ -227,16 +247,74 @@ def test_any_cuts_of_any_log_give_each_line_once(
     steps: list[tuple[int, int]], cuts: list[int]
 ) -> None:
     second, log = 0, []
-    for number, (more, nano) in enumerate(steps):
+    for more, nano in steps:
         second += more
-        time = f"2026-11-24T09:00:{second:02}.{nano:09}Z"
-        log.append(logs.LogLine(time, str(number)))
-    place, got = logs._Place(None), list[logs.LogLine]()
-    for cut in [*cuts, len(log)]:
-        since = place.query().get("sinceTime", "")[:19]
-        served = [line for line in log if line.time[:19] >= since]
-        place.reconnected()
-        got += [new for line in served[:cut] if (new := place.take(line))]
-    assert Counter(line.time for line in got) == Counter(line.time for line in log)
-    assert [line.text for line in got] == [line.text for line in log]
+        log.append(f"2026-11-24T09:00:{second:02}.{nano:09}Z")
+    got = any_cuts(log, cuts)
+    assert [(line.time, line.text) for line in got] == [
+        (time, str(number)) for number, time in enumerate(log)
+    ]
     assert not any(line.gap for line in got)
+
+
+@given(
+    steps=st.lists(st.integers(0, 2), min_size=20, max_size=60),
+    cuts=st.lists(st.integers(0, 40), max_size=8),
+)
+def test_a_second_with_more_lines_than_are_kept_gives_each_line_once(
+    steps: list[int], cuts: list[int]
+) -> None:
+    nano, log = 0, []
+    for more in steps:
+        nano += more
+        log.append(f"2026-11-24T09:00:00.{nano:09}Z")
+    kept = logblocks._RECENT
+    try:
+        logblocks._RECENT = 5
+        got = any_cuts(log, cuts)
+    finally:
+        logblocks._RECENT = kept
+    assert [line.text for line in got] == [str(number) for number in range(len(log))]
+
+
+async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
+    for chunk in chunks:
+        yield chunk
+
+
+async def test_chunks_are_cut_at_the_ends_of_lines_and_endless_lines_are_bounded() -> None:
+    async def cut(*chunks: bytes) -> list[bytes]:
+        return [data async for data in logblocks.cut(chunked(*chunks), 10)]
+
+    assert await cut(b"a\nb", b"c\nd\ne", b"f") == [b"a\n", b"bc\nd\n", b"ef\n"]
+    assert await cut(b"123456", b"789012", b"345\nnext\n") == [
+        b"123456789012" + logblocks._CUT + b"\nnext\n"
+    ]
+    assert await cut(b"123456789012", b"34") == [b"123456789012" + logblocks._CUT + b"\n"]
+    assert await cut() == []
+
+
+def test_only_the_last_lines_are_decoded() -> None:
+    data = written_at(stamp(0), stamp(1), stamp(2)) + b"unable to retrieve\n"
+    assert logblocks.texts(data, 9) == ["0", "1", "2"]
+    assert logblocks.texts(data, 2) == ["2"], "the node's own words are left out"
+    assert logblocks.texts(data, 0) == []
+    offset = b"2026-11-24T09:00:00.5+02:00 far\n"
+    assert logblocks.texts(offset, 1) == ["far"]
+
+
+async def test_a_wait_for_the_start_ends_when_the_pod_has_changed(
+    api: FakeApi, client: KubeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_PAUSE", 3600.0)
+    changed = asyncio.Event()
+
+    async def waiting(request: Any) -> Any:
+        changed.set()
+        return await WAITING(request)
+
+    api.on("GET", LOG, waiting, waiting, waiting, stream(written(0)), raw(b""))
+    api.on("GET", POD, *[phase("Pending")] * 3, phase("Succeeded"))
+    opened = logs.follow_blocks(client, "p", changed=changed)
+    async with asyncio.timeout(20), aclosing(opened) as received:
+        assert [line.text async for block in received for line in block.lines()] == numbered(0)

@@ -1,6 +1,7 @@
 """A server does for a kernel what its user may do, and no more."""
 
 import asyncio
+import base64
 import io
 import json
 import zipfile
@@ -10,18 +11,22 @@ import pytest
 from jupyter_kube import naming
 from jupyter_kube._version import __version__
 from jupyter_kube.config import KubeConfig
-from jupyter_kube.errors import NotFound
+from jupyter_kube.errors import InvalidInput, NotFound
 from jupyter_kube.train import counter, wire
+from jupyter_kube.train import outlet as outlet_module
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.feed import Feed, Line
 from jupyter_kube.train.origin import origin_of
+from jupyter_kube.train.outlet import Outlet
 from jupyter_kube.train.owndesk import OwnDesk
 from jupyter_kube.train.plan import Wish
 from jupyter_kube.train.runner import Outcome
 from jupyter_kube.train.serversdesk import ServersDesk
 from jupyter_kube.train.view import JobView
 
-from .fakecluster import FakeCluster
+from .fakecluster import KEY, FakeCluster, ended, job, pod
+
+KEY_TEXT = base64.b64encode(KEY.hex().encode()).decode()
 
 SETTINGS = KubeConfig(profiles={"small": {"image": "s:1"}})
 POD = {
@@ -201,6 +206,96 @@ def test_a_short_name_is_never_somebody_elses_job():
         assert await desk.delete("untitled")
         assert said["view"]["name"] not in made.objects["jobs"]
         assert "untitled-abcd" in made.objects["jobs"]
+
+    asyncio.run(work())
+
+
+class Kernel:
+    """A kernel's end of errands that the server does at once."""
+
+    class ErrandError(Exception):
+        lost = True
+
+    def __init__(self, cluster):
+        self._serve = counter.handlers(cluster, SETTINGS, "kernel-1")["train"]
+        self.answers = []
+
+    async def converse(self, command, data):
+        errand = Asked(data)
+        await self._serve(errand)
+        self.answers = errand.text.splitlines()
+        yield errand.text
+
+
+def test_logs_and_reports_come_in_parts():
+    async def work():
+        made = await cluster()
+        await made.put("jobs", job("mine-abcd"))
+        for rank in (0, 1):
+            await made.put("pods", pod(rank, "mine-abcd"))
+            name = f"mine-abcd-{rank}-x"
+            await made.say(name, *(f"line {number}" for number in range(5)))
+            await made.frame(name, "report", {"rows": [[1, 1, rank, 0.0, 1, {"loss": 1}]]})
+            await made.end_log(name)
+        await made.put("secrets", {"metadata": {"name": "mine-abcd"}, "data": {"key": KEY_TEXT}})
+        kernel = Kernel(made)
+        desk = ServersDesk(kernel)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(counter, "LINES", 2)
+            lines = await desk.logs("mine-abcd", b"", None, None)
+            assert max(len(json.loads(said).get("lines", ())) for said in kernel.answers) <= 2
+        assert [(line.rank, line.text) for line in lines] == [
+            (rank, f"line {number}") for rank in (0, 1) for number in range(5)
+        ]
+        last = await desk.logs("mine-abcd", b"", 1, 2)
+        assert [line.text for line in last] == ["line 3", "line 4"]
+        assert [(each.pod, len(each.rows)) for each in await desk.reports("mine-abcd", b"")] == [
+            ("mine-abcd-0-x", 1),
+            ("mine-abcd-1-x", 1),
+        ]
+
+    asyncio.run(work())
+
+
+def test_a_kernel_follows_so_many_jobs_at_a_time_and_may_ask_for_other_things():
+    async def work():
+        made = await cluster()
+        await made.put("jobs", job("mine-abcd"))
+        await made.put("secrets", {"metadata": {"name": "mine-abcd"}, "data": {"key": KEY_TEXT}})
+        kernel = Kernel(made)
+        desk = ServersDesk(kernel)
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(counter, "MOST_FOLLOWED", 2)
+            async with asyncio.TaskGroup() as group:
+                following = [group.create_task(follow(desk)) for _ in range(2)]
+                while made.watching["jobs"] != 2:
+                    await asyncio.sleep(0)
+                with pytest.raises(InvalidInput, match="follows 2 jobs already"):
+                    await follow(desk)
+                assert (await desk.snapshot("mine-abcd")).name == "mine-abcd"
+                await made.put("jobs", job("mine-abcd", **ended("Complete")))
+            assert [task.result().view.phase for task in following] == ["succeeded"] * 2
+            assert (await follow(desk)).view.phase == "succeeded", "there is room again"
+
+    async def follow(desk):
+        return await desk.follow(Feed(VIEW), b"")
+
+    asyncio.run(work())
+
+
+def test_what_waits_for_a_kernel_is_bounded():
+    async def work():
+        outlet = Outlet(VIEW)
+        stamp = b"2026-01-01T00:00:00.000000000Z "
+        for number in range(outlet_module.LINES * 2):
+            outlet.lines(0, stamp + b"x\n")
+            outlet.reports.add("p", [[number, 1, 0, 0.0, number, {"loss": 1}]])
+        batch = outlet.take()
+        assert len(batch.lines) == batch.dropped == outlet_module.LINES
+        assert len(outlet.take_reported()) == outlet_module._FRAMES
+        for _ in range(8):
+            outlet.lines(0, stamp + b"x" * 2**20 + b"\n")
+        assert outlet.take().dropped > 4
 
     asyncio.run(work())
 

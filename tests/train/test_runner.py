@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from jupyter_kube.errors import AccessDenied, JobFailed, NotFound, RemoteError, from_status
-from jupyter_kube.train import query
+from jupyter_kube.train import query, reading
 from jupyter_kube.train.feed import BEGINNING_LOST, Feed
 from jupyter_kube.train.results import open_outcome
 from jupyter_kube.train.runner import Follower
@@ -256,10 +256,10 @@ def test_reports_are_read_from_the_logs_of_pods_that_have_some():
         rows = [[1, 1, 0, 0.0, 5, {"loss": 0.5}]]
         await cluster.frame("digits-ab12-0-x", "report", {"rows": rows})
         await cluster.end_log("digits-ab12-0-x")  # the other pod has not begun
-        return await query.read_reports(cluster, "digits-ab12", KEY), rows
+        return [each async for each in query.read_reports(cluster, "digits-ab12", KEY)], rows
 
     found, rows = asyncio.run(run())
-    assert found == [("digits-ab12-0-x", rows), ("digits-ab12-1-x", [])]
+    assert found == [("digits-ab12-0-x", rows)]
 
 
 def test_lines_that_are_gone_are_said_to_be():
@@ -274,7 +274,8 @@ def test_lines_that_are_gone_are_said_to_be():
         feed = Feed(JobView("digits-ab12"))
         await Follower(cluster, feed.view, KEY, feed).run()
         followed = [(line.rank, line.text) for line in feed.take().lines]
-        return followed, await query.read_logs(cluster, "digits-ab12", KEY)
+        pieces = query.read_logs(cluster, "digits-ab12", KEY)
+        return followed, await reading.gathered(pieces)
 
     followed, read = asyncio.run(run())
     assert followed == [(0, "late"), (0, BEGINNING_LOST)]  # known by the first frame
