@@ -1,4 +1,4 @@
-"""``%%kubetrain`` and ``%kube``: reading what the user typed, and showing what happens.
+"""``%%kubetrain`` and ``%kube``: doing what the user typed, and showing what happens.
 
 Everything is done by :mod:`jupyter_kube.train`, which is imported only when a magic is used.
 """
@@ -7,163 +7,20 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
 
 from .errors import InvalidInput
+from .magicline import FILES, HelpShown, kube_parser, read_wish, train_parser
 
 if TYPE_CHECKING:
     from .train.display import Screen
     from .train.job import Job
-    from .train.plan import Wish
-
-
-_FILES = {
-    "push": "bring what changed in the notebook's folder to this kernel's pod",
-    "pull": "bring what changed in this kernel's pod to the notebook's folder",
-    "files": "say what differs between the two",
-}
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reads a magic's line; every mistake is a UsageError of one sentence."""
-
-    def __init__(self, prog: str, description: str = "", **_by_argparse: Any) -> None:
-        super().__init__(prog, description=description, allow_abbrev=False)
-
-    def read(self, line: str) -> argparse.Namespace:
-        """Read a line."""
-        try:
-            return self.parse_args(shlex.split(line))
-        except ValueError as error:
-            raise UsageError(f"{self.prog}: {error}") from None
-
-    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """Refuse what is unknown; called for a command's own options, too."""
-        found, rest = super().parse_known_args(args, namespace)
-        if rest:
-            from .checks import clip, suggest
-
-            option = rest[0].partition("=")[0]
-            if not option.startswith("-"):
-                raise UsageError(f'unexpected "{clip(option)}"; see {self.prog} -h')
-            known = [o for action in self._actions for o in action.option_strings]
-            raise UsageError(f"unknown option {clip(option)}{suggest(option, known)}")
-        return found, rest
-
-    def error(self, message: str) -> NoReturn:
-        """Refuse, without the usage text."""
-        wrong = re.search(r"invalid choice: '(.*)' \(choose from (.*)\)", message)
-        if wrong:
-            from .checks import clip, suggest
-
-            known = re.findall(r"[\w-]+", wrong[2])
-            hint = suggest(wrong[1], known)
-            raise UsageError(f'unknown command "{clip(wrong[1])}"{hint} ({", ".join(known)})')
-        raise UsageError(message.removeprefix("argument "))
-
-    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Leave after help was printed."""
-        raise _HelpShown
-
-
-class _HelpShown(Exception):
-    """The line asked for help, which was printed."""
-
-
-def train_parser() -> _Parser:
-    """Build the parser of ``%%kubetrain``."""
-    parser = _Parser("%%kubetrain", description="Run this cell on several workers.")
-    add = parser.add_argument
-    kinds = "tensorflow, pytorch, paddle or python"
-    add("framework", nargs="?", default="", help=f"{kinds} (default: from the imports)")
-    add(
-        "-w",
-        "--workers",
-        default="1",
-        metavar="N|MIN:MAX",
-        help="pods, or as many as there is room for; 0 runs the cell in this kernel",
-    )
-    add("--gpus", metavar="N", help="GPUs for each worker")
-    add("--cpu", metavar="Q", help="processors for each worker, as in 2 or 500m")
-    add("--memory", metavar="Q", help="memory for each worker, as in 4Gi")
-    add("-p", "--profile", default="", metavar="P", help="kind of pod (default: like this kernel)")
-    add("--name", default="", metavar="NAME", help="readable part of the job's name")
-    add("-i", "--use", default="", metavar="a,b", help="further names that travel with the cell")
-    add("-o", "--output", default="", metavar="x,y", help="names whose values come back")
-    add("--retries", default="3", metavar="N", help="new starts after a worker died (default: 3)")
-    add("--timeout", metavar="T", help="longest run, as in 30m or 2h (default: none)")
-    add("--keep", default="1d", metavar="T", help="how long a finished job stays (default: 1d)")
-    add("--detach", action="store_true", help="submit only; follow it later")
-    add("--dry-run", action="store_true", help="show what would be created, create nothing")
-    add("--export", default="", metavar="FILE", help="write it for kubectl, create nothing")
-    return parser
-
-
-def read_wish(options: argparse.Namespace) -> Wish:
-    """Turn a read line into a checked wish.
-
-    Raises
-    ------
-    InvalidInput
-        In one sentence, for the first option that is wrong.
-
-    """
-    from .train import options as check
-    from .train.plan import Wish
-
-    least, most = check.workers(options.workers)
-    return Wish(
-        workers=most,
-        least=least,
-        framework=options.framework and check.framework(options.framework),
-        profile=options.profile,
-        outputs=check.names(options.output, "--output") if options.output else (),
-        use=check.names(options.use, "--use") if options.use else (),
-        name=options.name and check.base_name(options.name),
-        gpus=None if options.gpus is None else check.gpus(options.gpus),
-        cpu=options.cpu,
-        memory=options.memory,
-        retries=check.count(options.retries, "--retries", check.MOST_RETRIES),
-        timeout=None if options.timeout is None else check.duration(options.timeout, "--timeout"),
-        keep=check.duration(options.keep, "--keep"),
-    )
-
-
-def kube_parser() -> _Parser:
-    """Build the parser of ``%kube``."""
-    parser = _Parser("%kube", description="Look at jobs and steer them, and exchange files.")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-
-    def command(name: str, text: str, *, named: str | None = None) -> _Parser:
-        made: _Parser = commands.add_parser(name, help=text, description=text)
-        made.add_argument("name", metavar="NAME", nargs=named)
-        return made
-
-    command("status", "list my jobs, or show one", named="?")
-    logs = command("logs", "print what the ranks printed")
-    logs.add_argument("-r", "--rank", metavar="R", help="one rank only")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
-    logs.add_argument("--tail", metavar="N", help="the last lines of each rank only")
-    attach = command("attach", "follow a job again and fetch its outputs")
-    attach.add_argument("-o", "--output", default="", metavar="x,y", help="only these outputs")
-    scale = command("scale", "change how many workers an elastic job has at most")
-    scale.add_argument("workers", metavar="N")
-    command("kill", "stop a job and remove it")
-    again = command("rerun", "run a job again: the same code, values, options and image")
-    again.add_argument("--detach", action="store_true", help="submit only; follow it later")
-    command("why", "say why a job waits or failed")
-    for name, text in _FILES.items():
-        files = commands.add_parser(name, help=text, description=text)
-        files.add_argument("names", metavar="PATH", nargs="*", help="file, folder or pattern")
-    return parser
 
 
 def _private(path: str, flags: int) -> int:
@@ -191,7 +48,7 @@ class KubeMagics(Magics):
         """Do work so that a user sees our errors in words, and nothing of our insides."""
         try:
             return work(*args)
-        except _HelpShown:
+        except HelpShown:
             return None
         except InvalidInput as error:
             raise UsageError(str(error)) from None
@@ -209,6 +66,11 @@ class KubeMagics(Magics):
 
         plan.check(wish, fewest=0)
         if wish.workers == 0:
+            if wish.pip:
+                raise InvalidInput(
+                    "--pip is for workers, and -w 0 has none",
+                    next="Run %pip install in a cell of its own.",
+                )
             return self._run_here(cell, dry=options.dry_run)
         settings = config.load()
         if options.dry_run:
@@ -248,7 +110,7 @@ class KubeMagics(Magics):
         if options.command is None:
             kube_parser().print_help()
             return
-        if options.command in _FILES:
+        if options.command in FILES:
             self._exchange(options.command, options.names)
         else:
             getattr(self, f"_{options.command}")(options)

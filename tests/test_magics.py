@@ -39,7 +39,8 @@ def shell(kubeconfig, monkeypatch, tmp_path):
         monkeypatch.setenv(variable, str(tmp_path))
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
     (tmp_path / "jupyter_kube_config.py").write_text(
-        'c.KubeConfig.profiles = {"small": {"image": "py:1"}, "broken": {"image": "missing:1"}}'
+        'c.KubeConfig.profiles = {"small": {"image": "py:1", "env": {"PIP_NO_INDEX": "1"}},'
+        ' "broken": {"image": "missing:1"}}'
     )
     monkeypatch.setattr(magics.KubeMagics, "second_thought", 0)
     made = InteractiveShell(config=Config({"HistoryManager": {"enabled": False}}))
@@ -187,6 +188,17 @@ def test_an_image_that_cannot_be_had_ends_the_cell_and_the_job(shell, capsys):
     background.run(emptied())
 
 
+def test_a_package_that_is_nowhere_is_said_without_a_traceback(shell, capsys):
+    result = shell.run_cell("%%kubetrain -w 1 --name pip --pip jk-nowhere\nprint('never')")
+    assert isinstance(result.error_in_exec, JobFailed)
+    out = capsys.readouterr().out
+    assert "[0] installing jk-nowhere …" in out
+    assert out.endswith(
+        "JobFailed: rank 0 cannot run the cell: could not install jk-nowhere: No matching"
+        " distribution found for jk-nowhere\n"
+    )
+
+
 WAITING = """%%kubetrain -w 2 --name waits -o found
 import pathlib, time
 print("ready", flush=True)
@@ -320,6 +332,9 @@ REFUSED = {
     "-o nothing": 'the cell never assigns "nothing", so it cannot come back',
     "-p large": 'there is no profile "large": there are: small, broken',
     '--name "x': "%%kubetrain: No closing quotation",
+    "--pip --index-url=x": "--pip: expected one argument",
+    "-w 0 --pip x": "--pip is for workers, and -w 0 has none. Run %pip install in a cell of its"
+    " own.",
     "--workers": "-w/--workers: expected one argument",
 }
 

@@ -66,6 +66,7 @@ def pack(
     *,
     use: Iterable[str] = (),
     outputs: Iterable[str] = (),
+    pip: Iterable[str] = (),
     framework: str = "",
     filename: str = "<cell>",
     limit: int = LIMIT,
@@ -82,6 +83,8 @@ def pack(
         Names that must travel although the cell's code does not mention them.
     outputs
         Names whose values shall come back.
+    pip
+        What each worker installs first.
     framework
         One of :data:`.options.FRAMEWORKS`; empty: from what the cell uses.
     filename
@@ -116,6 +119,7 @@ def pack(
         "filename": filename,
         "files": _texts(helper_files(source, namespace)),
         "outputs": list(wanted),
+        "pip": list(pip),
         "framework": framework,
         "connects": connects_workers(source, namespace, code.names),
         "env": env,
@@ -173,7 +177,9 @@ def _refuse_syntax(source: str, error: SyntaxError) -> NoReturn:
     if match := _IPYTHON.match(line):
         raise InvalidInput(
             f'line {number}: "{match[1]}" is IPython syntax and cannot run in workers',
-            next="Run it in a cell of its own, or write it as Python.",
+            next="Let workers install packages by --pip."
+            if match[1] in ("!pip", "%pip")
+            else "Run it in a cell of its own, or write it as Python.",
         ) from error
     shown = line.replace("\t", " ")
     caret = " " * (max(error.offset or 1, 1) - 1) + "^"

@@ -26,6 +26,7 @@ from typing import Any
 
 from .collective import bare, connect
 from .frames import LARGEST_RESULT
+from .install import install
 from .kube import Kube
 from .mime import Display
 from .provide import CannotRun, check_python, provide_cloudpickle, provide_modules
@@ -40,6 +41,7 @@ def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
     try:
         os.environ.update(cell["env"])
         check_python(cell)
+        install(cell["pip"])
         provide_modules(cell["code"])
         leave = None if cell["connects"] else connect(cell["framework"])
         values = run(cell, identity, told)

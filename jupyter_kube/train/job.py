@@ -169,6 +169,7 @@ def submit(
     profile: str = "",
     outputs: Sequence[str] = (),
     use: Sequence[str] = (),
+    pip: Sequence[str] = (),
     name: str = "",
     gpus: int | None = None,
     cpu: str | None = None,
@@ -195,6 +196,8 @@ def submit(
         Names whose values in rank 0 are the job's result.
     use
         Names of ``namespace`` that travel although the source does not read them.
+    pip
+        Packages that each worker installs first, as in ``("einops>=0.8",)``.
     name
         Readable part of the job's name.
     gpus, cpu, memory
@@ -224,6 +227,7 @@ def submit(
         profile=profile,
         outputs=options.names(outputs, "outputs"),
         use=options.names(use, "use"),
+        pip=options.requirements(pip),
         name=name,
         gpus=gpus,
         cpu=cpu,

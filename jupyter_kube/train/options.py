@@ -19,6 +19,14 @@ MOST_WORKERS = 1000
 MOST_RETRIES = 100
 LONGEST_NAME = 30
 
+_LONGEST_REQUIREMENT = 500
+_NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
+_VERSION = r"(?:===|[~=!<>]=|[<>]) *[A-Za-z0-9._*+!-]+"
+_REQUIREMENT = re.compile(  # of https://peps.python.org/pep-0508/ what people write
+    rf"{_NAME} *(?:\[ *{_NAME}(?: *, *{_NAME})* *\])? *"
+    rf"(?:{_VERSION}(?: *, *{_VERSION})*|@ *[a-z][a-z0-9+]*://[!-~]+)?(?: *;[ -~]+)?"
+)
+
 
 def workers(value: str | int) -> tuple[int, int]:
     """Read a number of workers, 0 to run in the kernel, or the two ends of an elastic job's.
@@ -154,6 +162,26 @@ def names(value: str | Sequence[str], option: str) -> tuple[str, ...]:
         if not name.isidentifier() or keyword.iskeyword(name):
             raise InvalidInput(f'{option} takes Python names, as in "x,y" (got "{clip(name)}")')
     return tuple(found)
+
+
+def requirements(value: Sequence[str]) -> tuple[str, ...]:
+    """Check what workers are to install: packages as pip takes them, never options or paths.
+
+    Raises
+    ------
+    InvalidInput
+        For the first that is none.
+
+    """
+    found = [" ".join(each.split()) for each in value]
+    for each in found:
+        if len(each) > _LONGEST_REQUIREMENT or not _REQUIREMENT.fullmatch(each):
+            raise InvalidInput(
+                f'--pip "{clip(each)}" is no requirement',
+                'write a package, as in einops or "einops>=0.8,<1"; options of pip belong into the'
+                " profile's env, as in PIP_INDEX_URL",
+            )
+    return tuple(dict.fromkeys(found))
 
 
 def _whole(value: str | int) -> int | None:

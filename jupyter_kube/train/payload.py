@@ -35,6 +35,7 @@ _TRAVELLERS = (
     "frames",
     "gather",
     "host",
+    "install",
     "members",
     "messages",
     "mime",

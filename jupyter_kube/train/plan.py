@@ -34,6 +34,8 @@ class Wish:
     profile: str = ""
     outputs: tuple[str, ...] = ()
     use: tuple[str, ...] = ()
+    pip: tuple[str, ...] = ()
+    """Requirements that each worker installs before the cell."""
     name: str = ""
     gpus: int | None = None
     cpu: str | None = None
@@ -83,6 +85,7 @@ def check(wish: Wish, *, fewest: int = 1) -> Wish:
     options.count(wish.retries, "--retries", options.MOST_RETRIES)
     for names, option in ((wish.outputs, "--output"), (wish.use, "--use")):
         options.names(names, option)
+    options.requirements(wish.pip)
     if wish.timeout is not None:
         options.duration(wish.timeout, "--timeout")
     options.duration(wish.keep, "--keep")
@@ -103,6 +106,7 @@ def pack(wish: Wish, source: str, namespace: Mapping[str, Any], filename: str) -
         namespace,
         use=wish.use,
         outputs=wish.outputs,
+        pip=wish.pip,
         framework=wish.framework,
         filename=filename,
     )
@@ -144,6 +148,7 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         profile=profile,
         namespace=space,
         outputs=wish.outputs,
+        pip=wish.pip,
         retries=wish.retries,
         timeout=wish.timeout,
         keep=wish.keep,

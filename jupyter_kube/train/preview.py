@@ -21,6 +21,8 @@ def preview(plan: Plan) -> str:
         for item in (*plan.bundle.travels, *plan.bundle.code)
     ]
     head = [f"Travels with the cell, {size_text(len(plan.bundle.payload))} in all:", *travels]
+    if plan.request.pip:
+        head += ["", f"Installed first in each worker: {', '.join(plan.request.pip)}"]
     made = [plan.manifests.job, plan.manifests.service, *map(_masked, plan.manifests.secrets)]
     return "\n".join([*head, "", "Would be created:", *(f"---\n{yaml(obj)}" for obj in made)])
 

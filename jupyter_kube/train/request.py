@@ -125,6 +125,8 @@ class JobRequest:
     namespace: str
     outputs: tuple[str, ...] = ()
     """Names whose values come back from rank 0."""
+    pip: tuple[str, ...] = ()
+    """What each worker installs before the cell."""
     least: int = 0
     """How many workers an elastic job needs; 0: it needs all of them."""
     retries: int = 3
@@ -153,6 +155,7 @@ class JobRequest:
             "workers": self.workers,
             "least": self.least,
             "outputs": list(self.outputs),
+            "pip": list(self.pip),
             "retries": self.retries,
             "timeout": self.timeout,
             "keep": self.keep,

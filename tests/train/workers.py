@@ -118,6 +118,7 @@ class Workers:
         workers: int = 2,
         least: int = 0,
         outputs: tuple[str, ...] = (),
+        pip: tuple[str, ...] = (),
         framework: str = "python",
         retries: int = 3,
         patience: float = 60,
@@ -129,7 +130,7 @@ class Workers:
         self.hosts = self.folder / "hosts"
         self.hosts.write_text("127.0.0.1 localhost\n")
         self._net = f"127.{random.randint(64, 126)}.{random.randint(1, 250)}"
-        self.bundle = pack(source, namespace or {}, outputs=outputs, framework=framework)
+        self.bundle = pack(source, namespace or {}, outputs=outputs, pip=pip, framework=framework)
         self.request = JobRequest(
             name="job-ab12",
             submission="s1",
