@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_kube.errors import InvalidInput
@@ -54,6 +54,7 @@ def test_what_is_no_requirement(text: str) -> None:
         options.requirements([text])
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30))
 def test_no_requirement_is_an_option_or_holds_one(text: str) -> None:
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jupyter_kube import naming
@@ -128,6 +128,7 @@ def test_a_large_cell_travels_in_the_parts_of_a_volume() -> None:
     assert env_of(all_)["JUPYTER_KUBE_BUNDLE_DIR"]["value"] == mounts["bundle"]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.integers(1, 400_000))
 def test_no_variable_is_longer_than_linux_allows(size: int) -> None:
     bundle = Bundle(os.urandom(size), (), "python", ())
