@@ -16,7 +16,7 @@ from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import NotFound
 from jupyter_kube.kube import objects, rbac
 from jupyter_kube.kube.client import KubeClient
-from jupyter_kube.train import attach, submit
+from jupyter_kube.train import attach, rerun, submit
 from tests.kernels.serving import (  # noqa: F401 - fixtures
     NAMESPACE_NAME,
     PROFILES,
@@ -115,8 +115,9 @@ async def test_a_kernels_life_a_job_and_the_command_line_use_exactly_the_roles_v
 
 
 def train(settings: KubeConfig) -> None:
-    """Submit a job, scale it, follow it from elsewhere, take its result and its lines."""
+    """Submit a job, scale it, follow it from elsewhere, take its result and lines; run it again."""
     job = submit("x = 6 * 7\nprint(x)", workers="1:1", outputs=("x",), settings=settings)
     job.scale(1)
     assert attach(job.name, settings=settings).result(60) == 42
     assert [line.text for line in job.logs()] == ["42"]
+    assert rerun(job.name, settings=settings).result(60) == 42

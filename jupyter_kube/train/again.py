@@ -25,6 +25,18 @@ class Again(NamedTuple):
     key: bytes
 
 
+def secrets_of(job: Mapping[str, Any]) -> list[str]:
+    """Name the Secrets that hold a job's code: its first, and the parts of a large cell."""
+    volumes = job["spec"]["template"]["spec"].get("volumes") or ()
+    parts = [
+        source["secret"]["name"]
+        for volume in volumes
+        if volume["name"] == jobspec.BUNDLE_VOLUME
+        for source in volume["projected"]["sources"]
+    ]
+    return [job["metadata"]["name"], *parts]
+
+
 def again(
     job: Mapping[str, Any],
     secrets: Iterable[Mapping[str, Any]],
@@ -66,7 +78,7 @@ def again(
         "spec": renamed(_spec(job["spec"], labels, user, _image(job, pods))),
     }
     found = {secret["metadata"]["name"]: secret["data"] for secret in secrets}
-    if old not in found:
+    if not found.keys() >= set(secrets_of(job)):
         raise InvalidInput(f"{old} cannot run again", "its code is not in the cluster any more")
     start = {k: base64.b64decode(v).decode() for k, v in found.pop(old).items()}
     start |= {"key": key.hex(), "worker": renew_payload(start["worker"], key, renamed)}

@@ -28,6 +28,9 @@ CONTAINER = "worker"
 PORT = 5823
 """The one TCP port of ours in a worker's pod: where rank 0 gathers the others."""
 
+BUNDLE_VOLUME = "bundle"
+"""Volume with the parts of a cell that is too large for a variable."""
+
 SCRATCH_ENV = "JUPYTER_KUBE_SCRATCH"
 MESSAGE_ENV = "JUPYTER_KUBE_MESSAGE"
 
@@ -170,7 +173,7 @@ def pod_template(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
     more_volumes = [{"name": "scratch", "emptyDir": {}}, *_bundle_volume(request, parts)]
     more_mounts = [{"name": "scratch", "mountPath": _SCRATCH}]
     if parts:
-        more_mounts.append({"name": "bundle", "mountPath": _BUNDLE})
+        more_mounts.append({"name": BUNDLE_VOLUME, "mountPath": _BUNDLE})
     return build(
         request.profile,
         _container(request, parts),
@@ -270,7 +273,7 @@ def _bundle_volume(request: JobRequest, parts: list[bytes]) -> list[dict[str, An
         }
         for number in range(1, len(parts) + 1)
     ]
-    return [{"name": "bundle", "projected": {"sources": sources}}] if sources else []
+    return [{"name": BUNDLE_VOLUME, "projected": {"sources": sources}}] if sources else []
 
 
 def opaque(about: dict[str, Any], **content: dict[str, str]) -> dict[str, Any]:

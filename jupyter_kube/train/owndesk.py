@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .. import naming
+from ..errors import NotFound
 from ..kube import objects
 from . import again, jobspec, plan, query, reading
 from .create import create
@@ -62,14 +63,18 @@ class OwnDesk:
         """Create a job that is the same as an earlier one."""
         job = await query.find_job(self._client, await self._whole(name))
         own = naming.selector(job=job["metadata"]["name"])
-        secrets, pods = await asyncio.gather(
-            objects.list_(self._client, objects.SECRETS, labels=own),
-            objects.list_(self._client, objects.PODS, labels=own),
-        )
+        pods = await objects.list_(self._client, objects.PODS, labels=own)
+        secrets = await asyncio.gather(*map(self._secret, again.secrets_of(job)))
         user = (await self.origin()).user
-        made = again.again(job, secrets["items"], pods["items"], user=user)
+        made = again.again(job, filter(None, secrets), pods["items"], user=user)
         created = await create(self._client, made.manifests, made.submission)
         return Ticket(job_view(created), made.key)
+
+    async def _secret(self, name: str) -> dict[str, Any] | None:
+        try:  # one by one: to list Secrets is a right to read all of them
+            return await objects.get(self._client, objects.SECRETS, name)
+        except NotFound:
+            return None
 
     async def find(self, name: str) -> Ticket:
         """Return what is needed to follow a job."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from .. import naming
 from .plan import Plan
 from .sizes import size_text
 
@@ -33,7 +34,9 @@ def export(plan: Plan) -> str:
         f"# {plan.request.name}: a cell of jupyter-kube with all it needs.",
         "# It holds the cell, its values and a key: keep it as you would keep these.",
         "# kubectl apply -f runs it (--server-side for more than 256 kB), in the notebook",
-        f"# %kube attach {plan.request.name} follows it, and kubectl delete -f removes it.",
+        f"# %kube attach {plan.request.name} follows it, and kubectl delete -f removes it. Its",
+        "# Service and Secrets stay until then, also when the Job has gone by itself; without",
+        f"# this file: kubectl delete job,service,secret -l {naming.JOB}={plan.request.name}",
     )
     made = [plan.manifests.job, plan.manifests.service, *plan.manifests.secrets]
     return "\n".join([*head, *(f"---\n{yaml(obj)}" for obj in made), ""])

@@ -10,7 +10,7 @@ from jupyter_kube import naming
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import plan
-from jupyter_kube.train.again import again
+from jupyter_kube.train.again import again, secrets_of
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.origin import Origin
 
@@ -39,6 +39,7 @@ def pod(image_id):
 def test_nothing_of_the_earlier_ones_name_and_key_is_left(value):
     job, secrets = before(value)
     old = job["metadata"]["name"]
+    assert secrets_of(job) == [secret["metadata"]["name"] for secret in secrets]
     made = again(job, secrets, user="bob")
     new = made.manifests.job
     name = new["metadata"]["name"]
