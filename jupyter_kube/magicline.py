@@ -137,11 +137,13 @@ def kube_parser() -> Parser:
         made.add_argument("name", metavar="NAME", nargs=named)
         return made
 
-    command("status", "list my jobs, or show one", named="?")
+    status = command("status", "list my jobs, or show one", named="?")
+    status.add_argument("--all", action="store_true", help="list everyone's, with their owners")
     logs = command("logs", "print what the ranks printed")
     logs.add_argument("-r", "--rank", metavar="R", help="one rank only")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
     logs.add_argument("--tail", metavar="N", help="the last lines of each rank only")
+    logs.add_argument("--file", metavar="F", help="write all of them to a file")
     attach = command("attach", "follow a job again and fetch its outputs")
     attach.add_argument("-o", "--output", default="", metavar="x,y", help="only these outputs")
     scale = command("scale", "change how many workers an elastic job has at most")

@@ -20,7 +20,7 @@ from .magicline import FILES, HelpShown, kube_parser, read_wish, train_parser
 
 if TYPE_CHECKING:
     from .train.display import Screen
-    from .train.job import Job
+    from .train.handle import Job
 
 
 def _private(path: str, flags: int) -> int:
@@ -130,8 +130,11 @@ class KubeMagics(Magics):
         if options.name:
             print(display.text(attach(options.name).status, time.time()))
             return
-        views = jobs()
-        print(display.table(views, time.time()) if views else "You have no jobs here.")
+        views = jobs(everyone=options.all)
+        if views:
+            print(display.table(views, time.time(), owners=options.all))
+        else:
+            print("There are no jobs here." if options.all else "You have no jobs here.")
 
     def _logs(self, options: argparse.Namespace) -> None:
         from .train import display
@@ -140,12 +143,24 @@ class KubeMagics(Magics):
 
         rank = None if options.rank is None else count(options.rank, "--rank")
         tail = None if options.tail is None else count(options.tail, "--tail")
+        if options.file and (options.follow or options.tail):
+            raise InvalidInput("--file takes all that was said", "leave -f and --tail out")
         job = attach(options.name)
+        if options.file:
+            self._save_logs(job, options.file, rank)
+            return
         if options.follow:
             self._until_interrupted(job, display.LinesScreen(rank))
             return
         for found in job.logs(rank, tail=tail):
             print(f"[{found.rank}] {found.text}")
+
+    def _save_logs(self, job: Job, path: str, rank: int | None) -> None:
+        try:
+            lines = job.save_logs(path, rank)
+        except OSError as error:
+            raise InvalidInput(f"--file {path} cannot be written", str(error)) from None
+        print(f"Written: {path}, {lines:,} line{'s' * (lines != 1)}.")
 
     def _attach(self, options: argparse.Namespace) -> None:
         from .train.job import attach

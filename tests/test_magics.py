@@ -126,7 +126,7 @@ def test_what_cannot_come_back_is_named_after_the_rest_came(shell, capsys):
     assert 'has no output "b"' in str(wrong.error_in_exec)
 
 
-def test_logs_and_why_after_the_end(shell, capsys):
+def test_logs_and_why_after_the_end(shell, capsys, tmp_path):
     shell.run_cell("%%kubetrain -w 2 --name ends\nfor n in range(3): print(kube.rank, n)")
     name = name_in(capsys.readouterr().out)
     shell.run_line_magic("kube", f"logs {name} -r 1 --tail 2")
@@ -135,7 +135,25 @@ def test_logs_and_why_after_the_end(shell, capsys):
     assert sorted(capsys.readouterr().out.splitlines()) == sorted(
         f"[{rank}] {rank} {n}" for rank in (0, 1) for n in range(3)
     )
+    shell.run_line_magic("kube", f"logs {name} --file {tmp_path}/all.log")
+    assert capsys.readouterr().out == f"Written: {tmp_path}/all.log, 6 lines.\n"
+    assert (tmp_path / "all.log").read_text() == "".join(
+        f"[{rank}] {rank} {n}\n" for rank in (0, 1) for n in range(3)
+    )
+    for wrong in (f"--file {tmp_path}", "--file x --tail 1"):
+        assert not shell.run_cell(f"%kube logs {name} {wrong}").success
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(f"UsageError: --file {tmp_path} cannot be written: ")
+    assert told[1] == "UsageError: --file takes all that was said: leave -f and --tail out"
     background.run(settled(name))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("JUPYTER_KUBE_USER", "somebody-else")
+        shell.run_line_magic("kube", "status")
+        shell.run_line_magic("kube", "status --all")
+    mine, heading, row = capsys.readouterr().out.splitlines()
+    assert mine == "You have no jobs here."
+    assert heading.split() == ["NAME", "OWNER", "FRAMEWORK", "WORKERS", "STATE", "AGE"]
+    assert row.split()[:3] == [name, config.user_name(), "python"]
     shell.run_line_magic("kube", f"why {name}")
     assert capsys.readouterr().out == f"{name} succeeded.\n"
     shell.run_line_magic("kube", f"status {name}")

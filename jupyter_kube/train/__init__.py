@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .job import Job, attach, jobs, kill, rerun, submit
+    from .handle import Job
+    from .job import attach, jobs, kill, rerun, submit
 
 __all__ = ["Job", "attach", "jobs", "kill", "rerun", "submit"]
 

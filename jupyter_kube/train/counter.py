@@ -187,7 +187,7 @@ class Counter:
         )
         name = await self._own(desk, asked)
         key = (await desk.find(name)).key
-        async with aclosing(desk.read_logs(name, key, rank, tail)) as pieces:
+        async with aclosing(desk.logs(name, key, rank, tail)) as pieces:
             async for lines in pieces:
                 for at in range(0, len(lines), LINES):
                     await _tell(errand, {"lines": wire.encode(lines[at : at + LINES])})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ class Desk(Protocol):
     async def snapshot(self, name: str) -> JobView:
         """Return a job as it is now."""
 
-    async def jobs(self) -> list[JobView]:
-        """Return my jobs, newest first."""
+    async def jobs(self, *, everyone: bool) -> list[JobView]:
+        """Return my jobs or all, newest first; InvalidInput if others' are not to be seen."""
 
-    async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
-        """Return what ranks printed: of one or all, the last lines or all."""
+    def logs(
+        self, name: str, key: bytes, rank: int | None, tail: int | None
+    ) -> AsyncGenerator[list[Line]]:
+        """Give what ranks printed, rank by rank and some at a time; ``tail``: a few lines more."""
 
     async def reports(self, name: str, key: bytes) -> list[PodReports]:
         """Return what ranks reported, as far as it is in their logs."""

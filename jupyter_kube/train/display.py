@@ -11,6 +11,7 @@ from dataclasses import replace
 from html import escape
 from typing import Any, Protocol
 
+from ..checks import clip
 from . import curves
 from .feed import Batch, Feed, Line
 from .view import JobView, RankView
@@ -132,16 +133,19 @@ def html(view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = ""
     )
 
 
-def table(views: Iterable[JobView], now: float) -> str:
-    """Render several jobs as a table of plain text."""
-    rows = [("NAME", "FRAMEWORK", "WORKERS", "STATE", "AGE", "")]
+def table(views: Iterable[JobView], now: float, *, owners: bool = False) -> str:
+    """Render several jobs as a table of plain text, with whose they are if need be."""
+    rows = [["NAME", *(["OWNER"] if owners else []), "FRAMEWORK", "WORKERS", "STATE", "AGE", ""]]
     for view in views:
+        whose = [clip(view.user, 30)] if owners else []
         age = duration(now - view.started) if view.started else ""
         why = view.message or next((r.reason for r in view.ranks if r.reason), "")
-        rows.append((view.name, view.framework, str(view.workers), view.phase, age, why[:100]))
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+        about = [view.framework, str(view.workers), view.phase, age, why[:100]]
+        rows.append([view.name, *whose, *about])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths[-1] = 0
     return "\n".join(
-        "  ".join([*(cell.ljust(w) for cell, w in zip(row, widths, strict=False)), row[5]]).rstrip()
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
 

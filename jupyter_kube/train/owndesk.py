@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from .. import naming
 from ..errors import NotFound
 from ..kube import objects
-from . import again, jobspec, plan, query, reading
+from . import again, jobspec, plan, query
 from .create import create
 from .desk import PodReports, Ticket
 from .origin import Origin, find_origin
@@ -86,15 +86,12 @@ class OwnDesk:
         """Return a job as it is now."""
         return await query.snapshot(self._client, await self._whole(name))
 
-    async def jobs(self) -> list[JobView]:
-        """Return my jobs, newest first."""
-        return await query.list_jobs(self._client, (await self.origin()).user)
+    async def jobs(self, *, everyone: bool = False) -> list[JobView]:
+        """Return my jobs or all, newest first."""
+        user = "" if everyone else (await self.origin()).user
+        return await query.list_jobs(self._client, user)
 
-    async def logs(self, name: str, key: bytes, rank: int | None, tail: int | None) -> list[Line]:
-        """Return what ranks printed."""
-        return await reading.gathered(self.read_logs(name, key, rank, tail), tail)
-
-    def read_logs(
+    def logs(
         self, name: str, key: bytes, rank: int | None, tail: int | None
     ) -> AsyncGenerator[list[Line]]:
         """Give what ranks printed, some at a time; with ``tail``, a few lines more than that."""

@@ -12,8 +12,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
-from ..errors import ClusterUnavailable, KubeError
-from . import reading, wire
+from ..errors import ClusterUnavailable, InvalidInput, KubeError
+from . import wire
 from .desk import PodReports, Ticket
 from .feed import BEGINNING_LOST, Feed, Line
 from .runner import Outcome
@@ -69,17 +69,16 @@ class ServersDesk:
         """Return a job as it is now."""
         return wire.decode(JobView, (await self._one("snapshot", name=name))["view"])
 
-    async def jobs(self) -> list[JobView]:
+    async def jobs(self, *, everyone: bool) -> list[JobView]:
         """Return my jobs, newest first."""
+        if everyone:
+            raise InvalidInput("a kernel in a pod sees the jobs of its own user only")
         return [wire.decode(JobView, view) for view in (await self._one("jobs"))["views"]]
 
-    async def logs(self, name: str, _key: bytes, rank: int | None, tail: int | None) -> list[Line]:
-        """Return what ranks printed."""
-        return await reading.gathered(self._lines(name, rank, tail), tail)
-
-    async def _lines(
-        self, name: str, rank: int | None, tail: int | None
+    async def logs(
+        self, name: str, _key: bytes, rank: int | None, tail: int | None
     ) -> AsyncGenerator[list[Line]]:
+        """Give what ranks printed, some at a time; with ``tail``, a few lines more than that."""
         async with aclosing(self._many("logs", name=name, rank=rank, tail=tail)) as answers:
             async for said in answers:
                 yield [wire.decode(Line, line) for line in said["lines"]]

@@ -69,6 +69,8 @@ class JobView:
     """Whether its pods share storage that outlives them."""
     profile: str = ""
     outputs: tuple[str, ...] = ()
+    user: str = ""
+    """Whose it is."""
     phase: str = "waiting"
     reason: str = ""
     message: str = ""
@@ -142,6 +144,7 @@ def job_view(
     return JobView(
         name=meta["name"],
         framework=(meta.get("annotations") or {}).get(naming.FRAMEWORK, ""),
+        user=(meta.get("annotations") or {}).get(naming.USER, ""),
         workers=workers,
         least=least,
         lasting=_has_storage(spec),

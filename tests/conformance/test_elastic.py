@@ -15,7 +15,7 @@ from jupyter_kube.config import KubeConfig
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.train import submit
-from jupyter_kube.train.job import Job
+from jupyter_kube.train.handle import Job
 from jupyter_kube.train.view import rank_of
 
 from .conftest import Target

@@ -20,6 +20,7 @@ from jupyter_kube.train.origin import origin_of
 from jupyter_kube.train.outlet import Outlet
 from jupyter_kube.train.owndesk import OwnDesk
 from jupyter_kube.train.plan import Wish
+from jupyter_kube.train.reading import gathered
 from jupyter_kube.train.runner import Outcome
 from jupyter_kube.train.serversdesk import ServersDesk
 from jupyter_kube.train.view import JobView
@@ -242,12 +243,12 @@ def test_logs_and_reports_come_in_parts():
         desk = ServersDesk(kernel)
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(counter, "LINES", 2)
-            lines = await desk.logs("mine-abcd", b"", None, None)
+            lines = await gathered(desk.logs("mine-abcd", b"", None, None))
             assert max(len(json.loads(said).get("lines", ())) for said in kernel.answers) <= 2
         assert [(line.rank, line.text) for line in lines] == [
             (rank, f"line {number}") for rank in (0, 1) for number in range(5)
         ]
-        last = await desk.logs("mine-abcd", b"", 1, 2)
+        last = await gathered(desk.logs("mine-abcd", b"", 1, 2), 2)
         assert [line.text for line in last] == ["line 3", "line 4"]
         assert [(each.pod, len(each.rows)) for each in await desk.reports("mine-abcd", b"")] == [
             ("mine-abcd-0-x", 1),

@@ -9,7 +9,7 @@ from jupyter_kube.config import KubeConfig, user_name
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import options, plan
 from jupyter_kube.train.desk import Ticket
-from jupyter_kube.train.job import Job
+from jupyter_kube.train.handle import Job
 from jupyter_kube.train.origin import Origin, find_origin, local_origin
 from jupyter_kube.train.owndesk import OwnDesk
 from jupyter_kube.train.view import job_view
