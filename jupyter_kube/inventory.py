@@ -13,7 +13,7 @@ from .errors import ClusterError, KubeError, NotFound
 from .kube import objects
 from .kube.pods import forsaken, pod_state
 from .train.request import JobRequest
-from .train.view import JobView, job_view
+from .train.view import JobView, is_whole, job_view
 
 if TYPE_CHECKING:
     from .kube.client import KubeClient
@@ -62,7 +62,7 @@ async def rows(client: KubeClient) -> list[Row]:
             state = pod_state(pod, about[pod["metadata"]["name"]], now=client.now())
             kernels.append(_row("kernel", pod, _words(state.phase, state.message)))
     out = kernels
-    for job in jobs["items"]:
+    for job in filter(is_whole, jobs["items"]):
         view = job_view(job, workers.pop(job["metadata"]["name"], ()), events)
         out += [_row("job", job, _words(view.phase, view.message)), *_ranks(view)]
     for pod in (pod for left in workers.values() for pod in left):  # their job is gone already
@@ -76,7 +76,7 @@ async def stop(client: KubeClient, name: str, user: str = "") -> None:
     Raises
     ------
     KubeError
-        If it is somebody else's, or a worker's pod, which its job would only replace.
+        If it is somebody else's, or a part of a job, which its job would only replace.
     NotFound
         If there is neither.
 
@@ -86,9 +86,9 @@ async def stop(client: KubeClient, name: str, user: str = "") -> None:
         if found is None:
             continue
         job = found["metadata"]["labels"].get(naming.JOB)
-        if resource is objects.PODS and job:
+        if job not in (None, name):
             raise KubeError(
-                f"{name} is a worker of the job {job}",
+                f"{name} is a part of the job {job}",
                 "alone it would be replaced",
                 f"End the whole job with `jupyter kube kill {job}`.",
             )
@@ -130,7 +130,7 @@ async def ended(client: KubeClient, user: str = "") -> list[Ended]:
 
 
 def _finished(jobs: Iterable[Object], now: float) -> Iterator[Ended]:
-    for job in jobs:
+    for job in filter(is_whole, jobs):
         view, meta = job_view(job), job["metadata"]
         if view.finished and not meta.get("deletionTimestamp"):
             keep = job["spec"].get("ttlSecondsAfterFinished")
@@ -166,7 +166,7 @@ def _row(kind: str, item: Mapping[str, Any], state: str) -> Row:
 def _ranks(view: JobView) -> list[Row]:
     """List a job's workers that there are."""
     return [
-        Row("  worker", rank.state.name, _words(rank.state.phase, rank.reason))
+        Row(f"  {rank.role or 'worker'}", rank.state.name, _words(rank.state.phase, rank.reason))
         for rank in view.ranks
         if rank.state.name
     ]

@@ -79,6 +79,9 @@ def train_parser() -> Parser:
         metavar="N|MIN:MAX",
         help="pods, or as many as there is room for; 0 runs the cell in this kernel",
     )
+    add("--ps", default="0", metavar="N", help="parameter servers beside them (tensorflow)")
+    add("--chief", action="store_true", help="one more that leads the workers (tensorflow)")
+    add("--evaluator", action="store_true", help="one more that evaluates (tensorflow)")
     add("--gpus", metavar="N", help="GPUs for each worker")
     add("--cpu", metavar="Q", help="processors for each worker, as in 2 or 500m")
     add("--memory", metavar="Q", help="memory for each worker, as in 4Gi")
@@ -118,6 +121,9 @@ def read_wish(options: argparse.Namespace) -> Wish:
         use=check.names(options.use, "--use") if options.use else (),
         pip=check.requirements(options.pip),
         name=options.name and check.base_name(options.name),
+        ps=check.count(options.ps, "--ps", check.MOST_WORKERS),
+        chief=options.chief,
+        evaluator=options.evaluator,
         gpus=None if options.gpus is None else check.gpus(options.gpus),
         cpu=options.cpu,
         memory=options.memory,

@@ -207,7 +207,7 @@ def test_kill_says_which_job_a_worker_belongs_to(cluster, capsys):
     put(cluster, "pods", fakecluster.pod(0))
     assert cli.main(["kill", "digits-ab12-0-x"]) == 1
     text = said(capsys)
-    assert "is a worker of the job digits-ab12" in text
+    assert "is a part of the job digits-ab12" in text
     assert "`jupyter kube kill digits-ab12`" in text
     assert left(cluster) == ["digits-ab12-0-x"]
 

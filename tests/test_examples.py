@@ -23,4 +23,10 @@ def test_an_example_has_no_word_of_the_platforms(path):
 
 
 def test_there_is_an_example():
-    assert [path.stem for path in EXAMPLES] == ["01-digits", "02-pytorch", "03-paddle", "04-python"]
+    assert [path.stem for path in EXAMPLES] == [
+        "01-digits",
+        "02-pytorch",
+        "03-paddle",
+        "04-python",
+        "05-parameter-server",
+    ]

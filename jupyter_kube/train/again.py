@@ -41,6 +41,7 @@ def again(
     job: Mapping[str, Any],
     secrets: Iterable[Mapping[str, Any]],
     pods: Iterable[Mapping[str, Any]] = (),
+    roles: Iterable[Mapping[str, Any]] = (),
     *,
     user: str,
 ) -> Again:
@@ -48,9 +49,9 @@ def again(
 
     Parameters
     ----------
-    job, secrets, pods
-        Those of the earlier one, as the API returns them. Where its pods tell the digest of their
-        image, that very image is used.
+    job, secrets, pods, roles
+        Those of the earlier one, as the API returns them; ``roles`` are further Jobs. Where its
+        pods tell the digest of their image, that very image is used.
     user
         Whose the new one is.
 
@@ -63,6 +64,7 @@ def again(
     old, submission = job["metadata"]["name"], naming.new_id()
     name, key = naming.job_name(old.rpartition("-")[0], submission), random.token_bytes(32)
     labels = {k: v for k, v in job["metadata"]["labels"].items() if k.startswith(_OURS)}
+    labels.pop(naming.ROLE, None)
     before = labels.get(naming.SUBMISSION, "")
 
     def renamed(value: Any) -> Any:
@@ -71,12 +73,20 @@ def again(
 
     labels = renamed({**labels, naming.USER_HASH: naming.user_hash(user)})
     about = {"name": name, "namespace": job["metadata"]["namespace"], "labels": labels}
-    body = {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {**about, "annotations": _annotations(job["metadata"], user)},
-        "spec": renamed(_spec(job["spec"], labels, user, _image(job, pods))),
-    }
+    image = _image(job, pods)
+
+    def job_again(part: Mapping[str, Any]) -> dict[str, Any]:
+        meta = part["metadata"]
+        role = {k: v for k, v in meta["labels"].items() if k == naming.ROLE}
+        named = {**about, "name": renamed(meta["name"]), "labels": {**labels, **role}}
+        notes = _annotations(meta, user)
+        return {
+            "apiVersion": "batch/v1",
+            "kind": "Job",
+            "metadata": {**named, "annotations": notes},
+            "spec": renamed(_spec(part["spec"], labels, user, image)),
+        }
+
     found = {secret["metadata"]["name"]: secret["data"] for secret in secrets}
     if not found.keys() >= set(secrets_of(job)):
         raise InvalidInput(f"{old} cannot run again", "its code is not in the cluster any more")
@@ -87,7 +97,12 @@ def again(
         for part, data in sorted(found.items())
     )
     first = jobspec.opaque(about, stringData=start)
-    made = jobspec.Manifests(body, jobspec.headless(about), (first, *parts))
+    made = jobspec.Manifests(
+        job_again(job),
+        jobspec.headless(about),
+        (first, *parts),
+        tuple(job_again(role) for role in roles),
+    )
     return Again(made, submission, key)
 
 

@@ -30,21 +30,27 @@ from .install import install
 from .kube import Kube
 from .mime import Display
 from .provide import CannotRun, check_python, provide_cloudpickle, provide_modules
-from .strategy import load_tensorflow, make_strategy
+from .strategy import load_tensorflow, make_strategy, serve
 
 
-def main(identity: Mapping[str, Any], bundle: bytes, control: int) -> None:
-    """Run a packed cell to its end, tell the supervisor, and wait until all ranks are done."""
+def main(about: Mapping[str, Any], bundle: bytes, control: int) -> None:
+    """Run a packed cell to its end, tell the supervisor, and wait until all ranks are done.
+
+    A rank that only serves others does so until it is stopped.
+    """
     told = Supervisor(socket.socket(fileno=control))
+    identity = about["identity"]
     cell = json.loads(zlib.decompress(bundle))
     leave: Callable[[], None] | None = None
     try:
         os.environ.update(cell["env"])
+        if about["serves"]:
+            serve()
         check_python(cell)
         install(cell["pip"])
         provide_modules(cell["code"])
         leave = None if cell["connects"] else connect(cell["framework"])
-        values = run(cell, identity, told)
+        values = run(cell, identity, told, about["strategy"])
         told.done(*_outcome(cell, identity["rank"], values))
     except CannotRun as error:
         told.refusal(str(error))
@@ -119,19 +125,21 @@ def _line(about: Mapping[str, Any]) -> bytes:
     return re.sub(r"[\ud800-\udfff]", lambda half: f"\\\\u{ord(half[0]):x}", text).encode() + b"\n"
 
 
-def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) -> dict[str, Any]:
+def run(
+    cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor, strategy: str = ""
+) -> dict[str, Any]:
     """Run a cell's source in a fresh ``__main__``; return its names and values."""
     provide_cloudpickle(cell["cloudpickle"])
     main_module = ModuleType("__main__")
     sys.modules["__main__"] = main_module
     names = vars(main_module)
-    several = cell["framework"] == "tensorflow" and identity["world_size"] > 1
+    strategy = strategy if cell["framework"] == "tensorflow" else ""
     if cell["framework"] == "tensorflow":
         load_tensorflow()
     kube = Kube(
         **identity,
         report=told.report,
-        make_strategy=(lambda: make_strategy(lambda: kube._shards)) if several else None,
+        make_strategy=(lambda: make_strategy(strategy, lambda: kube._shards)) if strategy else None,
     )
     display = Display(told.display)
     display.prepare_figures()
@@ -142,7 +150,7 @@ def run(cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor) 
         linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
     code = compile(source, filename, "exec", flags=flags, dont_inherit=True)
-    with _distributed(kube, wanted=several and not cell["connects"]), _free_to_leave():
+    with _distributed(kube, wanted=bool(strategy) and not cell["connects"]), _free_to_leave():
         result = eval(code, names)  # noqa: S307 - running the user's cell is what this is for
         if result is not None:  # the cell awaits at top level
             import asyncio

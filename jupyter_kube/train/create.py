@@ -24,7 +24,7 @@ _UNDO_TIMEOUT = 20.0
 async def create(
     client: KubeClient, manifests: jobspec.Manifests, submission: str
 ) -> dict[str, Any]:
-    """Create a job, its Service and its Secrets; returns the Job as the API made it.
+    """Create a job and all it owns; returns the Job as the API made it.
 
     The Job comes first and owns the others, so that its end is theirs. If a later one cannot be
     made, or the caller is cancelled, the Job is deleted again.
@@ -43,6 +43,7 @@ async def create(
             for resource, body in (
                 (objects.SERVICES, manifests.service),
                 *((objects.SECRETS, secret) for secret in manifests.secrets),
+                *((objects.JOBS, role) for role in manifests.roles),
             ):
                 group.create_task(_create_owned(client, resource, jobspec.with_owner(body, owner)))
     except ExceptionGroup as group_error:

@@ -75,7 +75,7 @@ def metrics(values: Mapping[str, Any]) -> str:
 def title(view: JobView) -> str:
     """Write what the job is."""
     number = f"{view.least} to {view.workers}" if view.least else str(view.workers)
-    workers = f"{number} worker" + "s" * (view.workers != 1)
+    workers = ", ".join(view.roles) or f"{number} worker" + "s" * (view.workers != 1)
     return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
 
 
@@ -105,7 +105,12 @@ def text(view: JobView, now: float) -> str:
     if view.message:
         lines.append(f"    {view.message}")
     shown, rest = _shown(view)
-    lines += [f"{r.rank:>3}  {r.state.phase:<9}  {detail(r, now)}".rstrip() for r in shown]
+    roles = max((len(rank.role) for rank in view.ranks), default=0)
+    lines += [
+        f"{r.rank:>3}  {f'{r.role:<{roles}}  ' if roles else ''}"
+        f"{r.state.phase:<9}  {detail(r, now)}".rstrip()
+        for r in shown
+    ]
     return "\n".join([*lines, *rest])
 
 
@@ -163,8 +168,9 @@ def _shown(view: JobView) -> tuple[list[RankView], list[str]]:
 
 
 def _html_rank(rank: RankView, now: float) -> str:
+    role = f"{rank.role} " if rank.role else ""
     return (
-        f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} '
+        f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} {role}'
         f"{_badge(rank.state.phase)} {escape(rank.state.phase)} "
         f'<span style="color:var(--jp-ui-font-color2,inherit)">'
         f"{escape(detail(rank, now))}</span></div>"

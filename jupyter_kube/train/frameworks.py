@@ -91,6 +91,23 @@ def check_keras(
     )
 
 
+def check_serves(source: str, namespace: Mapping[str, Any]) -> None:
+    """Refuse a cell that leaves parameter servers idle, for a job of theirs without a chief.
+
+    Raises
+    ------
+    InvalidInput
+        If it makes no server itself: each worker would train a model of its own.
+
+    """
+    if "Server" not in _Use.of(source, namespace).names:
+        raise InvalidInput(
+            "parameter servers need a chief, which hands out the work",
+            "without one, a cell has to make a tf.distribute.Server of its own, and this does not",
+            "Add --chief.",
+        )
+
+
 def _is_keras_3(version: Callable[[str], str], *, through_tensorflow: bool) -> bool:
     try:
         if through_tensorflow:

@@ -27,6 +27,9 @@ def submit(
     use: Sequence[str] = (),
     pip: Sequence[str] = (),
     name: str = "",
+    chief: bool = False,
+    ps: int = 0,
+    evaluator: bool = False,
     gpus: int | None = None,
     cpu: str | None = None,
     memory: str | None = None,
@@ -56,6 +59,8 @@ def submit(
         Packages that each worker installs first, as in ``("einops>=0.8",)``.
     name
         Readable part of the job's name.
+    chief, ps, evaluator
+        Who is there beside workers, for TensorFlow: a chief, parameter servers, an evaluator.
     gpus, cpu, memory
         For each worker, instead of the profile's; Kubernetes quantities.
     retries
@@ -85,6 +90,9 @@ def submit(
         use=options.names(use, "use"),
         pip=options.requirements(pip),
         name=name,
+        chief=chief,
+        ps=ps,
+        evaluator=evaluator,
         gpus=gpus,
         cpu=cpu,
         memory=memory,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any
 
@@ -22,7 +22,9 @@ from .payload import (
     boot_command,
     worker_payload,
 )
+from .replacing import FAILURES
 from .request import STORAGE_ENV, JobRequest
+from .roles import CHIEF, PS, WORKER
 
 CONTAINER = "worker"
 PORT = 5823
@@ -33,13 +35,18 @@ BUNDLE_VOLUME = "bundle"
 
 SCRATCH_ENV = "JUPYTER_KUBE_SCRATCH"
 MESSAGE_ENV = "JUPYTER_KUBE_MESSAGE"
+FIRST_RANK_ENV = "JUPYTER_KUBE_FIRST_RANK"
+REPLACED_ENV = "JUPYTER_KUBE_REPLACED"
+"""Variable of further roles' pods: how many of this index have failed before it."""
 
 _SCRATCH = "/var/lib/jupyter-kube"
 _BUNDLE = "/var/run/jupyter-kube/bundle"
 _MESSAGE = "/dev/termination-log"
 _SECRET_PART = 1_000_000  # bytes: a Secret holds 1 MiB
 _GRACE = 5
-_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_WAITING = "TF_NUM_INTEROP_THREADS"
+_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", _WAITING)
+_FEWEST_WAITING = 8
 _PASSING = {
     "configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "image", "projected", "secret",
 }  # fmt: skip
@@ -52,6 +59,13 @@ class Manifests:
     job: dict[str, Any]
     service: dict[str, Any]
     secrets: tuple[dict[str, Any], ...]
+    roles: tuple[dict[str, Any], ...] = ()
+    """Jobs of further roles."""
+
+    @property
+    def owned(self) -> tuple[dict[str, Any], ...]:
+        """All but the job itself."""
+        return (self.service, *self.secrets, *self.roles)
 
 
 def manifests(request: JobRequest, bundle: Bundle, key: bytes) -> Manifests:
@@ -160,8 +174,13 @@ def secrets(request: JobRequest, bundle: Bundle, key: bytes) -> tuple[dict[str, 
     return (first, *rest)
 
 
-def pod_template(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
-    """Build the template of a worker's pod.
+def role_name(request: JobRequest, role: str) -> str:
+    """Name the Job of a role: the first one's is the job itself."""
+    return request.name if role == next(iter(request.roles.counts)) else f"{request.name}-{role}"
+
+
+def pod_template(request: JobRequest, bundle: Bundle, role: str = WORKER) -> dict[str, Any]:
+    """Build the template of the pods of a role.
 
     Raises
     ------
@@ -169,15 +188,21 @@ def pod_template(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
         If Pod Security *restricted* does not permit the pods.
 
     """
-    parts = _parts(bundle)
+    parts, first = _parts(bundle), request.roles.first(role)
     more_volumes = [{"name": "scratch", "emptyDir": {}}, *_bundle_volume(request, parts)]
     more_mounts = [{"name": "scratch", "mountPath": _SCRATCH}]
     if parts:
         more_mounts.append({"name": BUNDLE_VOLUME, "mountPath": _BUNDLE})
     return build(
-        request.profile,
-        _container(request, parts),
-        metadata={"labels": labels(request, role="worker"), "annotations": _whose(request)},
+        _profile(request, role),
+        _container(request, parts, first),
+        metadata={
+            "labels": labels(request, role=role),
+            "annotations": {
+                **_whose(request),
+                **({naming.FIRST_RANK: str(first)} if first else {}),
+            },
+        },
         spec={
             "restartPolicy": "Never",
             "subdomain": request.name,
@@ -189,17 +214,24 @@ def pod_template(request: JobRequest, bundle: Bundle) -> dict[str, Any]:
     )
 
 
-def _container(request: JobRequest, parts: list[bytes]) -> dict[str, Any]:
+def _profile(request: JobRequest, role: str) -> Profile:
+    """Leave GPUs to those who compute: not to parameter servers, nor to who hands out work."""
+    if role == PS or (role == CHIEF and request.ps):
+        return replace(request.profile, gpus=0)
+    return request.profile
+
+
+def _container(request: JobRequest, parts: list[bytes], first: int) -> dict[str, Any]:
     return {
         "name": CONTAINER,
         "command": boot_command(request.profile.python),
-        "env": _env(request, parts),
+        "env": _env(request, parts, first),
         "ports": [{"name": "gather", "containerPort": PORT, "protocol": "TCP"}],
         "terminationMessagePath": _MESSAGE,
     }
 
 
-def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
+def _env(request: JobRequest, parts: list[bytes], first: int) -> list[dict[str, Any]]:
     def secret(name: str, key: str) -> dict[str, Any]:
         return {
             "name": name,
@@ -209,25 +241,32 @@ def _env(request: JobRequest, parts: list[bytes]) -> list[dict[str, Any]]:
     def field(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
-    plain = {**_threads(request.profile), SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
+    plain = {**_threads(request), SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
     if folder := _storage(request.profile):
         plain[STORAGE_ENV] = folder
     if parts:
         plain[BUNDLE_DIR_ENV] = _BUNDLE
+    if first:
+        plain[FIRST_RANK_ENV] = str(first)
     return [
         field("POD_IP", "status.podIP"),
         field("POD_NAME", "metadata.name"),
+        *([field(REPLACED_ENV, f"metadata.annotations['{FAILURES}']")] if first else []),
         *({"name": name, "value": value} for name, value in plain.items()),
         secret(WORKER_ENV, "worker"),
         *([] if parts else [secret(BUNDLE_ENV, "bundle")]),
     ]
 
 
-def _threads(profile: Profile) -> dict[str, str]:
+def _threads(request: JobRequest) -> dict[str, str]:
     """Tell numeric libraries to start as many threads as there are CPUs for them, not machines'."""
-    count = str(max(ceil(amount(profile.cpu)), 1))
+    profile = request.profile
+    count = max(ceil(amount(profile.cpu)), 1)
+    threads = dict.fromkeys(_THREADS, count)
+    if request.ps:  # TensorFlow's servers wait for each other in these
+        threads[_WAITING] = max(count, _FEWEST_WAITING)
     given = {*profile.env, *profile.env_from_secrets}
-    return {name: count for name in _THREADS if name not in given}
+    return {name: str(number) for name, number in threads.items() if name not in given}
 
 
 def _storage(profile: Profile) -> str:
@@ -246,8 +285,11 @@ def _storage(profile: Profile) -> str:
 def _options(request: JobRequest) -> dict[str, Any]:
     return {
         "job": request.name,
-        "workers": request.workers,
+        "workers": request.roles.size,
         "least": request.least,
+        "chief": request.chief,
+        "ps": request.ps,
+        "evaluator": request.evaluator,
         "retries": request.retries,
         "framework": request.framework,
         "coordinator": f"{request.name}-0.{request.name}",

@@ -31,13 +31,13 @@ class Kube:
     Attributes
     ----------
     rank
-        This worker's number, from 0.
+        This worker's number, from 0; the number before its lines in the notebook.
     world_size
-        How many workers there are.
+        How many workers run the cell together. An evaluator is none of them.
     local_rank
         This worker's number in its pod.
     role
-        ``worker``.
+        ``worker``, ``chief`` or ``evaluator``.
     generation
         Counts the starts of all workers together, from 1.
     job
@@ -110,9 +110,9 @@ class Kube:
             If there are fewer elements than workers.
 
         """
-        self._shards = self._shards or self.world_size > 1
-        if self.world_size == 1:
+        if self.world_size == 1 or self.rank >= self.world_size:  # alone, or an evaluator
             return data
+        self._shards = True
         if hasattr(data, "shard"):  # a data set that knows how
             return self._even(data).shard(self.world_size, self.rank)
         length = data.shape[0] if hasattr(data, "shape") else len(data)

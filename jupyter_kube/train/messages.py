@@ -2,7 +2,32 @@
 
 Both ends first send a random number; the session's key is made from the two and the job's key. Each
 line carries a code over its direction, its number and its text, so that none can be forged,
-repeated or left out. This module travels into pods: standard library only.
+repeated or left out. What :mod:`.rendezvous` makes of them:
+
+============  ==============  ===================================================================
+from          message         content
+============  ==============  ===================================================================
+member        hello           ``index``, ``boot`` (one supervisor's id), ``host``, ``generation``
+                              and ``failures`` as far as it knows, ``running`` (generation or 0),
+                              ``replaced``: how many pods of its index have failed before it
+member        beat            nothing
+member        offer           ``generation``, ``ports``
+member        ended           ``generation``, ``outcome``: done, exception or died; ``text`` of a
+                              death, ``killed`` (by SIGKILL, which no other rank's end causes),
+                              ``exception``: as in its frame, short
+member        pong            ``number`` of the ping
+member        leave           nothing: its pod is being removed
+member        bye             nothing: it ends now
+coordinator   prepare         ``generation``, ``failures``
+coordinator   start           ``generation``, ``members``: host and ports of each rank, and
+                              ``indexes``: whose pods they are, in the same order
+coordinator   ping            ``number``
+coordinator   stop            nothing: stop the child, another rank is lost
+coordinator   finish          nothing: all ranks are done
+coordinator   abort           ``rank`` and ``text``: whose failure ends the job, and why
+============  ==============  ===================================================================
+
+This module travels into pods: standard library only.
 """
 
 from __future__ import annotations

@@ -113,6 +113,36 @@ def duration(value: str | float, option: str) -> float:
     return number
 
 
+def roles(
+    *, chief: bool, ps: int, evaluator: bool, least: int, workers: int, framework: str
+) -> None:
+    """Check who is to be there beside workers; nothing is refused where nobody is.
+
+    Raises
+    ------
+    InvalidInput
+        If the framework has no such roles, or the job cannot have them.
+
+    """
+    asked = {"--ps": ps, "--chief": chief, "--evaluator": evaluator}
+    option = next((option for option, wanted in asked.items() if wanted), "")
+    if not option:
+        return
+    if framework not in ("", "tensorflow"):
+        raise InvalidInput(
+            f"{option} is for tensorflow, and this cell is {framework}",
+            "only TensorFlow's workers have roles",
+        )
+    if least:
+        raise InvalidInput(
+            f"{option} needs a fixed number of workers",
+            "servers do not know each other's new addresses when workers come and go",
+            "Write one number, as in -w 4.",
+        )
+    if not workers:
+        raise InvalidInput(f"{option} needs workers", "-w 0 runs the cell in this kernel alone")
+
+
 def base_name(value: str) -> str:
     """Check the readable part of a job's name.
 

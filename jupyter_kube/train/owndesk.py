@@ -16,7 +16,7 @@ from .desk import PodReports, Ticket
 from .origin import Origin, find_origin
 from .preview import export, preview
 from .runner import Follower, Outcome
-from .view import JobView, job_view
+from .view import JobView, is_whole, job_view
 
 if TYPE_CHECKING:
     from ..config import KubeConfig
@@ -63,10 +63,14 @@ class OwnDesk:
         """Create a job that is the same as an earlier one."""
         job = await query.find_job(self._client, await self._whole(name))
         own = naming.selector(job=job["metadata"]["name"])
-        pods = await objects.list_(self._client, objects.PODS, labels=own)
+        pods, found = await asyncio.gather(
+            objects.list_(self._client, objects.PODS, labels=own),
+            objects.list_(self._client, objects.JOBS, labels=own),
+        )
         secrets = await asyncio.gather(*map(self._secret, again.secrets_of(job)))
+        roles = [each for each in found["items"] if not is_whole(each)]
         user = (await self.origin()).user
-        made = again.again(job, filter(None, secrets), pods["items"], user=user)
+        made = again.again(job, filter(None, secrets), pods["items"], roles, user=user)
         created = await create(self._client, made.manifests, made.submission)
         return Ticket(job_view(created), made.key)
 

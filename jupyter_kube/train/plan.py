@@ -14,7 +14,7 @@ from ..config import KubeConfig, user_name
 from ..errors import InvalidInput
 from ..models import Profile
 from . import cell, jobspec, options
-from .frameworks import check_keras
+from .frameworks import check_keras, check_serves
 from .origin import Origin
 from .python import check_python
 from .request import JobRequest, like_kernel
@@ -40,6 +40,9 @@ class Wish:
     gpus: int | None = None
     cpu: str | None = None
     memory: str | None = None
+    chief: bool = False
+    ps: int = 0
+    evaluator: bool = False
     retries: int = 3
     timeout: float | None = None
     keep: float = 86400.0
@@ -82,6 +85,8 @@ def check(wish: Wish, *, fewest: int = 1) -> Wish:
     for quantity, what in ((wish.cpu, "cpu"), (wish.memory, "memory")):
         if quantity is not None:
             check_quantity(quantity, what)
+    options.count(wish.ps, "--ps", options.MOST_WORKERS)
+    _check_roles(wish, wish.framework)
     options.count(wish.retries, "--retries", options.MOST_RETRIES)
     for names, option in ((wish.outputs, "--output"), (wish.use, "--use")):
         options.names(names, option)
@@ -110,9 +115,23 @@ def pack(wish: Wish, source: str, namespace: Mapping[str, Any], filename: str) -
         framework=wish.framework,
         filename=filename,
     )
-    if bundle.framework == "tensorflow" and wish.workers > 1:
+    _check_roles(wish, bundle.framework)
+    if bundle.framework == "tensorflow" and (wish.workers > 1 or wish.chief or wish.ps):
         check_keras(source, namespace)
+    if wish.ps and not wish.chief:
+        check_serves(source, namespace)
     return bundle
+
+
+def _check_roles(wish: Wish, framework: str) -> None:
+    options.roles(
+        chief=wish.chief,
+        ps=wish.ps,
+        evaluator=wish.evaluator,
+        least=wish.least,
+        workers=wish.workers,
+        framework=framework,
+    )
 
 
 def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space: str) -> Plan:
@@ -145,6 +164,9 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         framework=bundle.framework,
         workers=wish.workers,
         least=wish.least,
+        chief=wish.chief,
+        ps=wish.ps,
+        evaluator=wish.evaluator,
         profile=profile,
         namespace=space,
         outputs=wish.outputs,

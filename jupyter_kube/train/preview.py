@@ -24,7 +24,7 @@ def preview(plan: Plan) -> str:
     head = [f"Travels with the cell, {size_text(len(plan.bundle.payload))} in all:", *travels]
     if plan.request.pip:
         head += ["", f"Installed first in each worker: {', '.join(plan.request.pip)}"]
-    made = [plan.manifests.job, plan.manifests.service, *map(_masked, plan.manifests.secrets)]
+    made = [plan.manifests.job, *map(_masked, plan.manifests.owned)]
     return "\n".join([*head, "", "Would be created:", *(f"---\n{yaml(obj)}" for obj in made)])
 
 
@@ -38,7 +38,7 @@ def export(plan: Plan) -> str:
         "# Service and Secrets stay until then, also when the Job has gone by itself; without",
         f"# this file: kubectl delete job,service,secret -l {naming.JOB}={plan.request.name}",
     )
-    made = [plan.manifests.job, plan.manifests.service, *plan.manifests.secrets]
+    made = [plan.manifests.job, *plan.manifests.owned]
     return "\n".join([*head, *(f"---\n{yaml(obj)}" for obj in made), ""])
 
 
@@ -48,7 +48,7 @@ def yaml(value: Any) -> str:
 
 
 def _masked(secret: dict[str, Any]) -> dict[str, Any]:
-    """Hide a Secret's values but for their sizes."""
+    """Hide the values of a Secret but for their sizes."""
     hidden = dict(secret)
     for part in ("data", "stringData"):
         if part in secret:

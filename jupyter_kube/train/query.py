@@ -15,7 +15,7 @@ from . import reading
 from .desk import PodReports
 from .feed import Line
 from .options import MOST_WORKERS
-from .view import JobView, job_view, rank_of
+from .view import JobView, is_whole, job_view, rank_of
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
@@ -34,6 +34,7 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
     views = [
         job_view(job, by_job.get(job["metadata"]["name"], ()), now=client.now())
         for job in jobs["items"]
+        if is_whole(job)
     ]
     return sorted(views, key=lambda view: view.started or 0.0, reverse=True)
 
@@ -47,7 +48,7 @@ async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, A
         With a close name, if there is one.
 
     """
-    wanted = {naming.MANAGED_BY: naming.MANAGER}
+    wanted = {naming.MANAGED_BY: naming.MANAGER, naming.JOB: name}
     if user:
         wanted[naming.USER_HASH] = naming.user_hash(user)
     try:

@@ -8,27 +8,7 @@ there, at least ``least``, and a new one when others come or some go. When a ran
 fail of it soon after, in ways that look like the user's own errors. So nobody but the coordinator
 judges: it asks all members for a sign of life, and takes the earliest cause.
 
-============  ==============  ===================================================================
-from          message         content
-============  ==============  ===================================================================
-member        hello           ``index``, ``boot`` (one supervisor's id), ``host``, ``generation``
-                              and ``failures`` as far as it knows, ``running`` (generation or 0)
-member        beat            nothing
-member        offer           ``generation``, ``ports``
-member        ended           ``generation``, ``outcome``: done, exception or died; ``text`` of a
-                              death, ``killed`` (by SIGKILL, which no other rank's end causes),
-                              ``exception``: as in its frame, short
-member        pong            ``number`` of the ping
-member        leave           nothing: its pod is being removed
-member        bye             nothing: it ends now
-coordinator   prepare         ``generation``, ``failures``
-coordinator   start           ``generation``, ``members``: host and ports of each rank, and
-                              ``indexes``: whose pods they are, in the same order
-coordinator   ping            ``number``
-coordinator   stop            nothing: stop the child, another rank is lost
-coordinator   finish          nothing: all ranks are done
-coordinator   abort           ``rank`` and ``text``: whose failure ends the job, and why
-============  ==============  ===================================================================
+What they say to each other is listed in ``messages.py``.
 
 This module travels into pods: standard library only.
 """
@@ -68,6 +48,8 @@ class Coordinator:
     """How many an elastic job needs; 0 for a job of fixed size."""
     patience: float = float("inf")
     """Seconds to wait for members that were lost before the job counts as failed."""
+    enders: int = 0
+    """How many ranks, the first ones, end the job when they are done; 0: all."""
     generation: int = 0
     failures: int = 0
     phase: str = "gathering"
@@ -118,7 +100,11 @@ class Coordinator:
         else:
             self._members[index] = Member(about["boot"], about["host"], seen=now)
             self._arrived = now
-            self._welcome(index, int(about["running"]), now)
+            lost = int(about.get("replaced", 0))
+            if lost > self.retries and not (self.failure or self._ended):
+                self._fail(index, f"rank {index} was lost with its pod {lost} times", now)
+            else:
+                self._welcome(index, int(about["running"]), now)
         self._advance(now)
 
     def message(self, index: int, message: Mapping[str, Any], now: float) -> bool:
@@ -275,7 +261,7 @@ class Coordinator:
             self._pings += 1
             for index in team:
                 self._send(index, "ping", number=self._pings)
-        elif all(member.outcome for member in team.values()):
+        elif all(member.outcome for member in list(team.values())[: self.enders or None]):
             self._ended, self._since = True, now
             self.phase = "leaving"
             for index in self._members:

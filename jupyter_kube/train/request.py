@@ -9,6 +9,7 @@ from typing import Any
 from .. import naming
 from ..errors import InvalidInput
 from ..models import Profile
+from .roles import Roles
 
 STORAGE_ENV = "JUPYTER_KUBE_STORAGE"
 """Variable of a worker that says where storage that outlives its pod is mounted, if any is."""
@@ -129,6 +130,12 @@ class JobRequest:
     """What each worker installs before the cell."""
     least: int = 0
     """How many workers an elastic job needs; 0: it needs all of them."""
+    chief: bool = False
+    """Whether a chief leads the workers."""
+    ps: int = 0
+    """How many parameter servers there are."""
+    evaluator: bool = False
+    """Whether one more evaluates what the others train."""
     retries: int = 3
     """How often all ranks may start again after a worker's process died."""
     timeout: float | None = None
@@ -148,12 +155,20 @@ class JobRequest:
         if self.retries < 0:
             raise InvalidInput(f"retries must be 0 or more (got {self.retries})")
 
+    @property
+    def roles(self) -> Roles:
+        """How many ranks there are of each role."""
+        return Roles(self.workers, self.chief, self.ps, self.evaluator)
+
     def to_json(self) -> dict[str, Any]:
         """Return what the annotation on the job keeps for those who attach later."""
         return {
             "framework": self.framework,
             "workers": self.workers,
             "least": self.least,
+            "chief": self.chief,
+            "ps": self.ps,
+            "evaluator": self.evaluator,
             "outputs": list(self.outputs),
             "pip": list(self.pip),
             "retries": self.retries,

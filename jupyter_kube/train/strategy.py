@@ -1,4 +1,4 @@
-"""TensorFlow's multi-worker strategy, so that an ordinary ``model.fit`` trains on all workers.
+"""TensorFlow's strategies, so that an ordinary ``model.fit`` trains on all workers.
 
 This module travels into pods: standard library only, and TensorFlow where it is asked for.
 """
@@ -10,8 +10,9 @@ import importlib
 import os
 import re
 import sys
+import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 _GREETING = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} .*(cudart_stub|cuda_)")
 
@@ -25,20 +26,45 @@ def load_tensorflow() -> None:
         importlib.import_module("tensorflow")
 
 
-def make_strategy(shares: Callable[[], bool]) -> Any:
-    """Make the strategy.
+def serve() -> NoReturn:
+    """Be a server of TensorFlow's, which does what the chief or workers ask, until it is stopped.
 
-    Keras hands each data set to the strategy. TensorFlow then lets every worker read all of it and
-    keep its part. Where the cell has taken its share by ``kube.shard`` this would divide twice, so
-    then each worker's data are taken as they are: a batch is one worker's, an epoch its share.
+    This is what parameter servers are, and workers of a job that has a chief beside them.
+    """
+    with _without_greetings():
+        tf: Any = importlib.import_module("tensorflow")
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        server = tf.distribute.Server(
+            resolver.cluster_spec(),
+            job_name=resolver.task_type,
+            task_index=resolver.task_id,
+            protocol=resolver.rpc_layer or "grpc",
+        )
+    server.join()
+    raise SystemExit
+
+
+def make_strategy(name: str, shares: Callable[[], bool]) -> Any:
+    """Make the strategy of that name.
+
+    Keras hands each data set to the strategy. With ``MultiWorkerMirroredStrategy`` TensorFlow then
+    lets every worker read all of it and keep its part. Where the cell has taken its share by
+    ``kube.shard`` this would divide twice, so then each worker's data are taken as they are: a
+    batch is one worker's, an epoch its share.
 
     Parameters
     ----------
+    name
+        ``MultiWorkerMirroredStrategy`` or ``ParameterServerStrategy``.
     shares
         Says whether the cell's data are shares already.
 
     """
     tf: Any = importlib.import_module("tensorflow")
+    if name == "ParameterServerStrategy":
+        warnings.filterwarnings("ignore", "To make it possible to preserve tf.data options")
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        return tf.distribute.ParameterServerStrategy(resolver)
 
     class Strategy(tf.distribute.MultiWorkerMirroredStrategy):  # type: ignore[misc]  # TensorFlow has no types
         def experimental_distribute_dataset(self, dataset: Any, options: Any = None) -> Any:

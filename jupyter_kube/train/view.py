@@ -15,6 +15,7 @@ from ..models import PodState
 from .frames import FAIL_JOB, MARK
 from .replacing import due
 from .request import STORAGE_ENV
+from .roles import WORKER, Roles
 
 INDEX = "batch.kubernetes.io/job-completion-index"
 """Label and annotation by which Kubernetes tells a pod's index in its Job."""
@@ -35,6 +36,8 @@ class RankView:
 
     rank: int
     state: PodState
+    role: str = ""
+    """chief, worker, ps or evaluator; empty in a job of workers only."""
     says: str = ""
     """The supervisor's own words, as in "waiting for ranks 1, 3"."""
     progress: str = ""
@@ -62,7 +65,9 @@ class JobView:
     name: str
     framework: str = ""
     workers: int = 0
-    """How many there are to be; of an elastic job, at most."""
+    """How many there are to be, those of other roles with them; of an elastic job, at most."""
+    roles: tuple[str, ...] = ()
+    """The roles that there are, as in "chief", "2 workers"; empty where there are workers only."""
     least: int = 0
     """How many an elastic job needs; 0 for a job of fixed size."""
     lasting: bool = False
@@ -132,20 +137,23 @@ def job_view(
     for event in events:
         about = event.get("involvedObject") or {}
         by_object.setdefault(about.get("name", ""), []).append(dict(event))
-    workers = int(spec.get("completions") or 0)
+    asked = request_of(job)
+    roles = roles_of(asked, int(spec.get("completions") or 0))
     over = bool(_conditions(job).keys() & {"Complete", "Failed"})
     limit = spec.get("backoffLimitPerIndex")
-    ranks = _ranks(workers, pods, by_object, told or Told(), limit, over=over, now=now)
-    asked = request_of(job)
+    ranks = _ranks(roles, pods, by_object, told or Told(), limit, over=over, now=now)
     least = int(asked.get("least") or 0)
     phase, reason, message, ended = _verdict(job, ranks, least)
     if phase in ("waiting", "starting"):
-        message = message or _not_created(ranks, by_object.get(meta["name"], ()))
+        names = (meta["name"], *(f"{meta['name']}-{role}" for role in roles.counts))
+        about = (event for name in names for event in by_object.get(name, ()))
+        message = message or _not_created(ranks, about)
     return JobView(
         name=meta["name"],
         framework=(meta.get("annotations") or {}).get(naming.FRAMEWORK, ""),
         user=(meta.get("annotations") or {}).get(naming.USER, ""),
-        workers=workers,
+        workers=roles.size,
+        roles=_in_words(roles) if roles.several else (),
         least=least,
         lasting=_has_storage(spec),
         profile=str(asked.get("profile") or ""),
@@ -175,13 +183,35 @@ def request_of(job: Mapping[str, Any]) -> dict[str, Any]:
     return asked if isinstance(asked, dict) else {}
 
 
+def is_whole(job: Mapping[str, Any]) -> bool:
+    """Say whether a Job is a job itself, and not one of its further roles."""
+    meta = job["metadata"]
+    return bool(meta["name"] == (meta.get("labels") or {}).get(naming.JOB, meta["name"]))
+
+
+def roles_of(asked: Mapping[str, Any], first: int) -> Roles:
+    """Tell which roles a job has, from what was asked for and the size of its first Job."""
+    ps, chief, evaluator = (asked.get(what) or 0 for what in ("ps", "chief", "evaluator"))
+    workers = int(asked.get("workers") or 0) if chief else first
+    return Roles(workers, bool(chief), int(ps), bool(evaluator))
+
+
+def _in_words(roles: Roles) -> tuple[str, ...]:
+    plural = {WORKER: "workers"}
+    return tuple(
+        role if count == 1 else f"{count} {plural.get(role, role)}"
+        for role, count in roles.counts.items()
+    )
+
+
 def rank_of(pod: Mapping[str, Any]) -> int | None:
     """Tell which rank a pod is."""
     meta = pod["metadata"]
-    for where in ("annotations", "labels"):
-        text = (meta.get(where) or {}).get(INDEX, "")
+    notes = meta.get("annotations") or {}
+    for known in (notes, meta.get("labels") or {}):
+        text = known.get(INDEX, "")
         if text.isdigit():
-            return int(text)
+            return int(notes.get(naming.FIRST_RANK, 0)) + int(text)
     return None
 
 
@@ -191,7 +221,7 @@ def seconds(timestamp: str | None) -> float | None:
 
 
 def _ranks(
-    workers: int,
+    roles: Roles,
     pods: Iterable[Mapping[str, Any]],
     events: Mapping[str, list[dict[str, Any]]],
     told: Told,
@@ -206,7 +236,7 @@ def _ranks(
         if rank is not None:
             newest[rank] = pod
     out = []
-    for rank in range(workers):
+    for rank in range(roles.size):
         found = newest.get(rank)
         state, death = PodState("", "gone" if over else "queued"), None
         if found is not None:
@@ -219,6 +249,7 @@ def _ranks(
             RankView(
                 rank,
                 state,
+                roles.of(rank)[0] if roles.several else "",
                 told.says.get(rank, ""),
                 told.progress.get(rank, ""),
                 dict(told.metrics.get(rank, {})),

@@ -24,13 +24,14 @@ from pathlib import Path
 from typing import Any
 
 from . import frames
-from .environment import PORTS, Member, environment
+from .environment import Member, Place, environment, ports_for
 from .gather import Gathering
 from .host import free_ports, look_up, surroundings
 from .messages import LONGEST, Channel, NotOurs
 from .output import Output
 from .process import CellProcess, Outcome
 from .rendezvous import BEAT, Coordinator
+from .roles import Roles
 
 log = logging.getLogger("jupyter-kube")
 
@@ -58,6 +59,10 @@ class Options:
     port: int
     least: int = 0
     """How many an elastic job needs; 0 for a job of fixed size."""
+    chief: bool = False
+    ps: int = 0
+    evaluator: bool = False
+    """Which roles there are beside workers'."""
     patience: float = 3600.0
     """Seconds a worker looks for the coordinator, and the coordinator for lost workers."""
 
@@ -65,6 +70,11 @@ class Options:
     def stay(self) -> float:
         """Seconds to wait for the coordinator; it may be waiting for the room that this one has."""
         return min(self.patience, _YIELD) if self.least else self.patience
+
+    def roles(self, ranks: int) -> Roles:
+        """Tell who is what of that many ranks."""
+        others = self.chief + self.ps + self.evaluator
+        return Roles(ranks - others, self.chief, self.ps, self.evaluator)
 
 
 def main(launch: Mapping[str, Any], bundle: bytes) -> int:
@@ -82,7 +92,7 @@ class Supervisor:
         self._boot = launch["child"]
         self._sources = launch["source"]
         self._bundle = bundle
-        self._index = int(os.environ.get("JOB_COMPLETION_INDEX", "0"))
+        self._index = place_in_job(os.environ)
         self._host = os.environ.get("POD_IP") or "127.0.0.1"
         self._id = secrets.token_hex(8)
         self._generation = self._failures = self._running = 0
@@ -115,8 +125,9 @@ class Supervisor:
     async def _work(self) -> int:
         options = self._options
         if self._index == 0:
+            enders = options.roles(options.workers).trainers
             coordinator = Coordinator(
-                options.workers, options.retries, options.least, options.patience
+                options.workers, options.retries, options.least, options.patience, enders=enders
             )
             self._gathering = Gathering(coordinator, self._key, self._note)
             await self._gathering.start(self._host, options.port)
@@ -191,6 +202,7 @@ class Supervisor:
             generation=self._generation,
             failures=self._failures,
             running=self._running,
+            replaced=int(os.environ.get("JUPYTER_KUBE_REPLACED") or 0),
         )
         self._tell_outcome()
         beating = asyncio.ensure_future(_beat(channel))
@@ -210,7 +222,7 @@ class Supervisor:
             await self._stop()
             self._generation, self._failures = message["generation"], message["failures"]
             self._output.generation = self._generation
-            self._ports = free_ports(PORTS)
+            self._ports = free_ports(ports_for(1))
             channel.send("offer", generation=self._generation, ports=self._ports)
         elif kind == "start":
             members = [Member(**member) for member in message["members"]]
@@ -232,16 +244,24 @@ class Supervisor:
         """
         self._joining = ""
         rank = indexes.index(self._index)
+        roles = self._options.roles(len(members))
         identity = {
             "job": self._options.job,
             "rank": rank,
-            "world_size": len(members),
+            "world_size": roles.trainers,
+            "role": roles.of(rank)[0],
             "generation": generation,
         }
+        about = {
+            "identity": identity,
+            "serves": roles.serves(rank),
+            "strategy": roles.strategy(rank),
+        }
         start = b"\n".join(
-            [json.dumps(self._sources).encode(), json.dumps(identity).encode(), self._bundle]
+            [json.dumps(self._sources).encode(), json.dumps(about).encode(), self._bundle]
         )
-        env = {**surroundings(os.environ), **environment(self._options.framework, members, rank)}
+        place = Place(members, rank, roles)
+        env = {**surroundings(os.environ), **environment(self._options.framework, place)}
         process = CellProcess(
             self._boot,
             start,
@@ -298,7 +318,10 @@ class Supervisor:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
         outcome = self._outcome
         if self._process is not None:
-            await self._process.leave()
+            if outcome is None:  # a server, or an evaluator: it ends because the others are done
+                await self._stop()
+            else:
+                await self._process.leave()
             self._process = None
         self._output.finish()
         channel.send("bye")
@@ -360,6 +383,12 @@ def _fitting(about: Mapping[str, Any], longest: int) -> dict[str, Any]:
         keep = len(text) * 2 // 5
         out[key] = f"{text[: keep // 2]}\n…\n{text[-keep:]}" if len(text) > 20 else ""
     return out
+
+
+def place_in_job(env: Mapping[str, str]) -> int:
+    """Tell a pod's number in its job: its Job of Kubernetes may hold one role of several."""
+    first = env.get("JUPYTER_KUBE_FIRST_RANK", "0")
+    return int(first) + int(env.get("JOB_COMPLETION_INDEX", "0"))
 
 
 def _bundle_from_folder() -> bytes:

@@ -15,6 +15,7 @@ from tests.cluster import images
 from tests.train.test_frameworks import FLEET, LOOP
 
 from .conftest import Target
+from .test_files import claim_on
 from .test_jobs import _nothing_stays, ipython, output  # noqa: F401 - a fixture among them
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -44,14 +45,35 @@ def target(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> T
 async def test_an_example_trains_on_two_workers(
     name: str, target: Target, tmp_path: Path, client: KubeClient
 ) -> None:
+    text = await trained(name, target, tmp_path)
+    assert re.search(r"-\w{4} · \w+ · 2 workers", text)
+
+
+@pytest.mark.cluster
+@pytest.mark.parametrize("target", ["real"], indirect=True)
+async def test_a_chief_trains_on_a_parameter_server_until_an_evaluator_is_content(
+    target: Target, tmp_path: Path, client: KubeClient
+) -> None:
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(0o777)
+    stored = replace(target, profile={**target.profile, "pvcs": {"kept": "/data"}})
+    async with claim_on(folder, client, "kept"):
+        text = await trained("05-parameter-server", stored, tmp_path)
+    assert re.search(r"-\w{4} · tensorflow · chief, 2 workers, ps, evaluator", text)
+    assert list(folder.glob(".jupyter-kube/digits-*/checkpoints/good")), text
+
+
+async def trained(name: str, target: Target, folder: Path) -> str:
+    """Run an example and see that its model has learned; returns what it printed."""
     notebook = json.loads((EXAMPLES / f"{name}.ipynb").read_text())
     cells = ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
-    code, text = await output(ipython(target, tmp_path, *cells), 220)
+    code, text = await output(ipython(target, folder, *cells), 220)
     assert code == 0, text
     accuracy = re.search(r"^accuracy .*: (0\.\d+)$", text, re.MULTILINE)
     assert accuracy, text
     assert float(accuracy[1]) > 0.8
-    assert re.search(r"-\w{4} · \w+ · 2 workers", text)
+    return text
 
 
 @pytest.mark.cluster

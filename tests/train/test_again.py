@@ -31,6 +31,23 @@ def before(value=1):
     return made.job, [stored(secret) for secret in made.secrets]
 
 
+def test_jobs_of_further_roles_run_again_too():
+    bundle = pack("y = 1", {}, framework="tensorflow")
+    wish = plan.Wish(workers=2, name="digits", chief=True, ps=1)
+    first = plan.make(wish, bundle, SETTINGS, Origin("ann"), "space").manifests
+    old = first.job["metadata"]["name"]
+    secrets = [stored(secret) for secret in first.secrets]
+    made = again(first.job, secrets, [], first.roles, user="bob").manifests
+    name = made.job["metadata"]["name"]
+    assert old not in json.dumps([made.job, *made.owned])
+    assert [role["metadata"]["name"] for role in made.roles] == [f"{name}-worker", f"{name}-ps"]
+    for each, role in zip((made.job, *made.roles), ("chief", "worker", "ps"), strict=True):
+        assert each["metadata"]["labels"][naming.ROLE] == role
+        labels = each["spec"]["template"]["metadata"]["labels"]
+        assert (labels[naming.ROLE], labels[naming.JOB]) == (role, name)
+    assert naming.ROLE not in made.service["metadata"]["labels"]
+
+
 def pod(image_id):
     return {"status": {"containerStatuses": [{"imageID": image_id}]}}
 

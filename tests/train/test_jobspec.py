@@ -74,6 +74,42 @@ def test_rank_0_speaks_for_an_elastic_job_and_any_pod_may_come_back() -> None:
     assert "successPolicy" not in made().job["spec"]
 
 
+def test_each_role_has_a_job_of_its_own_that_the_first_owns() -> None:
+    profile = Profile("p", image="i", cpu="2", gpus=1)
+    all_ = made(profile=profile, framework="tensorflow", chief=True, ps=3, evaluator=True, keep=60)
+    jobs = (all_.job, *all_.roles)
+    assert [job["metadata"]["name"] for job in jobs] == [
+        "digits-7f3a", "digits-7f3a-worker", "digits-7f3a-ps", "digits-7f3a-evaluator",
+    ]  # fmt: skip
+    assert all(role in all_.owned for role in all_.roles)
+    assert [job["spec"]["completions"] for job in jobs] == [1, 2, 3, 1]
+    assert {job["spec"]["ttlSecondsAfterFinished"] for job in jobs} == {60}
+    assert all_.job["spec"]["maxFailedIndexes"] == 0
+    assert all(role["spec"]["backoffLimitPerIndex"] > 1000 for role in all_.roles)
+    firsts, gpus = [], []
+    for job, role in zip(jobs, ("chief", "worker", "ps", "evaluator"), strict=True):
+        template = job["spec"]["template"]
+        assert template["metadata"]["labels"][naming.ROLE] == role
+        assert job["metadata"]["labels"].items() <= template["metadata"]["labels"].items()
+        assert template["spec"]["subdomain"] == "digits-7f3a"
+        container = template["spec"]["containers"][0]
+        env = {entry["name"]: entry.get("value") for entry in container["env"]}
+        first = template["metadata"]["annotations"].get(naming.FIRST_RANK, "0")
+        assert env.get("JUPYTER_KUBE_FIRST_RANK", "0") == first
+        assert ("JUPYTER_KUBE_REPLACED" in env) is (job is not all_.job)
+        assert (env["OMP_NUM_THREADS"], env["TF_NUM_INTEROP_THREADS"]) == ("2", "8")
+        firsts.append(first)
+        gpus.append(container["resources"]["limits"].get("nvidia.com/gpu", "0"))
+    assert firsts == ["0", "1", "3", "6"]
+    assert gpus == ["0", "1", "0", "1"]
+
+
+def test_a_chief_without_parameter_servers_trains_as_a_worker_does() -> None:
+    all_ = made(profile=Profile("p", image="i", gpus=1), framework="tensorflow", chief=True)
+    (container,) = pod_of(all_)["containers"]
+    assert container["resources"]["limits"]["nvidia.com/gpu"] == "1"
+
+
 def test_workers_find_rank_0_by_name() -> None:
     all_ = made()
     assert all_.service["metadata"]["name"] == pod_of(all_)["subdomain"] == "digits-7f3a"

@@ -85,6 +85,40 @@ def test_wishes_that_cannot_be(wish, words):
         plan.check(wish)
 
 
+SERVER = "import tensorflow as tf\ntf.distribute.Server({})"
+
+
+@pytest.mark.parametrize(
+    ("wish", "source", "words"),
+    [
+        (plan.Wish(framework="pytorch", ps=1), "x = 1", "--ps is for tensorflow, and this cell is"),
+        (
+            plan.Wish(chief=True),
+            "import paddle",
+            "--chief is for tensorflow, and this cell is padd",
+        ),
+        (plan.Wish(evaluator=True), "x = 1", "--evaluator is for tensorflow, and this cell is pyt"),
+        (plan.Wish(framework="tensorflow", workers=4, least=1, ps=1), "x = 1", "a fixed number"),
+        (plan.Wish(framework="tensorflow", ps=-1), "x = 1", "--ps must be a whole number"),
+        (plan.Wish(framework="tensorflow", ps=1), "x = 1", "parameter servers need a chief"),
+        (plan.Wish(framework="tensorflow", ps=1), SERVER, ""),
+        (plan.Wish(framework="tensorflow", ps=1, chief=True, evaluator=True), "x = 1", ""),
+        (plan.Wish(chief=True), "import tensorflow", ""),
+    ],
+)
+def test_roles_that_cannot_be(wish, source, words):
+    if not words:
+        plan.pack(plan.check(wish), source, {}, "<cell>")
+        return
+    with pytest.raises(InvalidInput, match=words):
+        plan.pack(plan.check(wish), source, {}, "<cell>")
+
+
+def test_in_this_kernel_there_are_no_roles():
+    with pytest.raises(InvalidInput, match="--ps needs workers"):
+        plan.check(plan.Wish(workers=0, ps=1), fewest=0)
+
+
 def test_a_profile_that_is_not_there():
     with pytest.raises(InvalidInput, match="there is no profile"):
         made(plan.Wish(profile="none"), Origin("ann"))

@@ -228,6 +228,26 @@ def test_a_pod_replaced_within_the_deadline_restarts_all() -> None:
     assert job.it.generation == 2
 
 
+def test_the_end_of_some_ranks_may_be_the_jobs() -> None:
+    job = Job(enders=1).running()
+    job.ended(2, "done")
+    assert job.collect() == []
+    job.ended(0, "done")
+    assert job.collect() == [(index, "finish") for index in range(3)]
+
+
+def test_a_rank_whose_pods_fail_again_and_again_fails_the_job() -> None:
+    job = Job(retries=2).running()
+    for count, boot in enumerate(("second", "third", "fourth"), 1):
+        about = {"boot": boot, "host": "10.0.0.1", "generation": 0, "failures": 0, "running": 0}
+        job.it.hello(1, {**about, "replaced": count}, job.now)
+        if count < 3:
+            assert not job.it.failure
+            job.offer()
+    assert job.it.failure == "rank 1 was lost with its pod 3 times"
+    assert (1, "abort") in job.collect()
+
+
 def test_a_silent_member_is_lost_in_the_end() -> None:
     job = Job().running()
     job.now += 14

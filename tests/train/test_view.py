@@ -7,11 +7,11 @@ import pytest
 
 from jupyter_kube import naming
 from jupyter_kube.errors import InvalidInput
-from jupyter_kube.train.display import detail
+from jupyter_kube.train.display import detail, text, title
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.query import check_scale
 from jupyter_kube.train.replacing import FAILURES, IGNORED
-from jupyter_kube.train.view import Told, job_view
+from jupyter_kube.train.view import Told, is_whole, job_view
 
 from .fakecluster import ended, job, pod, terminated
 
@@ -41,6 +41,44 @@ def test_of_a_ranks_pods_the_newest_counts_and_one_on_its_way_out_never():
         assert job_view(job(workers=1), pods).ranks[0].state.name == "new"
     new["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:03Z"
     assert job_view(job(workers=1), [old, new]).ranks[0].state.name == "old"
+
+
+def role_pod(index, role, first, **more):
+    made = pod(index, **more)
+    made["metadata"]["name"] = f"digits-{role}-{index}"
+    made["metadata"]["labels"][naming.ROLE] = role
+    made["metadata"].setdefault("annotations", {})[naming.FIRST_RANK] = str(first)
+    return made
+
+
+def test_the_pods_of_all_roles_are_ranks_of_one_job():
+    asked = {"workers": 2, "chief": True, "ps": 1, "evaluator": True, "profile": "small"}
+    whole = job(workers=1)
+    whole["metadata"]["annotations"][naming.REQUEST] = json.dumps(asked)
+    name = whole["metadata"]["name"]
+    pods = [pod(0), *(role_pod(n, "worker", 1) for n in (0, 1)), role_pod(0, "ps", 3)]
+    refused = {
+        "involvedObject": {"name": f"{name}-evaluator"},
+        "reason": "FailedCreate",
+        "message": 'Error creating: pods "x" is forbidden: exceeded quota',
+    }
+    view = job_view(whole, pods, [refused])
+    assert [rank.role for rank in view.ranks] == ["chief", "worker", "worker", "ps", "evaluator"]
+    assert [rank.state.name for rank in view.ranks][1:4] == [
+        "digits-worker-0", "digits-worker-1", "digits-ps-0",
+    ]  # fmt: skip
+    assert (view.phase, view.message) == ("waiting", "exceeded quota")
+    assert title(view) == f"{name} · python · chief, 2 workers, ps, evaluator · small"
+    lines = text(view, 0.0).splitlines()
+    assert lines[2].startswith("  0  chief      running")
+    assert lines[6].startswith("  4  evaluator  queued")
+    assert is_whole(whole)
+    assert not is_whole({"metadata": {"name": f"{name}-ps", "labels": {naming.JOB: name}}})
+
+
+def test_a_job_of_workers_only_has_no_roles():
+    view = job_view(job(), [pod(0), pod(1)])
+    assert (view.roles, [rank.role for rank in view.ranks]) == ((), ["", ""])
 
 
 def test_a_secret_may_come_a_little_after_its_pod_by_the_clusters_clock():

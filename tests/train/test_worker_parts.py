@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_kube.train.cell import pack
-from jupyter_kube.train.environment import Member, environment
+from jupyter_kube.train.environment import Member, Place, environment, ports_for
 from jupyter_kube.train.frames import Frame, Parser
 from jupyter_kube.train.host import free_ports, look_up, surroundings
 from jupyter_kube.train.kube import Kube
@@ -25,18 +25,81 @@ from jupyter_kube.train.messages import Channel, NotOurs
 from jupyter_kube.train.output import Output
 from jupyter_kube.train.process import oom_kills
 from jupyter_kube.train.provide import CannotRun, check_python
+from jupyter_kube.train.roles import Roles
+from jupyter_kube.train.worker import place_in_job
 
 KEY = b"k" * 32
 MEMBERS = [Member("10.0.0.7", [2222, 3333]), Member("fd00::1", [4444, 5555])]
 
 
+def place(rank: int, members: list[Member] = MEMBERS, **roles: Any) -> Place:
+    ranks = sum(len(member.endpoints) for member in members)
+    return Place(members, rank, Roles(roles.pop("workers", ranks), **roles))
+
+
 def test_tensorflow_gets_its_cluster() -> None:
-    env = environment("tensorflow", MEMBERS, 1)
+    env = environment("tensorflow", place(1))
     assert json.loads(env["TF_CONFIG"]) == {
         "cluster": {"worker": ["10.0.0.7:2222", "[fd00::1]:4444"]},
         "task": {"type": "worker", "index": 1},
     }
-    assert "TF_CONFIG" not in environment("tensorflow", MEMBERS[:1], 0)
+    assert "GRPC_FAIL_FAST" not in env
+    assert "TF_CONFIG" not in environment("tensorflow", place(0, MEMBERS[:1]))
+
+
+@pytest.mark.parametrize(
+    ("rank", "role", "index", "serves", "strategy"),
+    [
+        (0, "chief", 0, False, "ParameterServerStrategy"),
+        (1, "worker", 0, True, ""),
+        (2, "worker", 1, True, ""),
+        (3, "ps", 0, True, ""),
+        (4, "evaluator", 0, False, ""),
+    ],
+)
+def test_each_role_gets_its_task(
+    rank: int, role: str, index: int, serves: bool, strategy: str
+) -> None:
+    members = [Member(f"10.0.0.{number}", [2000 + number, 3000]) for number in range(5)]
+    roles = Roles(2, chief=True, ps=1, evaluator=True)
+    env = environment("tensorflow", Place(members, rank, roles))
+    assert json.loads(env["TF_CONFIG"]) == {
+        "cluster": {
+            "chief": ["10.0.0.0:2000"],
+            "worker": ["10.0.0.1:2001", "10.0.0.2:2002"],
+            "ps": ["10.0.0.3:2003"],
+        },
+        "task": {"type": role, "index": index},
+    }
+    assert env["GRPC_FAIL_FAST"] == "use_caller"
+    assert (roles.of(rank), roles.first(role)) == ((role, index), rank - index)
+    assert (roles.serves(rank), roles.strategy(rank)) == (serves, strategy)
+
+
+@pytest.mark.parametrize(
+    ("roles", "trainers", "strategies"),
+    [
+        (Roles(2), 2, ["MultiWorkerMirroredStrategy"] * 2),
+        (Roles(1), 1, [""]),
+        (Roles(1, chief=True), 2, ["MultiWorkerMirroredStrategy"] * 2),
+        (Roles(1, evaluator=True), 1, ["", ""]),
+        (Roles(2, ps=1), 2, ["", "", ""]),
+        (Roles(2, chief=True, ps=2), 1, ["ParameterServerStrategy", "", "", "", ""]),
+    ],
+)
+def test_who_trains_together_and_how(roles: Roles, trainers: int, strategies: list[str]) -> None:
+    assert roles.trainers == trainers
+    assert [roles.strategy(rank) for rank in range(roles.size)] == strategies
+    serving = [roles.of(rank)[0] for rank in range(roles.size) if roles.serves(rank)]
+    assert (
+        serving == ["worker"] * roles.workers * (roles.chief and roles.ps > 0) + ["ps"] * roles.ps
+    )
+
+
+def test_a_pod_knows_its_number_in_the_job() -> None:
+    assert place_in_job({}) == 0
+    env = {"JOB_COMPLETION_INDEX": "1", "JUPYTER_KUBE_FIRST_RANK": "3"}
+    assert place_in_job(env) == 4
 
 
 def test_everybody_gets_the_common_variables() -> None:
@@ -50,12 +113,38 @@ def test_everybody_gets_the_common_variables() -> None:
         "MASTER_ADDR": "10.0.0.7",
         "MASTER_PORT": "3333",
     }
-    assert environment("python", MEMBERS, 1) == environment("pytorch", MEMBERS, 1) == everybodys
-    assert everybodys.items() < environment("tensorflow", MEMBERS, 1).items()
+    assert environment("python", place(1)) == environment("pytorch", place(1)) == everybodys
+    assert everybodys.items() < environment("tensorflow", place(1)).items()
+
+
+def test_ranks_that_share_a_pod_share_its_gpus() -> None:
+    members = [Member("10.0.0.7", [1, 2, 9]), Member("10.0.0.8", [3, 4, 8])]
+    assert len(members[0].ports) == ports_for(2)
+    env = environment("paddle", place(3, members), gpus=4)
+    expected = {
+        "RANK": "3",
+        "WORLD_SIZE": "4",
+        "LOCAL_RANK": "1",
+        "LOCAL_WORLD_SIZE": "2",
+        "GROUP_RANK": "1",
+        "GROUP_WORLD_SIZE": "2",
+        "MASTER_ADDR": "10.0.0.7",
+        "MASTER_PORT": "9",
+        "CUDA_VISIBLE_DEVICES": "2,3",
+        "PADDLE_TRAINER_ID": "3",
+        "PADDLE_TRAINERS_NUM": "4",
+        "PADDLE_TRAINER_ENDPOINTS": "10.0.0.7:1,10.0.0.7:2,10.0.0.8:3,10.0.0.8:4",
+        "PADDLE_CURRENT_ENDPOINT": "10.0.0.8:4",
+        "PADDLE_RANK_IN_NODE": "1",
+    }
+    assert expected.items() < env.items()
+    assert "CUDA_VISIBLE_DEVICES" not in environment("pytorch", place(3, members), gpus=4)
+    assert "CUDA_VISIBLE_DEVICES" not in environment("paddle", place(3, members))
+    assert "CUDA_VISIBLE_DEVICES" not in environment("paddle", place(1), gpus=4)
 
 
 def test_paddle_gets_its_trainers() -> None:
-    env = environment("paddle", MEMBERS, 1)
+    env = environment("paddle", place(1))
     assert {name: value for name, value in env.items() if name.startswith("PADDLE_")} == {
         "PADDLE_TRAINER_ID": "1",
         "PADDLE_TRAINERS_NUM": "2",
@@ -67,7 +156,7 @@ def test_paddle_gets_its_trainers() -> None:
 
 def test_gloo_keeps_to_loopback_where_members_are_there() -> None:
     local = [Member("127.9.0.1", [1, 2]), Member("127.9.0.2", [3, 4])]
-    assert environment("pytorch", local, 0)["GLOO_SOCKET_IFNAME"] == "lo"
+    assert environment("pytorch", place(0, local))["GLOO_SOCKET_IFNAME"] == "lo"
 
 
 class Log:

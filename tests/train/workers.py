@@ -21,7 +21,7 @@ from typing import Any
 from jupyter_kube.models import Profile
 from jupyter_kube.train.cell import pack, unpack_result
 from jupyter_kube.train.frames import Frame, Parser
-from jupyter_kube.train.jobspec import manifests
+from jupyter_kube.train.jobspec import manifests, role_name
 from jupyter_kube.train.request import JobRequest
 
 KEY = bytes(range(32))
@@ -124,6 +124,7 @@ class Workers:
         patience: float = 60,
         storage: bool = False,
         env: Mapping[str, str] | None = None,
+        **asked: Any,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self.folder = Path(self._folder.name)
@@ -141,6 +142,7 @@ class Workers:
             namespace="default",
             outputs=outputs,
             retries=retries,
+            **asked,
         )
         self.manifests = manifests(self.request, self.bundle, KEY)
         self.pods: list[Pod] = []
@@ -168,18 +170,23 @@ class Workers:
         return self.start_pod(index, host=200 + index)
 
     def start(self, *indexes: int) -> Workers:
-        for index in indexes or range(self.request.workers):
+        for index in indexes or range(self.request.roles.size):
             self.start_pod(index)
         return self
 
     def start_pod(self, index: int, host: int | None = None) -> Pod:
         address = self.address(index if host is None else host)
-        name = f"{self.request.name}-{index}"
+        role, number = self.request.roles.of(index)
+        jobs = {
+            made["metadata"]["name"]: made for made in (self.manifests.job, *self.manifests.roles)
+        }
+        job = jobs[role_name(self.request, role)]
+        name = f"{job['metadata']['name']}-{number}"
         line = f"{address} {name}.default.svc {name}.{self.request.name} {name}"
         known = self.hosts.read_text().splitlines()
         if line not in known:
             self.hosts.write_text("\n".join([*known, line, ""]))
-        container = self.manifests.job["spec"]["template"]["spec"]["containers"][0]
+        container = job["spec"]["template"]["spec"]["containers"][0]
         scratch = self.folder / f"{index}-{len(self.pods)}"
         scratch.mkdir()
         message = scratch / "message"
@@ -188,7 +195,7 @@ class Workers:
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(scratch),
-            "JOB_COMPLETION_INDEX": str(index),
+            "JOB_COMPLETION_INDEX": str(number),
             "JUPYTER_KUBE_HOSTS_FILE": str(self.hosts),
             **self._env,
         }
@@ -213,7 +220,8 @@ class Workers:
             return moved.get(entry["value"], entry["value"])
         source = entry["valueFrom"]
         if "fieldRef" in source:
-            return {"status.podIP": address, "metadata.name": name}[source["fieldRef"]["fieldPath"]]
+            known = {"status.podIP": address, "metadata.name": name}
+            return known.get(source["fieldRef"]["fieldPath"], "")
         secret = self.manifests.secrets[0]
         assert secret["metadata"]["name"] == source["secretKeyRef"]["name"]
         return str(secret["stringData"][source["secretKeyRef"]["key"]])
