@@ -73,7 +73,7 @@ async def value(socket: KernelSocket, code: str) -> str:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-async def test_kernels_outlive_their_server(
+async def test_f20_kernels_outlive_their_server(
     target: Target, client: KubeClient, tmp_path: Path, how: signal.Signals
 ) -> None:
     front_end = uuid.uuid4().hex

@@ -545,7 +545,7 @@ async def test_f09_a_lost_node_is_said_within_ten_seconds_and_a_found_one_goes_o
 
 
 @REAL
-async def test_f09_a_pod_that_is_cut_off_is_said_and_loses_nothing(
+async def test_f23_a_partition_is_said_and_loses_nothing(
     target: Target, real_cluster: Cluster, pods: Reflector, tmp_path: Path
 ) -> None:
     """No packet passes, as when a node's network fails; the pod itself goes on."""

@@ -169,7 +169,7 @@ async def test_the_doctor_in_the_servers_pod_finds_nothing_missing(
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["kill", "term"])
-async def test_five_kernels_outlive_the_servers_process(
+async def test_f20_five_kernels_outlive_the_servers_process(
     number: signal.Signals, site: Site, namespace: str
 ) -> None:
     site.prepare(namespace, python=site.base)
