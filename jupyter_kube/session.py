@@ -25,7 +25,8 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-Message = dict[str, Any]
+from . import messages
+from .messages import Message
 
 
 class ServerError(Exception):
@@ -116,7 +117,9 @@ class JupyterServer:
         address = f"ws{rest}/api/kernels/{kernel_id}/channels?session_id={session}"
         request = HTTPRequest(address, headers={"Authorization": f"token {self.token}"})
         try:
-            socket = await websocket_connect(request, max_message_size=2**28)
+            socket = await websocket_connect(
+                request, max_message_size=2**28, subprotocols=[messages.V1]
+            )
         except HTTPClientError as error:
             raise ServerError(error.code, _message_of(error)) from None
         if socket.stream is not None:
@@ -152,15 +155,8 @@ class KernelSocket:
             "username": "",
             "version": "5.3",
         }
-        message = {
-            "header": header,
-            "parent_header": {},
-            "metadata": {},
-            "content": content,
-            "channel": channel,
-            "buffers": [],
-        }
-        self.socket.write_message(json.dumps(message))
+        packed = messages.pack(self.socket.selected_subprotocol, channel, header, content)
+        self.socket.write_message(packed, binary=isinstance(packed, bytes))
         return msg_id
 
     def send_code(self, code: str) -> str:
@@ -187,7 +183,7 @@ class KernelSocket:
         raw = await self.socket.read_message()
         if raw is None:
             raise ConnectionError("the kernel's websocket was closed")
-        message: Message = _decode(raw)
+        message = messages.unpack(self.socket.selected_subprotocol, raw)
         self.on_message(message)
         return message
 
@@ -200,7 +196,7 @@ class KernelSocket:
                 message = await self.receive()
                 if message["parent_header"].get("msg_id") != msg_id:
                     continue
-                kind = message["msg_type"] = message["header"]["msg_type"]
+                kind = message["msg_type"]
                 if kind.endswith("_reply"):
                     reply.content = message["content"]
                     reply.status = reply.content.get("status", "ok")
@@ -295,15 +291,3 @@ def _message_of(error: HTTPClientError) -> str:
     except ValueError:
         body = {}
     return str(body.get("message") or body.get("reason") or error.message)
-
-
-def _decode(raw: str | bytes) -> Message:
-    """Decode a websocket message; binary ones carry buffers after the JSON."""
-    if isinstance(raw, str):
-        message: Message = json.loads(raw)
-        return message
-    count = int.from_bytes(raw[:4], "big")
-    first = int.from_bytes(raw[4:8], "big")
-    second = int.from_bytes(raw[8:12], "big") if count > 1 else len(raw)
-    decoded: Message = json.loads(raw[first:second])
-    return decoded

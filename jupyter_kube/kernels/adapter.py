@@ -109,6 +109,16 @@ def watch_activity(manager: Any, kernel_id: str) -> None:
     manager.start_watching_activity(kernel_id)
 
 
+def activity_stream(kernel: Any) -> Any:
+    """Return the stream on which a kernel's activity is watched; None without one."""
+    return getattr(kernel, "_activity_stream", None)
+
+
+def connections(manager: Any, kernel_id: str) -> int:
+    """Return how many front ends are connected to a kernel."""
+    return int(manager._kernel_connections.get(kernel_id, 0))
+
+
 def leave(manager: Any, kernel_id: str) -> None:
     """Take a kernel out of the map and stop what was done for it; harmless when it is not there."""
     kernel = manager._kernels.get(kernel_id)

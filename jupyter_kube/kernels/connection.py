@@ -19,14 +19,14 @@ from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebso
 from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
-from . import adapter, catchup
+from ..messages import V1
+from . import activity, adapter, catchup
 from .kernel import KubeKernelManager
 from .ledger import Ledger, Message
 
 if TYPE_CHECKING:
     from .recall import Recording
 
-_V1 = "v1.kernel.websocket.jupyter.org"
 _WELCOME = b'"iopub_welcome"'
 _STATUS = b'"status"'
 _REPLY = "_reply"
@@ -216,6 +216,8 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
                 if start and outgoing_msg[0] in self._topics:
                     self._open_gate()
                 return
+            if channel == "iopub" and not activity.seen_by(outgoing_msg):
+                activity.touch(self.multi_kernel_manager, self._kernel)
             if self._behind:
                 self._later.append((stream, outgoing_msg))
                 return
@@ -304,7 +306,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
 
     def _read(self, raw: Any) -> Message:
         """Find out what a message from the websocket is."""
-        if self.subprotocol == _V1:
+        if self.subprotocol == V1:
             channel, parts = deserialize_msg_from_ws_v1(raw)
             return Message(channel, json.loads(parts[0]), raw)
         decoded = deserialize_binary_message(raw) if isinstance(raw, bytes) else json.loads(raw)
@@ -375,7 +377,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         """Send the front end a message as if from the kernel."""
         message = self.session.msg(msg_type, content, parent={"header": parent} if parent else None)
         with contextlib.suppress(WebSocketClosedError):
-            if self.subprotocol == _V1:
+            if self.subprotocol == V1:
                 packed = serialize_msg_to_ws_v1(message, channel, self.session.pack)
                 self.write_message(packed, binary=True)
             else:

@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.kernelspec import NoSuchKernel
@@ -16,7 +17,7 @@ from traitlets import Bool, Float, Unicode, default
 from .. import naming
 from ..config import user_name
 from ..errors import InvalidInput, KubeError, NotConfigured
-from . import adapter, specs
+from . import activity, adapter, specs
 from .choice import read_choice
 from .kernel import KubeKernelManager, in_folder, notebook_of
 from .pool import Pool
@@ -269,6 +270,29 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         kernel: KubeKernelManager = made[0]
         kernel.begin(made[2], env=None, warm=True)
         return kernel
+
+    def start_watching_activity(self, kernel_id: str) -> None:
+        """Watch what a kernel does; ours at less cost."""
+        super().start_watching_activity(kernel_id)
+        if kernel := self.ours(kernel_id):
+            stream = adapter.activity_stream(kernel)
+            stream.on_recv(partial(activity.record, self, kernel))
+            self._narrow_watch(kernel_id)
+
+    def notify_connect(self, kernel_id: str) -> None:
+        """Notice a front end's connection."""
+        super().notify_connect(kernel_id)
+        self._narrow_watch(kernel_id)
+
+    def notify_disconnect(self, kernel_id: str) -> None:
+        """Notice the end of one."""
+        super().notify_disconnect(kernel_id)
+        self._narrow_watch(kernel_id)
+
+    def _narrow_watch(self, kernel_id: str) -> None:
+        if kernel_id in self and (kernel := self.ours(kernel_id)):
+            connected = adapter.connections(self, kernel_id) > 0
+            activity.narrow(adapter.activity_stream(kernel), connected=connected)
 
     def launched(self, kernel_id: str) -> None:
         """Act on a kernel that has become ready."""

@@ -25,10 +25,9 @@ from jupyter_kube.kernels import adapter
     [
         (KernelManager, ["_connect_control_socket", "_close_control_socket", "cleanup_ipc_files"]),
         (MultiKernelManager, ["_create_kernel_manager_factory", "pre_start_kernel"]),
-        (
-            AsyncMappingKernelManager,
-            ["start_watching_activity", "stop_watching_activity", "stop_buffering", "get_buffer"],
-        ),
+        (AsyncMappingKernelManager, ["start_watching_activity", "stop_watching_activity"]),
+        (AsyncMappingKernelManager, ["notify_connect", "notify_disconnect", "track_message_type"]),
+        (AsyncMappingKernelManager, ["stop_buffering", "get_buffer"]),
         (AsyncMappingKernelManager, ["_async_shutdown_kernel", "initialize_culler"]),
         (
             ZMQChannelsWebsocketConnection,

@@ -1,0 +1,57 @@
+"""When a kernel last did something, and whether it is at work: what idle kernels are ended by.
+
+Jupyter watches a second copy of all that a kernel says, each message unpacked whole. Over a link
+that would be sent, encrypted and checked twice, at the cost of every cell's time. So while a front
+end is connected, whose connection notes output by itself, the watch is told of the kernel's doings
+only, and of these it reads the headers.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from jupyter_client.session import DELIM
+from jupyter_server._tz import utcnow
+
+_DOINGS = b"kernel."
+"""What the topics of all of ipykernel's messages but output and displays begin with."""
+
+
+def record(manager: Any, kernel: Any, message: list[bytes]) -> None:
+    """Take note of a message, by the rules of Jupyter's own watch."""
+    parts = message[message.index(DELIM) + 2 :]
+    kind = json.loads(parts[0])["msg_type"]
+    if kind == "iopub_welcome":  # an answer to us, not a deed of the kernel's
+        return
+    tracked = manager.track_message_type(json.loads(parts[1]).get("msg_type"))
+    if tracked or manager.track_message_type(kind) or kernel.execution_state == "busy":
+        touch(manager, kernel)
+    if kind == "status":
+        state = json.loads(parts[3])["execution_state"]
+        if tracked:
+            kernel.execution_state = state
+        elif kernel.execution_state == "starting" and state != "starting":
+            kernel.execution_state = "idle"
+
+
+def touch(manager: Any, kernel: Any) -> None:
+    """Note that a kernel does something now."""
+    manager.last_kernel_activity = kernel.last_activity = utcnow()
+
+
+def seen_by(message: list[bytes]) -> bool:
+    """Return whether a narrowed watch is told of this message."""
+    return message[0].startswith(_DOINGS)
+
+
+def narrow(stream: Any, *, connected: bool) -> None:
+    """Have a watch told of everything, or of what a front end's connection does not note."""
+    if stream is None or stream.closed():
+        return
+    if connected:
+        stream.socket.subscribe(_DOINGS)
+        stream.socket.unsubscribe(b"")
+    else:
+        stream.socket.subscribe(b"")
+        stream.socket.unsubscribe(_DOINGS)
