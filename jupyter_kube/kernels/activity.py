@@ -9,11 +9,13 @@ only, and of these it reads the headers.
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from jupyter_client.session import DELIM
 from jupyter_server._tz import utcnow
 
+_EXACT = timedelta(seconds=0.1)
 _DOINGS = b"kernel."
 """What the topics of all of ipykernel's messages but output and displays begin with."""
 
@@ -36,8 +38,10 @@ def record(manager: Any, kernel: Any, message: list[bytes]) -> None:
 
 
 def touch(manager: Any, kernel: Any) -> None:
-    """Note that a kernel does something now."""
-    manager.last_kernel_activity = kernel.last_activity = utcnow()
+    """Note that a kernel does something now; as exactly as anybody needs it, of many messages."""
+    now = utcnow()
+    if not timedelta() <= now - kernel.last_activity < _EXACT:
+        manager.last_kernel_activity = kernel.last_activity = now
 
 
 def seen_by(message: list[bytes]) -> bool:
@@ -45,13 +49,13 @@ def seen_by(message: list[bytes]) -> bool:
     return message[0].startswith(_DOINGS)
 
 
-def narrow(stream: Any, *, connected: bool) -> None:
-    """Have a watch told of everything, or of what a front end's connection does not note."""
-    if stream is None or stream.closed():
-        return
-    if connected:
-        stream.socket.subscribe(_DOINGS)
-        stream.socket.unsubscribe(b"")
-    else:
-        stream.socket.subscribe(b"")
-        stream.socket.unsubscribe(_DOINGS)
+def narrow(stream: Any) -> None:
+    """Have a watch of everything told of what a front end's connection does not note."""
+    stream.socket.subscribe(_DOINGS)
+    stream.socket.unsubscribe(b"")
+
+
+def widen(stream: Any) -> None:
+    """Have it told of everything again."""
+    stream.socket.subscribe(b"")
+    stream.socket.unsubscribe(_DOINGS)

@@ -277,22 +277,26 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         if kernel := self.ours(kernel_id):
             stream = adapter.activity_stream(kernel)
             stream.on_recv(partial(activity.record, self, kernel))
-            self._narrow_watch(kernel_id)
+            if adapter.connections(self, kernel_id):
+                activity.narrow(stream)
 
     def notify_connect(self, kernel_id: str) -> None:
         """Notice a front end's connection."""
         super().notify_connect(kernel_id)
-        self._narrow_watch(kernel_id)
+        if (watch := self._watch(kernel_id)) and adapter.connections(self, kernel_id) == 1:
+            activity.narrow(watch)
 
     def notify_disconnect(self, kernel_id: str) -> None:
         """Notice the end of one."""
         super().notify_disconnect(kernel_id)
-        self._narrow_watch(kernel_id)
+        if (watch := self._watch(kernel_id)) and adapter.connections(self, kernel_id) == 0:
+            activity.widen(watch)
 
-    def _narrow_watch(self, kernel_id: str) -> None:
-        if kernel_id in self and (kernel := self.ours(kernel_id)):
-            connected = adapter.connections(self, kernel_id) > 0
-            activity.narrow(adapter.activity_stream(kernel), connected=connected)
+    def _watch(self, kernel_id: str) -> Any:
+        """Return the stream on which the activity of a kernel of ours is watched, if it is."""
+        kernel = self.ours(kernel_id) if kernel_id in self else None
+        stream = adapter.activity_stream(kernel)
+        return None if stream is None or stream.closed() else stream
 
     def launched(self, kernel_id: str) -> None:
         """Act on a kernel that has become ready."""
