@@ -8,7 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from bench.arms.arm import Arm
 from bench.process import Process, kernel_process
-from jupyter_kube.session import KernelSocket, Message, Reply, ServerError
+from jupyter_kube.messages import Message
+from jupyter_kube.session import KernelSocket, Reply, ServerError
 
 CELLS = 40
 LINE, LINES = 10_000, 5_000

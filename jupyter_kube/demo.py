@@ -24,7 +24,8 @@ from .errors import AccessDenied, KubeError
 from .kube import objects, rbac
 from .kube.client import KubeClient
 from .kube.watch import Reflector
-from .session import JupyterServer, KernelSocket, Message, ServerError, running_server
+from .messages import Message
+from .session import JupyterServer, KernelSocket, ServerError, running_server
 
 NOTEBOOK = "01-digits.ipynb"
 _FRAMEWORKS = ("tensorflow", "tf_keras", "sklearn")
