@@ -7,8 +7,10 @@ front end sees.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
+import random
 import secrets
 import signal
 import socket
@@ -278,10 +280,15 @@ def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Find a port that nobody else takes before the server does.
+
+    The system gives connections ports above these; Kubernetes' own services have 30000 and more.
+    """
+    while True:
+        port = random.randrange(10_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def _message_of(error: HTTPClientError) -> str:

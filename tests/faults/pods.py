@@ -1,4 +1,4 @@
-"""A thousand pods that look like kernels' and run nothing."""
+"""Many pods that look like kernels' and run nothing."""
 
 from __future__ import annotations
 
@@ -44,8 +44,10 @@ def pod(node: str, image: str) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def many_pods(client: KubeClient, node: str, image: str) -> AsyncIterator[list[str]]:
-    """Make a thousand pods; gives their names."""
+async def many_pods(
+    client: KubeClient, node: str, image: str, number: int = PODS
+) -> AsyncIterator[list[str]]:
+    """Make pods; gives their names."""
     turn = asyncio.Semaphore(_BESIDE)
 
     async def make() -> str:
@@ -59,7 +61,7 @@ async def many_pods(client: KubeClient, node: str, image: str) -> AsyncIterator[
 
     names: list[str] = []
     try:
-        names += await asyncio.gather(*(make() for _ in range(PODS)))
+        names += await asyncio.gather(*(make() for _ in range(number)))
         yield names
     finally:
         (mine,) = (f"{key}={value}" for key, value in _MINE.items())

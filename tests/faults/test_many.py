@@ -17,11 +17,12 @@ from tests.cluster.kwok import fake_node
 from tests.conformance.conftest import Target
 from tests.conformance.test_kernels import end, start, value
 
-from .pods import KERNELS, many_pods
+from .pods import KERNELS, PODS, many_pods
 from .proxy import FaultProxy
 from .serving import gone, serving
 
 AT_ONCE = 20
+_FEWER = 200  # pods on the local cluster, whose server is in Python, too
 QUIET = 10.0
 """Seconds for which an idle kernel is listened to."""
 
@@ -43,11 +44,12 @@ async def test_twenty_kernels_asked_for_at_once_all_come_up(
 
 
 async def _all_are_seen(target: Target, client: KubeClient, node: str, folder: Path) -> None:
-    """Assert that a list and a watch see a thousand pods, and that a kernel beside them works."""
+    """Assert that a list and a watch see many pods, and that a kernel beside them works."""
+    number = PODS if target.real else _FEWER
     watching = Reflector(client, objects.PODS, labels=KERNELS)
     await watching.start()
     await watching.synced()
-    async with many_pods(client, node, target.image) as names:
+    async with many_pods(client, node, target.image, number) as names:
         for name in names:
             await watching.wait_for(name, lambda item: item is not None, 60)
         listing = Reflector(client, objects.PODS, labels=KERNELS)
@@ -73,7 +75,7 @@ def _runs(item: dict[str, Any] | None) -> bool:
 
 @pytest.mark.alone
 @pytest.mark.timeout(300)
-async def test_a_thousand_pods_are_all_seen(
+async def test_many_pods_are_all_seen(
     target: Target, client: KubeClient, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     if not target.real:

@@ -41,11 +41,18 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def bare(tmp_path: Path) -> Path:
-    """The interpreter of an empty environment."""
-    venv.create(tmp_path / "env", with_pip=True)
-    return tmp_path / "env" / "bin" / "python"
+def environment(folder: Path, *requirements: object) -> Path:
+    """Make an environment of its own; returns its interpreter."""
+    venv.create(folder, with_pip=True)
+    python = folder / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", *requirements)
+    return python
+
+
+@pytest.fixture(scope="session")
+def core(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel alone, and an IPython to load it in."""
+    return environment(tmp_path_factory.mktemp("core") / "env", wheel, "ipython")
 
 
 def test_the_wheel_holds_the_package_its_licence_and_its_switch(wheel: Path) -> None:
@@ -59,9 +66,9 @@ def test_the_wheel_holds_the_package_its_licence_and_its_switch(wheel: Path) -> 
 
 
 def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(
-    wheel: Path, bare: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(bare, "-m", "pip", "install", "-q", f"{wheel}[server]")
+    bare = environment(tmp_path / "env", f"{wheel}[server]")
     jupyter = bare.parent / "jupyter"
     clean = {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "HOME": str(tmp_path)}
     listed = run(jupyter, "server", "extension", "list", **clean)
@@ -77,20 +84,18 @@ def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(
     assert set(asyncio.run(kernelspecs())) == {"python3", "kube-python"}
 
 
-def test_without_extras_the_magics_load_quickly_and_alone(wheel: Path, bare: Path) -> None:
-    run(bare, "-m", "pip", "install", "-q", wheel, "ipython")
+def test_without_extras_the_magics_load_quickly_and_alone(core: Path) -> None:
     code = (
         "import json, sys; from IPython.core.interactiveshell import InteractiveShell;"
         "shell = InteractiveShell.instance(); before = set(sys.modules);"
         "shell.run_line_magic('load_ext', 'jupyter_kube');"
         "print(json.dumps(sorted(set(sys.modules) - before)))"
     )
-    loaded = json.loads(run(bare, "-c", code).splitlines()[-1])
+    loaded = json.loads(run(core, "-c", code).splitlines()[-1])
     assert "jupyter_kube.magics" in loaded
     heavy = {"kubernetes", "aiohttp", "tornado", "cloudpickle", "jupyter_server"}
     assert heavy & set(loaded) == set()
 
 
-def test_the_command_runs_from_the_bare_core(wheel: Path, bare: Path) -> None:
-    run(bare, "-m", "pip", "install", "-q", wheel)
-    assert "demo" in run(bare.parent / "jupyter-kube", "--help")
+def test_the_command_runs_from_the_bare_core(core: Path) -> None:
+    assert "demo" in run(core.parent / "jupyter-kube", "--help")
