@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import secrets
 import signal
 import socket
@@ -285,7 +284,7 @@ def _free_port() -> int:
     The system gives connections ports above these; Kubernetes' own services have 30000 and more.
     """
     while True:
-        port = random.randrange(10_000, 30_000)
+        port = 10_000 + secrets.randbelow(20_000)
         with contextlib.suppress(OSError), socket.socket() as probe:
             probe.bind(("127.0.0.1", port))
             return port
