@@ -119,50 +119,103 @@ async def test_a_job_grows_loses_pods_rank_0s_too_shrinks_and_ends_well(
         assert values["size"] == 1
 
 
-TENSORFLOW = """
-import pathlib, numpy, tf_keras as keras
+BEGIN = """
+import pathlib
 kept, epochs, end = (pathlib.Path(kube.checkpoint_dir, n) for n in ("w.h5", "epochs", "end"))
+first = epoch = int(epochs.read_text()) if epochs.exists() else 0
+source = "a checkpoint" if epoch else "nothing"
+print(f"rank {kube.rank} of {kube.world_size} from {source}", flush=True)
+"""
+
+TENSORFLOW = """
+import numpy, tf_keras as keras
 model = keras.Sequential([keras.layers.Input((8,)), keras.layers.Dense(1)])
 model.compile("sgd", "mse")
 x = numpy.random.default_rng(0).normal(size=(64, 8)).astype("float32")
 y = x.sum(axis=1)
-first = epoch = int(epochs.read_text()) if epochs.exists() else 0
 if epoch: model.load_weights(kept)
-source = "a checkpoint" if epoch else "nothing"
-print(f"rank {kube.rank} of {kube.world_size} from {source}", flush=True)
+def train():
+    data = kube.shard(x), kube.shard(y)
+    return model.fit(*data, batch_size=8, verbose=0).history["loss"][0]
+def save(path):
+    model.save_weights(path)
+"""
+
+PYTORCH = """
+import torch
+model = torch.nn.parallel.DistributedDataParallel(torch.nn.Linear(8, 1))
+optimizer = torch.optim.SGD(model.parameters(), 0.05)
+x = torch.randn(64, 8, generator=torch.Generator().manual_seed(0))
+y = x.sum(axis=1, keepdim=True)
+if epoch: model.module.load_state_dict(torch.load(kept))
+def train():
+    loss = torch.nn.functional.mse_loss(model(kube.shard(x)), kube.shard(y))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    return loss.item()
+def save(path):
+    torch.save(model.module.state_dict(), path)
+"""
+
+PADDLE = """
+import numpy, paddle
+model = paddle.DataParallel(paddle.nn.Linear(8, 1))
+optimizer = paddle.optimizer.SGD(0.05, parameters=model.parameters())
+x = numpy.random.default_rng(0).normal(size=(64, 8)).astype("float32")
+y = x.sum(axis=1, keepdims=True)
+if epoch: model.set_state_dict(paddle.load(str(kept)))
+def train():
+    part, wanted = paddle.to_tensor(kube.shard(x)), paddle.to_tensor(kube.shard(y))
+    loss = paddle.nn.functional.mse_loss(model(part), wanted)
+    loss.backward()
+    optimizer.step()
+    optimizer.clear_grad()
+    return loss.item()
+def save(path):
+    paddle.save(model.state_dict(), str(path))
+"""
+
+EPOCHS = """
+import time
 while epoch < (int(end.read_text() or 0) if end.exists() else epoch + 1):
-    loss = model.fit(kube.shard(x), kube.shard(y), batch_size=8, verbose=0).history["loss"][0]
+    loss = train()
     epoch += 1
     if kube.rank == 0:
         new = kept.with_name("new.h5")
-        model.save_weights(new)
+        save(new)
         new.replace(kept)
         epochs.with_name("new").write_text(str(epoch))
         epochs.with_name("new").replace(epochs)
         if epoch == first + 1: print("kept", flush=True)
+    time.sleep(0.02)
 size = kube.world_size
 """
 
 
 @pytest.mark.timeout(400)
-async def test_tensorflow_grows_loses_a_pod_shrinks_and_ends_well(
-    target: Target, client: KubeClient, tmp_path: Path
+@pytest.mark.parametrize(
+    "training", [TENSORFLOW, PYTORCH, PADDLE], ids=["tensorflow", "pytorch", "paddle"]
+)
+async def test_training_grows_loses_a_pod_shrinks_and_ends_well(
+    training: str, target: Target, client: KubeClient, tmp_path: Path
 ) -> None:
     if not target.real:
-        pytest.skip("what TensorFlow adds shows in pods; the local cluster's are tested bare")
+        pytest.skip("what frameworks add shows in pods; the local cluster's are tested bare")
     folder = tmp_path / "kept"
     folder.mkdir()
     folder.chmod(0o777)
     async with claim_on(folder, client, "kept"):
         job = await asyncio.to_thread(
             submit,
-            TENSORFLOW,
+            BEGIN + training + EPOCHS,
             workers="1:2",
             name="elastic",
             outputs=("first", "size", "loss"),
             settings=settings(target, pvcs={"kept": "/data"}),
         )
         followed = Followed(job)
+        await followed.line("rank . of 2 from nothing")
         await followed.line("^kept$")
         await asyncio.to_thread(job.scale, 4)
         await followed.line("of 4 from a checkpoint")
