@@ -30,7 +30,8 @@ Dial = Callable[[], Awaitable[Connection]]
 _Connected = tuple[Connection, Dialer, bytes]
 
 _DIAL_TIMEOUT = 10.0
-_QUICK, _SLOW = 0.01, 2.0  # seconds between the first tries, between the later ones
+_QUICK, _SLOW = 0.15, 2.0  # seconds between the first tries, between the later ones
+_FIRST = 0.05  # seconds after the very first; tries cost processor time, and a kernel needs longer
 _QUICK_TIME = 2.0  # seconds for which tries stay quick: the pod is about to run
 _FORBIDDEN = 2.0  # seconds of refusals, before there ever was a link, that are believed
 _SWITCH_TRIES = 5
@@ -283,7 +284,7 @@ class Relay:
 
         """
         begun = allowed = free = time.monotonic()
-        delay = _QUICK
+        delay = _FIRST
         while True:
             try:
                 async with asyncio.timeout(_DIAL_TIMEOUT):
@@ -306,8 +307,8 @@ class Relay:
                     raise _ReplacedError from error
             if self._hurry.is_set():
                 self._hurry.clear()
-                begun, delay = time.monotonic(), _QUICK
-            limit = 5 * _QUICK if time.monotonic() - begun < _QUICK_TIME else _SLOW
+                begun, delay = time.monotonic(), _FIRST
+            limit = _QUICK if time.monotonic() - begun < _QUICK_TIME else _SLOW
             delay = min(delay * 1.5, limit)
             await self._pause(delay * random.uniform(0.5, 1.0))  # noqa: S311 - spreads load only
 
