@@ -322,68 +322,20 @@ def test_a_dry_run_shows_all_and_creates_nothing(shell, capsys):
     assert anything() == []
 
 
-WORKERS = (
-    "--workers must be a whole number of at least 1, two such as 2:4 for a job that grows and"
-    " shrinks, or 0 to run in this kernel"
-)
-
-REFUSED = {
-    "-w 1.5": f'{WORKERS} (got "1.5")',
-    "-w -1": f'{WORKERS} (got "-1")',
-    "-w 1000000": "--workers 1000000 is above the limit of 1000",
-    "--gpus 0.5": "GPUs are whole devices; for a share of one ask your administrator for a MIG or"
-    " time-sliced resource",
-    "--memory 4GB": 'memory "4GB" is not a Kubernetes quantity; did you mean "4Gi"?',
-    "--memory 4m": 'memory "4m" is a fraction of a byte; did you mean 4Mi?',
-    "--name My_Job!": 'name "My_Job!" is not allowed: lower-case letters, digits and "-", at most'
-    ' 30, beginning with a letter; try "my-job"',
-    "pytorh": 'unknown framework "pytorh"; did you mean pytorch? (tensorflow, pytorch, paddle,'
-    " python)",
-    "tensorflw": 'unknown framework "tensorflw"; did you mean tensorflow? (tensorflow, pytorch,'
-    " paddle, python)",
-    "--worker 2": "unknown option --worker; did you mean --workers?",
-    "python extra": 'unexpected "extra"; see %%kubetrain -h',
-    "--timeout 5": '--timeout "5" is not a time: write a unit: 5s, 5m, 2h (at most 30d)',
-    "--keep 1e99h": '--keep "1e99h" is not a time: write a unit: 5s, 5m, 2h (at most 30d)',
-    "--retries x": '--retries must be a whole number (got "x")',
-    "-o a-b": '--output takes Python names, as in "x,y" (got "a-b")',
-    "-o nothing": 'the cell never assigns "nothing", so it cannot come back',
-    "-p large": 'there is no profile "large": there are: small, broken',
-    '--name "x': "%%kubetrain: No closing quotation",
-    "--pip --index-url=x": "--pip: expected one argument",
-    "-w 0 --pip x": "--pip is for workers, and -w 0 has none. Run %pip install in a cell of its"
-    " own.",
-    "--workers": "-w/--workers: expected one argument",
-}
-
-
-@pytest.mark.parametrize("line", REFUSED)
-def test_a_wrong_line_is_refused_in_one_sentence(shell, capsys, line):
-    result = shell.run_cell(f"%%kubetrain {line}\nx = 1")
-    assert not result.success
-    assert capsys.readouterr().err == f"UsageError: {REFUSED[line]}\n"
-    assert anything() == []
-
-
-CELLS = {
-    "# nothing": "the cell has no code to run",
-    "def f(:\n    pass": "SyntaxError in line 1: ",
-    "x = 1\n!pip install y": 'line 2: "!pip" is IPython syntax and cannot run in workers',
-    "print(undefined)": '"undefined" is not defined, neither in the cell nor in the notebook',
-    "print(bas)": "in the notebook; did you mean base?",
-    "sock.close()": '"sock"',
-    "print(len(big))": '"big"',
-}
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_a_wrong_cell_is_refused_before_anything_is_created(shell, capsys, cell):
-    shell.run_cell(f"{HELPER}\nimport socket, random\nsock = socket.socket()")
-    shell.run_cell("big = random.randbytes(5_000_000)")
-    result = shell.run_cell(f"%%kubetrain -w 2\n{cell}")
-    shell.run_cell("sock.close()")
-    assert not result.success
-    assert CELLS[cell] in capsys.readouterr().err
+def test_what_is_wrong_is_refused_in_one_sentence_before_anything_is_created(shell, capsys):
+    """All there is to refuse is in test_bad_inputs.py."""
+    for cell, words in {
+        "%%kubetrain -w 1.5\nx = 1": 'or 0 to run in this kernel (got "1.5")',
+        "%%kubetrain -p large\nx = 1": 'there is no profile "large": there are: small, broken',
+        "%%kubetrain -w 2\nprint(bas)": "nor in the notebook; did you mean base?",
+        "%%kubetrain -w 0 --pip x\nx = 1": "-w 0 has none. Run %pip install in a cell of its own.",
+    }.items():
+        assert not shell.run_cell(f"{HELPER}\n").error_in_exec
+        assert not shell.run_cell(cell).success
+        err = capsys.readouterr().err
+        assert err.startswith("UsageError: ")
+        assert err.endswith(f"{words}\n")
+        assert err.count("\n") == 1
     assert anything() == []
 
 

@@ -171,7 +171,7 @@ async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials
     except _loader_errors() as error:
         raise NotConfigured(
             f"the kubeconfig {', '.join(map(str, paths))} cannot be used",
-            str(error)[:256],
+            " ".join(str(error).split())[:256],
             "See `kubectl config get-contexts`.",
         ) from error
     if not configuration.verify_ssl:
