@@ -231,6 +231,7 @@ async def test_a_failure_nobody_thought_of_is_told_and_ends_all_waiting(
 
 
 async def test_hurry_ends_a_long_pause(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(relays, "_FIRST", 3600.0)
     monkeypatch.setattr(relays, "_QUICK", 3600.0)
     monkeypatch.setattr(relays, "_SLOW", 3600.0)
     async with pod(monkeypatch, tmp_path) as one:
@@ -380,6 +381,7 @@ async def test_bytes_of_a_local_connection_arrive_whole_through_cuts(
 async def test_more_than_fits_while_the_link_is_down_arrives_when_it_is_back(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setattr(relays, "_FIRST", 3600.0)
     monkeypatch.setattr(relays, "_QUICK", 3600.0)
     monkeypatch.setattr(relays, "_SLOW", 3600.0)
     async with pod(monkeypatch, tmp_path) as one:
