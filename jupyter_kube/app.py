@@ -82,10 +82,9 @@ class KubeExtension(ExtensionApp):
             return
         for wrong in settings.wrong_profiles().values():
             serverapp.log.error("A profile is left out: %s", wrong)
-        from .kernels import specs
-        from .kernels.kernel import EVENT_SCHEMAS
+        from .kernels import news, specs
 
-        for schema in EVENT_SCHEMAS:  # front ends subscribe to what is known when they open
+        for schema in news.SCHEMAS:  # front ends subscribe to what is known when they open
             serverapp.event_logger.register_event_schema(schema)
         runtime = Path(serverapp.runtime_dir)
         runtime.mkdir(mode=0o700, parents=True, exist_ok=True)

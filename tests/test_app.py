@@ -14,8 +14,8 @@ import pytest
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 
+from jupyter_kube.kernels import news
 from jupyter_kube.kernels.connection import KubeWebsocketConnection
-from jupyter_kube.kernels.kernel import END_SCHEMA, SCHEMA
 from jupyter_kube.kernels.manager import KubeMappingKernelManager
 
 ENABLED = {"jpserver_extensions": {"jupyter_kube": True}}
@@ -39,7 +39,7 @@ def test_our_classes_are_live_where_nobody_named_others(jp_configurable_serverap
 
 def test_a_front_end_that_was_there_first_hears_of_kernels(jp_configurable_serverapp: Any) -> None:
     app = jp_configurable_serverapp(config={"ServerApp": dict(ENABLED)})
-    assert {SCHEMA, END_SCHEMA} <= set(app.event_logger.schemas.schema_ids)
+    assert {news.START, news.END} <= set(app.event_logger.schemas.schema_ids)
 
 
 def test_a_class_the_user_named_stays(jp_configurable_serverapp: Any) -> None:

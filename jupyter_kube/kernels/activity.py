@@ -8,13 +8,19 @@ only, and of these it reads the headers.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_client.session import DELIM
 from jupyter_server._tz import utcnow
 
+if TYPE_CHECKING:
+    from .kernel import KubeKernelManager
+
+_LOOKS = 0.0, 2.0  # seconds before a kernel's state is asked for; what it says may be missed first
+_NOBODY = "nobody"  # a session that has asked nothing
 _EXACT = timedelta(seconds=0.1)
 _DOINGS = b"kernel."
 """What the topics of all of ipykernel's messages but output and displays begin with."""
@@ -59,3 +65,25 @@ def widen(stream: Any) -> None:
     """Have it told of everything again."""
     stream.socket.subscribe(b"")
     stream.socket.unsubscribe(_DOINGS)
+
+
+async def learn(kernel: KubeKernelManager) -> None:
+    """Find out whether an attached kernel is at work, or since when it is not.
+
+    What it says itself meanwhile is newer.
+    """
+    states, activity = kernel.states, kernel.last_activity
+    for pause in _LOOKS:
+        await asyncio.sleep(pause)
+        try:
+            recording = await kernel.recall(_NOBODY)
+        except (TimeoutError, OSError) as error:
+            kernel.log.warning("The state of kernel %s is unknown: %r", kernel.kernel_id, error)
+            return
+        if recording is None or not kernel.up or kernel.states != states:
+            return
+        kernel.execution_state, states = "busy" if recording.busy else "idle", states + 1
+        if not recording.busy:
+            if kernel.last_activity == activity:
+                kernel.last_activity = utcnow() - timedelta(seconds=recording.quiet)
+            return

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -20,10 +17,11 @@ from traitlets import default, validate
 
 from .. import naming
 from ..models import PodState
-from . import adapter, specs
+from . import activity, adapter, news, specs
 from .advice import Death
 from .choice import read_choice
 from .ledger import Ledger
+from .notebooks import notebook_of
 from .relay import HeldElsewhere
 
 if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would delay the server
@@ -31,19 +29,12 @@ if TYPE_CHECKING:  # importing it, and with it what talks to the cluster, would 
     from .provisioner import KubeProvisioner
     from .recall import Recording
 
-SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_start/v1"
-END_SCHEMA = "https://events.jupyter.org/jupyter_kube/kernel_end/v1"
-_SCHEMAS = Path(__file__).parents[1] / "event_schemas"
-EVENT_SCHEMAS = tuple(_SCHEMAS / name / "v1.yaml" for name in ("kernel_start", "kernel_end"))
-
 _WAITING = {"waiting", "pulling"}  # phases that a cell is told of
 _OPEN_END = "waiting"  # the phase in which nobody should be kept waiting for an answer
 _FILES = 20.0  # seconds for bringing files back before a kernel is ended
 _LAST_FILES = 1.5  # the same when the server itself ends
 _GRACE = 1.0  # seconds an old kernel process gets to leave
 _EXPLAINED = 5.0  # seconds for the cause of a container's end, which Kubernetes knows
-_LOOKS = 0.0, 2.0  # seconds before a kernel's state is asked for; what it says may be missed first
-_NOBODY = "nobody"  # a session that has asked nothing
 _LAST_WORDS = 0.05  # seconds for the last messages of a process that ended to get through
 
 
@@ -93,13 +84,14 @@ class KubeKernelManager(ServerKernelManager):
         """That the pod does not answer, in words; empty while it does."""
         self.process = 0
         """Counts the kernel processes there were."""
+        self.states = 0
+        """Counts what the kernel has said of its state."""
         self.attached = False
         """Whether the kernel ran before this server did."""
         self.warm = False
         """Whether nobody has asked for it yet."""
         self.caught_up: set[str] = set()
         """Sessions that have been given what an attached kernel said before."""
-        self._states = 0  # counts what the kernel says of its state
         self._cut_off = False  # dead here, while the pod goes on
         self._callbacks = adapter.add_callbacks(self)
         self._starting: asyncio.Task[None] | None = None
@@ -114,7 +106,7 @@ class KubeKernelManager(ServerKernelManager):
 
     @default("extra_event_schema_paths")
     def _default_extra_event_schema_paths(self) -> list[Path]:
-        return list(EVENT_SCHEMAS)
+        return list(news.SCHEMAS)
 
     @property
     def up(self) -> bool:
@@ -126,7 +118,7 @@ class KubeKernelManager(ServerKernelManager):
         """Let no message of the kernel, however late or early, say what only the stage can."""
         if self.stage != "up":
             return self.stage
-        self._states += 1
+        self.states += 1
         return "idle" if proposal["value"] == "starting" else proposal["value"]
 
     def _enter(self, stage: Stage, reason: str = "") -> None:
@@ -269,7 +261,7 @@ class KubeKernelManager(ServerKernelManager):
                 self._launched()
             case "died" if event.get("restarting"):
                 self._died(event["death"], _LAST_WORDS)
-                self._emit_end("restarting", event["death"])
+                self.emit(**news.end(self.kernel_id, "restarting", event["death"]))
             case "launcher-restarted":
                 self._died(event["death"], _EXPLAINED)
             case "explained" if self.stage == "restarting":
@@ -291,7 +283,7 @@ class KubeKernelManager(ServerKernelManager):
 
     def _progress(self, state: PodState) -> None:
         self.reason = state.message
-        self._emit_start(state.phase, state.reason, state.message)
+        self.emit(**news.start(self.kernel_id, state.phase, state.reason, state.message))
         if state.phase in _WAITING and not state.terminal:
             self.waits_for = state.message
             if state.phase == _OPEN_END:
@@ -300,34 +292,13 @@ class KubeKernelManager(ServerKernelManager):
             listener.kernel_waits()
 
     def _launched(self) -> None:
-        self._emit_start("ready")
+        self.emit(**news.start(self.kernel_id, "ready"))
         if not self.warm:
             self.parent.launched(self.kernel_id)
         self._up()
         self._say_first()
         if self.behind:
-            self._learning = asyncio.create_task(self._learn())
-
-    async def _learn(self) -> None:
-        """Find out whether an attached kernel is at work, or since when it is not.
-
-        What it says itself meanwhile is newer.
-        """
-        states, activity = self._states, self.last_activity
-        for pause in _LOOKS:
-            await asyncio.sleep(pause)
-            try:
-                recording = await self.recall(_NOBODY)
-            except (TimeoutError, OSError) as error:
-                self.log.warning("The state of kernel %s is unknown: %r", self.kernel_id, error)
-                return
-            if recording is None or not self.up or self._states != states:
-                return
-            self.execution_state, states = "busy" if recording.busy else "idle", states + 1
-            if not recording.busy:
-                if self.last_activity == activity:
-                    self.last_activity = utcnow() - timedelta(seconds=recording.quiet)
-                return
+            self._learning = asyncio.create_task(activity.learn(self))
 
     def _up(self) -> None:
         """Let the front ends talk to the kernel process that is ready now."""
@@ -351,14 +322,14 @@ class KubeKernelManager(ServerKernelManager):
         """Tell the cause of a container's end."""
         self.log.warning("Kernel %s: %s", self.kernel_id, death.words)
         self.reason = self._why = death.text
-        self._emit_end("restarting", death)
+        self.emit(**news.end(self.kernel_id, "restarting", death))
         self._settle()
 
     def _silent(self, words: str) -> None:
         """Say that the pod does not answer; whatever becomes of it, the kernel is not replaced."""
         self.log.warning("Kernel %s: %s", self.kernel_id, words)
         self.reason = self.silence = words
-        self._emit_end("lost", Death("silence", words))
+        self.emit(**news.end(self.kernel_id, "lost", Death("silence", words)))
         for listener in list(self.listeners):
             listener.kernel_says(words)
 
@@ -367,7 +338,7 @@ class KubeKernelManager(ServerKernelManager):
         words = f"The kernel's pod answers again, after {seconds:.0f} s. Nothing was lost."
         self.log.warning("Kernel %s: %s", self.kernel_id, words)
         self.reason = self.silence = ""
-        self._emit_end("found", Death("silence", words))
+        self.emit(**news.end(self.kernel_id, "found", Death("silence", words)))
         for listener in list(self.listeners):
             listener.kernel_says(words)
 
@@ -403,25 +374,15 @@ class KubeKernelManager(ServerKernelManager):
             return
         self.log.error("Kernel %s is dead: %s", self.kernel_id, death.words)
         if self.stage == "starting":
-            self._emit_start("failed", message=death.words)
+            self.emit(**news.start(self.kernel_id, "failed", message=death.words))
         self._down("dead", death.text)
-        self._emit_end("dead", death)
+        self.emit(**news.end(self.kernel_id, "dead", death))
         self._answer(death.text, final=True)
         self._callbacks.fire("dead")
         self.parent.ended(self.kernel_id)
         self._cut_off = pod_goes_on
         if not pod_goes_on:
             self._leaving = asyncio.create_task(self._let_go())
-
-    def _emit_end(self, outcome: str, death: Death) -> None:
-        pod = naming.kernel_name(self.kernel_id)
-        data = {"kernel_id": self.kernel_id, "pod": pod, "outcome": outcome, **asdict(death)}
-        self.emit(schema_id=END_SCHEMA, data=data)
-
-    def _emit_start(self, phase: str, reason: str = "", message: str = "") -> None:
-        pod = naming.kernel_name(self.kernel_id)
-        data = {"kernel_id": self.kernel_id, "pod": pod, "phase": phase}
-        self.emit(schema_id=SCHEMA, data={**data, "reason": reason, "message": message})
 
     # --- restarting and ending -------------------------------------------------------------------
 
@@ -524,22 +485,3 @@ class KubeKernelManager(ServerKernelManager):
             await self.cleanup_resources(restart=False)
         except Exception:
             self.log.exception("kernel %s was not cleaned up", self.kernel_id)
-
-
-def in_folder(env: Mapping[str, str] | None, folder: Any) -> dict[str, str] | None:
-    """Say in a kernel's environment which folder its notebook is in, as the server knows it.
-
-    Jupyter trusts the session's name for that, which a front end may choose freely.
-    """
-    name = Path((env or {}).get("JPY_SESSION_NAME", "")).name
-    if env is None or not name or not isinstance(folder, str):
-        return None if env is None else dict(env)
-    return {**env, "JPY_SESSION_NAME": f"{folder.strip('/')}/{name}".lstrip("/")}
-
-
-def notebook_of(env: Mapping[str, str] | None, root: str) -> str:
-    """Return the notebook's path as the server knows it, from a kernel's environment."""
-    path = (env or {}).get("JPY_SESSION_NAME", "")
-    with contextlib.suppress(ValueError):
-        path = str(Path(path).relative_to(root)) if path else ""
-    return path

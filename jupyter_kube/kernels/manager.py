@@ -19,7 +19,8 @@ from ..config import user_name
 from ..errors import InvalidInput, KubeError, NotConfigured
 from . import activity, adapter, specs
 from .choice import read_choice
-from .kernel import KubeKernelManager, in_folder, notebook_of
+from .kernel import KubeKernelManager
+from .notebooks import in_folder, notebook_of
 from .pool import Pool
 
 if TYPE_CHECKING:  # importing what talks to the cluster would delay the server

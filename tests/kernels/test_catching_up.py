@@ -13,7 +13,7 @@ import pytest
 from jupyter_client.session import Session
 from jupyter_server._tz import utcnow
 
-from jupyter_kube.kernels import kernel as kernels
+from jupyter_kube.kernels import activity
 from jupyter_kube.kernels import recall as recalls
 from jupyter_kube.kernels.recall import RecallError, Recording
 from jupyter_kube.session import KernelSocket
@@ -182,9 +182,9 @@ async def test_an_attached_kernels_state_and_clock_are_its_own(
     async def recall() -> Recording:
         return replace(recording(kernel), busy=busy, quiet=0.0 if busy else 3600.0)
 
-    monkeypatch.setattr(kernels, "_LOOKS", (0.0, 0.0))
+    monkeypatch.setattr(activity, "_LOOKS", (0.0, 0.0))
     kernel = await left_behind(server, recall)
-    await kernel._learn()
+    await activity.learn(kernel)
     model = await server.call("GET", "api", "kernels", kernel.kernel_id)
     assert model["execution_state"] == ("busy" if busy else "idle")
     idle_for = utcnow() - kernel.last_activity
@@ -199,9 +199,9 @@ async def test_a_companion_that_knew_it_late_does_not_leave_a_kernel_busy(
     async def recall() -> Recording:
         return replace(recording(kernel), busy=answers.pop(0))
 
-    monkeypatch.setattr(kernels, "_LOOKS", (0.0, 0.0))
+    monkeypatch.setattr(activity, "_LOOKS", (0.0, 0.0))
     kernel = await left_behind(server, recall)
-    await kernel._learn()
+    await activity.learn(kernel)
     assert (kernel.execution_state, answers) == ("idle", [])
 
 
@@ -213,5 +213,5 @@ async def test_what_a_kernel_says_of_itself_is_newer_than_its_companions_word(
         return replace(recording(kernel), busy=True)
 
     kernel = await left_behind(server, recall)
-    await kernel._learn()
+    await activity.learn(kernel)
     assert kernel.execution_state == "idle"

@@ -16,10 +16,10 @@ from traitlets.config import LoggingConfigurable
 import jupyter_kube
 from jupyter_kube import naming
 from jupyter_kube.errors import StartFailed
-from jupyter_kube.kernels import advice
+from jupyter_kube.kernels import advice, news
 from jupyter_kube.kernels.advice import Death
 from jupyter_kube.kernels.found import Found
-from jupyter_kube.kernels.kernel import END_SCHEMA, KubeKernelManager
+from jupyter_kube.kernels.kernel import KubeKernelManager
 from jupyter_kube.kernels.ledger import Ledger
 from jupyter_kube.models import PodState
 
@@ -172,7 +172,7 @@ def ends(kernel: KubeKernelManager) -> list[dict[str, Any]]:
     async def listen(logger: Any, schema_id: str, data: dict[str, Any]) -> None:
         seen.append(data)
 
-    kernel.event_logger.add_listener(schema_id=END_SCHEMA, listener=listen)
+    kernel.event_logger.add_listener(schema_id=news.END, listener=listen)
     return seen
 
 

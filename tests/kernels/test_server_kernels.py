@@ -13,7 +13,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from jupyter_kube import naming
-from jupyter_kube.kernels.kernel import END_SCHEMA
+from jupyter_kube.kernels import news
 from jupyter_kube.kernels.podspec import PORT
 from jupyter_kube.kernels.relay import Relay, tcp_connection
 from jupyter_kube.localcluster import LocalCluster
@@ -388,7 +388,7 @@ async def test_each_end_is_an_event_unless_it_was_asked_for(
 
     model = await server.start()
     logger = server.app.event_logger
-    logger.add_listener(schema_id=END_SCHEMA, listener=listen)
+    logger.add_listener(schema_id=news.END, listener=listen)
     socket = await server.connect(model["id"])
     await server.call("POST", "api", "kernels", model["id"], "restart")
     assert await value(socket, "1") == "1"
