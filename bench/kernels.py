@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -249,6 +250,7 @@ def say(text: str) -> None:
 def main() -> None:
     """Do what the command line says."""
     options = parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed then, too
     samples = Samples()
     if options.json and Path(options.json).exists():
         samples.read(Path(options.json))

@@ -111,7 +111,8 @@ def _system() -> Path:
 
     def make(folder: Path) -> None:
         variant = ["--variant=minbase", f"--include={include}"]
-        build.run(["debootstrap", *variant, suite, folder / "root"])
+        alone = ["unshare", "--mount"]  # what it mounts goes with it, also if it is killed
+        build.run([*alone, "debootstrap", *variant, suite, folder / "root"])
         for waste in ("var/cache/apt/archives", "var/lib/apt/lists", "usr/share/doc"):
             shutil.rmtree(folder / "root" / waste, ignore_errors=True)
         pack(folder)

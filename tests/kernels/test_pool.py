@@ -17,6 +17,8 @@ class Kernel:
         self.kernel_id, self.notebook, self.ended, self.up = f"k{number}", "", False, False
         self._outcome = outcomes.get(number)
         self.lost = False
+        self.claimed = asyncio.Event()
+        self.claimed.set()
 
     async def first_word(self, patience: float | None) -> None:
         await asyncio.sleep(0)
@@ -27,6 +29,7 @@ class Kernel:
     async def claim(self, notebook: str) -> None:
         if self.lost:
             raise Conflict("pod", "somebody else was quicker")
+        await self.claimed.wait()
         self.notebook = notebook
 
     async def end(self, *, now: bool) -> None:
@@ -99,6 +102,21 @@ async def test_one_that_somebody_else_has_is_passed_over() -> None:
     first.lost = True
     assert await starter.pool.take("kube-gpu", "") is second
     assert first.ended
+    await starter.pool.close()
+
+
+async def test_one_whose_claim_is_cancelled_is_nobodys_and_ends() -> None:
+    starter = Starter()
+    starter.pool.keep("kube-gpu", 1)
+    (kernel,) = await starter.ready(1)
+    kernel.claimed.clear()
+    taking = asyncio.create_task(starter.pool.take("kube-gpu", "a.ipynb"))
+    await asyncio.sleep(0)
+    taking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await taking
+    assert kernel.ended
+    assert kernel not in await starter.ready(1)
     await starter.pool.close()
 
 
