@@ -79,6 +79,7 @@ def train_parser() -> Parser:
         metavar="N|MIN:MAX",
         help="pods, or as many as there is room for; 0 runs the cell in this kernel",
     )
+    add("--procs", default="0", metavar="N", help="processes of each worker (default: 1 a GPU)")
     add("--ps", default="0", metavar="N", help="parameter servers beside them (tensorflow)")
     add("--chief", action="store_true", help="one more that leads the workers (tensorflow)")
     add("--evaluator", action="store_true", help="one more that evaluates (tensorflow)")
@@ -121,6 +122,7 @@ def read_wish(options: argparse.Namespace) -> Wish:
         use=check.names(options.use, "--use") if options.use else (),
         pip=check.requirements(options.pip),
         name=options.name and check.base_name(options.name),
+        procs=check.count(options.procs, "--procs", check.MOST_PROCS),
         ps=check.count(options.ps, "--ps", check.MOST_WORKERS),
         chief=options.chief,
         evaluator=options.evaluator,

@@ -76,6 +76,7 @@ def title(view: JobView) -> str:
     """Write what the job is."""
     number = f"{view.least} to {view.workers}" if view.least else str(view.workers)
     workers = ", ".join(view.roles) or f"{number} worker" + "s" * (view.workers != 1)
+    workers += f" of {view.procs} processes" if view.procs > 1 else ""
     return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
 
 
@@ -105,11 +106,12 @@ def text(view: JobView, now: float) -> str:
     if view.message:
         lines.append(f"    {view.message}")
     shown, rest = _shown(view)
-    roles = max((len(rank.role) for rank in view.ranks), default=0)
+    places = [_place(view, rank) for rank in shown]
+    width = max(map(len, places), default=0)
     lines += [
-        f"{r.rank:>3}  {f'{r.role:<{roles}}  ' if roles else ''}"
+        f"{r.rank:>3}  {f'{place:<{width}}  ' if width else ''}"
         f"{r.state.phase:<9}  {detail(r, now)}".rstrip()
-        for r in shown
+        for r, place in zip(shown, places, strict=True)
     ]
     return "\n".join([*lines, *rest])
 
@@ -132,7 +134,7 @@ def html(view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = ""
         f"</div>{message}"
         '<div style="display:grid;gap:.1em 2em;'
         'grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))" role="list">'
-        + "".join(_html_rank(rank, now) for rank in shown)
+        + "".join(_html_rank(rank, _place(view, rank), now) for rank in shown)
         + "".join(f"<div>{escape(line)}</div>" for line in rest)
         + f"</div>{drawing}{below}</div>"
     )
@@ -167,10 +169,15 @@ def _shown(view: JobView) -> tuple[list[RankView], list[str]]:
     return shown, [f"     and {len(order) - MOST_RANKS} more: {summed}"]
 
 
-def _html_rank(rank: RankView, now: float) -> str:
-    role = f"{rank.role} " if rank.role else ""
+def _place(view: JobView, rank: RankView) -> str:
+    """Name a rank's role, or its pod where several share one; empty in the plainest jobs."""
+    return rank.role or (f"pod {rank.rank // view.procs}" if view.procs > 1 else "")
+
+
+def _html_rank(rank: RankView, place: str, now: float) -> str:
     return (
-        f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} {role}'
+        f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} '
+        f"{f'{place} ' if place else ''}"
         f"{_badge(rank.state.phase)} {escape(rank.state.phase)} "
         f'<span style="color:var(--jp-ui-font-color2,inherit)">'
         f"{escape(detail(rank, now))}</span></div>"

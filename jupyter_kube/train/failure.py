@@ -167,7 +167,8 @@ def _advice(view: JobView, text: str, rank: int | None = None) -> str:
 def objects(view: JobView, namespace: str) -> str:
     """Name what a platform engineer may want to look at: the job, and pods that are in trouble."""
     troubled = [r for r in view.ranks if r.reason or r.state.phase in ("failed", "gone")]
-    pods = [f"pod/{rank.state.name}" for rank in troubled if rank.state.name][:_TROUBLE]
+    found = dict.fromkeys(f"pod/{rank.state.name}" for rank in troubled if rank.state.name)
+    pods = list(found)[:_TROUBLE]
     where = f" in namespace {namespace}" if namespace else ""
     return f"For the platform engineer: {', '.join([f'job/{view.name}', *pods])}{where}."
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -39,13 +40,34 @@ class Batch:
     reports: Reports
 
 
+_WHOSE = re.compile(r"\[(\d{1,6})\] ")
+
+
+def line_of(rank: int, procs: int, text: str) -> Line:
+    """Make a line from one in a pod's log; of several ranks each says whose it is.
+
+    Parameters
+    ----------
+    rank, procs
+        The pod's first rank, and how many it has.
+    text
+        What the log has.
+
+    """
+    found = _WHOSE.match(text) if procs > 1 else None
+    if found and rank <= int(found[1]) < rank + procs:
+        return Line(int(found[1]), text[found.end() :])
+    return Line(rank, text)
+
+
 class _Run(NamedTuple):
-    """Lines of one rank that nobody has looked at yet."""
+    """Lines of one pod that nobody has looked at yet."""
 
     rank: int
     number: int
     lines: bytes | Line
     """As they are in the log, each behind its time; or one that is ready."""
+    procs: int = 1
 
     @property
     def size(self) -> int:
@@ -96,9 +118,9 @@ class Feed:
         """Add one line."""
         self._put(_Run(rank, 1, Line(rank, self._shortened(text))))
 
-    def lines(self, rank: int, data: bytes) -> None:
-        """Add whole lines as they are in a log, each behind its time."""
-        self._put(_Run(rank, data.count(b"\n"), data))
+    def lines(self, rank: int, data: bytes, procs: int = 1) -> None:
+        """Add whole lines as they are in a log, each behind its time; as for :func:`line_of`."""
+        self._put(_Run(rank, data.count(b"\n"), data, procs))
 
     def display(self, rank: int, rich: Mapping[str, Any]) -> None:
         """Add something to be shown in its place among the lines; of too many only the texts."""
@@ -184,4 +206,6 @@ class Feed:
         """Decode the last lines of a run."""
         if isinstance(run.lines, Line):
             return [run.lines][:most]
-        return [Line(run.rank, self._shortened(text)) for text in texts(run.lines, most)]
+        return [
+            line_of(run.rank, run.procs, self._shortened(text)) for text in texts(run.lines, most)
+        ]

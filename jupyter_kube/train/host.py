@@ -1,4 +1,4 @@
-"""What a worker finds in its pod: names of others, free ports, and a home for the cell.
+"""What a worker finds in its pod, and leaves there: names, ports, a home for the cell, last words.
 
 This module travels into pods: standard library only.
 """
@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import json
 import os
 import random
 import socket
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+LONGEST_WORD = 4000
+"""Bytes of Kubernetes' termination message."""
 
 _LOW, _HIGH = 20000, 32000  # ports below those that outgoing connections take
 
@@ -61,3 +66,34 @@ def surroundings(env: Mapping[str, str]) -> dict[str, str]:
     except (KeyError, OSError):
         out["USER"] = "jovyan"
     return out
+
+
+def leave_word(about: Mapping[str, Any]) -> None:
+    """Write why this pod ends to where Kubernetes keeps it with the pod's status."""
+    path = os.environ.get("JUPYTER_KUBE_MESSAGE", "/dev/termination-log")
+    with contextlib.suppress(OSError):  # not there outside Kubernetes
+        Path(path).write_text(json.dumps(fitting(about, LONGEST_WORD)))
+
+
+def fitting(about: Mapping[str, Any], longest: int) -> dict[str, Any]:
+    """Shorten the longest texts until all is at most ``longest`` bytes of JSON."""
+    out = dict(about)
+    while len(json.dumps(out)) > longest:
+        key = max((k for k, v in out.items() if isinstance(v, str)), key=lambda k: len(out[k]))
+        text = out[key]
+        keep = len(text) * 2 // 5
+        out[key] = f"{text[: keep // 2]}\n…\n{text[-keep:]}" if len(text) > 20 else ""
+    return out
+
+
+def place_in_job(env: Mapping[str, str]) -> int:
+    """Tell a pod's number in its job: its Job of Kubernetes may hold one role of several."""
+    first = env.get("JUPYTER_KUBE_FIRST_RANK", "0")
+    return int(first) + int(env.get("JOB_COMPLETION_INDEX", "0"))
+
+
+def bundle_from_folder() -> bytes:
+    """Read a packed cell from the volume that carries its parts."""
+    folder = Path(os.environ["JUPYTER_KUBE_BUNDLE_DIR"])
+    parts = sorted(path for path in folder.iterdir() if path.name.isdigit())
+    return b"".join(path.read_bytes() for path in parts)

@@ -27,6 +27,7 @@ def submit(
     use: Sequence[str] = (),
     pip: Sequence[str] = (),
     name: str = "",
+    procs: int = 0,
     chief: bool = False,
     ps: int = 0,
     evaluator: bool = False,
@@ -59,6 +60,8 @@ def submit(
         Packages that each worker installs first, as in ``("einops>=0.8",)``.
     name
         Readable part of the job's name.
+    procs
+        Processes in each worker, each of them a rank; 0: one for each GPU, at least one.
     chief, ps, evaluator
         Who is there beside workers, for TensorFlow: a chief, parameter servers, an evaluator.
     gpus, cpu, memory
@@ -90,6 +93,7 @@ def submit(
         use=options.names(use, "use"),
         pip=options.requirements(pip),
         name=name,
+        procs=procs,
         chief=chief,
         ps=ps,
         evaluator=evaluator,

@@ -198,10 +198,7 @@ def pod_template(request: JobRequest, bundle: Bundle, role: str = WORKER) -> dic
         _container(request, parts, first),
         metadata={
             "labels": labels(request, role=role),
-            "annotations": {
-                **_whose(request),
-                **({naming.FIRST_RANK: str(first)} if first else {}),
-            },
+            "annotations": {**_whose(request), **_ranks(request, first)},
         },
         spec={
             "restartPolicy": "Never",
@@ -212,6 +209,12 @@ def pod_template(request: JobRequest, bundle: Bundle, role: str = WORKER) -> dic
         more_volumes=more_volumes,
         more_mounts=more_mounts,
     )
+
+
+def _ranks(request: JobRequest, first: int) -> dict[str, str]:
+    """Build the annotations that tell which ranks a pod has, where it is not its index alone."""
+    known = {naming.FIRST_RANK: first, naming.PROCS: request.procs if request.procs > 1 else 0}
+    return {name: str(value) for name, value in known.items() if value}
 
 
 def _profile(request: JobRequest, role: str) -> Profile:
@@ -261,7 +264,7 @@ def _env(request: JobRequest, parts: list[bytes], first: int) -> list[dict[str, 
 def _threads(request: JobRequest) -> dict[str, str]:
     """Tell numeric libraries to start as many threads as there are CPUs for them, not machines'."""
     profile = request.profile
-    count = max(ceil(amount(profile.cpu)), 1)
+    count = max(ceil(amount(profile.cpu)) // request.procs, 1)
     threads = dict.fromkeys(_THREADS, count)
     if request.ps:  # TensorFlow's servers wait for each other in these
         threads[_WAITING] = max(count, _FEWEST_WAITING)
@@ -287,6 +290,8 @@ def _options(request: JobRequest) -> dict[str, Any]:
         "job": request.name,
         "workers": request.roles.size,
         "least": request.least,
+        "procs": request.procs,
+        "gpus": request.profile.gpus,
         "chief": request.chief,
         "ps": request.ps,
         "evaluator": request.evaluator,

@@ -46,8 +46,9 @@ class Member:
         return now - self.seen > (_SILENT if self.connected else _AWAY)
 
 
-def ranks(indexes: Sequence[int]) -> str:
-    """Name ranks in words, a few of them."""
+def ranks(indexes: Sequence[int], procs: int = 1) -> str:
+    """Name the ranks of pods in words, a few of them; there are ``procs`` in each pod."""
+    indexes = [index * procs + local for index in indexes for local in range(procs)]
     if len(indexes) == 1:
         return f"rank {indexes[0]}"
     shown = [str(index) for index in indexes[:_NAMED]]
@@ -56,6 +57,6 @@ def ranks(indexes: Sequence[int]) -> str:
     return f"ranks {', '.join(shown[:-1])} and {shown[-1]}"
 
 
-def were(indexes: Sequence[int]) -> str:
-    """Choose the verb for :func:`ranks`."""
-    return "was" if len(indexes) == 1 else "were"
+def one(indexes: Sequence[int], procs: int = 1) -> bool:
+    """Say whether :func:`ranks` names one only."""
+    return len(indexes) * procs == 1

@@ -12,7 +12,8 @@ member        hello           ``index``, ``boot`` (one supervisor's id), ``host`
                               ``replaced``: how many pods of its index have failed before it
 member        beat            nothing
 member        offer           ``generation``, ``ports``
-member        ended           ``generation``, ``outcome``: done, exception or died; ``text`` of a
+member        ended           ``generation``, ``outcome``: done, exception or died; ``local``: of
+                              which of its ranks; ``text`` of a
                               death, ``killed`` (by SIGKILL, which no other rank's end causes),
                               ``exception``: as in its frame, short
 member        pong            ``number`` of the ping

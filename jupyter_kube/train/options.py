@@ -16,6 +16,7 @@ from ..errors import InvalidInput
 FRAMEWORKS = ("tensorflow", "pytorch", "paddle", "python")
 
 MOST_WORKERS = 1000
+MOST_PROCS = 64
 MOST_RETRIES = 100
 LONGEST_NAME = 30
 
@@ -113,8 +114,25 @@ def duration(value: str | float, option: str) -> float:
     return number
 
 
+def processes(wanted: int, gpus: int) -> int:
+    """Say how many processes a worker has: those wanted, else one for each GPU.
+
+    Raises
+    ------
+    InvalidInput
+        If they cannot divide the GPUs.
+
+    """
+    if wanted and gpus % wanted:
+        raise InvalidInput(
+            f"--procs {wanted} cannot divide {gpus} GPU{'s' if gpus > 1 else ''}",
+            "each process of a worker gets as many as the others",
+        )
+    return wanted or max(gpus, 1)
+
+
 def roles(
-    *, chief: bool, ps: int, evaluator: bool, least: int, workers: int, framework: str
+    *, chief: bool, ps: int, evaluator: bool, least: int, workers: int, procs: int, framework: str
 ) -> None:
     """Check who is to be there beside workers; nothing is refused where nobody is.
 
@@ -139,6 +157,8 @@ def roles(
             "servers do not know each other's new addresses when workers come and go",
             "Write one number, as in -w 4.",
         )
+    if procs > 1:
+        raise InvalidInput(f"{option} needs one process a worker (got --procs {procs})")
     if not workers:
         raise InvalidInput(f"{option} needs workers", "-w 0 runs the cell in this kernel alone")
 

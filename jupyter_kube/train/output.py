@@ -1,7 +1,6 @@
-"""The one writer of a worker's log: the cell's output line by line, and frames between lines.
+"""The one writer of a worker's log: what its cell's processes write, and frames between lines.
 
-Container runtimes hand on whole lines only. So progress bars, which go back to the start of their
-line, become lines that end with a carriage return, a few a second; a reader shows the last one.
+Lines of several processes begin with their rank, as in ``[3] epoch 1``.
 
 This module travels into pods: standard library only.
 """
@@ -14,18 +13,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from . import frames
+from .lines import Later, Lines
 from .series import Series, row_of
 
-LONGEST_LINE = 64 * 1024
-"""Bytes after which a line is cut."""
-
-_PROGRESS = 0.2  # seconds between two states of a progress bar
-_IDLE = 0.5  # seconds after which an unfinished line is shown
 _REPORTS = 0.1  # seconds between two reports
 _REPEAT = 2 * 1024 * 1024  # bytes of the log after which reports are written again
-
-Later = Callable[[float, Callable[[], None]], object]
-"""``later(seconds, function)``: an event loop's ``call_later``."""
 
 
 class Output:
@@ -36,7 +28,9 @@ class Output:
     fd
         File descriptor of the log.
     key, rank
-        What frames are signed with.
+        What frames are signed with; the rank is the pod's first one.
+    procs
+        How many ranks there are in the pod.
     later
         Calls a function after some seconds.
     clock, now
@@ -50,16 +44,22 @@ class Output:
         key: bytes,
         rank: int,
         *,
+        procs: int = 1,
         later: Later,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._fd, self._key, self._rank = fd, key, rank
         self._later, self._clock, self._now = later, clock, now
-        self._line = b""  # what came after the last line's end
-        self._shown = b""  # how much of it is in the log already
-        self._progress_at = -_PROGRESS
-        self._waiting = False
+        self._lines = [
+            Lines(
+                self._write,
+                b"[%d] " % (rank + local) if procs > 1 else b"",
+                later=later,
+                clock=clock,
+            )
+            for local in range(procs)
+        ]
         self._series = Series()
         self._reported_at = -_REPORTS
         self._report_waits = False
@@ -67,57 +67,35 @@ class Output:
         self._repeated_at = 0  # bytes written when reports were last repeated
         self.generation = 0
 
-    def feed(self, data: bytes) -> None:
-        """Take some of the cell's output."""
-        data = self._line + data
-        self._line = b""
-        if b"\r" not in data:  # all whole lines at once: cells may print a lot
-            lines, newline, data = data.rpartition(b"\n")
-            if newline:
-                self._write(lines + newline)
-                self._shown = b""
-        while data:
-            line, end, data = _first_line(data)
-            if end == b"\n":
-                self._write(line + b"\n")
-                self._shown = b""
-            elif end == b"\r" and data:
-                self._progress(line)
-            elif len(line) > LONGEST_LINE:
-                self._write(line + b"\n")
-            else:
-                self._line = line + end
-        if self._line and not self._waiting:
-            self._waiting = True
-            self._later(_IDLE, self._idle)
+    def feed(self, data: bytes, local: int = 0) -> None:
+        """Take some of what the process of a rank of the pod writes."""
+        self._lines[local].feed(data)
 
     def finish(self) -> None:
-        """End the unfinished line, and write the reports that wait, all where the log is long."""
-        line = self._line.rstrip(b"\r")
-        self._line = self._shown = b""
-        if line:
-            self._write(line + b"\n")
+        """End unfinished lines, and write the reports that wait, all where the log is long."""
+        for lines in self._lines:
+            lines.finish()
         self._flush_reports()
         if self._written > max(_REPEAT, self._repeated_at):
             self._repeat()
 
-    def frame(self, kind: str, **data: Any) -> None:
-        """Write a frame."""
+    def frame(self, kind: str, local: int = 0, /, **data: Any) -> None:
+        """Write a frame of a rank of the pod."""
         self._flush_reports()
-        self._write(self._encoded(kind, data))
+        self._write(self._encoded(kind, data, local))
 
     def result(self, blob: bytes, **about: Any) -> None:
         """Write a result."""
         self._parts("result", blob, about)
 
-    def display(self, packed: bytes) -> None:
+    def display(self, packed: bytes, local: int = 0) -> None:
         """Write what the notebook is to show."""
-        self._parts("display", packed, {})
+        self._parts("display", packed, {}, local)
 
-    def report(self, step: int | float | None, metrics: Mapping[str, Any]) -> None:
+    def report(self, step: int | float | None, metrics: Mapping[str, Any], local: int = 0) -> None:
         """Write a report; of those that come too fast the last value of each metric wins."""
-        before = self._series.add(row_of(self.generation, self._rank, self._now(), step, metrics))
-        if before:
+        row = row_of(self.generation, self._rank + local, self._now(), step, metrics)
+        if before := self._series.add(row):
             self._write(self._encoded("report", {"rows": before}))
         wait = self._reported_at + _REPORTS - self._clock()
         if wait <= 0:
@@ -139,26 +117,15 @@ class Output:
             self._write(self._encoded("report", {"rows": rows}))
         self._repeated_at = self._written
 
-    def _progress(self, line: bytes) -> None:
-        now = self._clock()
-        if line and line != self._shown and now >= self._progress_at + _PROGRESS:
-            self._progress_at = now
-            self._shown = line
-            self._write(line + b"\r\n")
-
-    def _idle(self) -> None:
-        self._waiting = False
-        self._progress_at = -_PROGRESS
-        self._progress(self._line.rstrip(b"\r"))
-
-    def _parts(self, kind: str, blob: bytes, about: Mapping[str, Any]) -> None:
+    def _parts(self, kind: str, blob: bytes, about: Mapping[str, Any], local: int = 0) -> None:
         for line in frames.encode_parts(
-            kind, blob, about, self._key, rank=self._rank, generation=self.generation
+            kind, blob, about, self._key, rank=self._rank + local, generation=self.generation
         ):
             self._write(line)
 
-    def _encoded(self, kind: str, data: Mapping[str, Any]) -> bytes:
-        return frames.encode(kind, data, self._key, rank=self._rank, generation=self.generation)
+    def _encoded(self, kind: str, data: Mapping[str, Any], local: int = 0) -> bytes:
+        rank = self._rank + local
+        return frames.encode(kind, data, self._key, rank=rank, generation=self.generation)
 
     def _write(self, data: bytes) -> None:
         self._written += len(data)
@@ -166,15 +133,3 @@ class Output:
             data = data[os.write(self._fd, data) :]
         if self._written - self._repeated_at >= _REPEAT:
             self._repeat()
-
-
-def _first_line(data: bytes) -> tuple[bytes, bytes, bytes]:
-    r"""Split off the first line: its text, its end (``\n``, ``\r`` or nothing) and the rest."""
-    newline, back = data.find(b"\n"), data.find(b"\r")
-    if back >= 0 and (newline < 0 or back < newline):
-        if back + 1 == newline:
-            return data[:back], b"\n", data[newline + 1 :]
-        return data[:back], b"\r", data[back + 1 :]
-    if newline >= 0:
-        return data[:newline], b"\n", data[newline + 1 :]
-    return data, b"", b""

@@ -40,6 +40,8 @@ class Wish:
     gpus: int | None = None
     cpu: str | None = None
     memory: str | None = None
+    procs: int = 0
+    """Processes in each worker; 0: one for each GPU."""
     chief: bool = False
     ps: int = 0
     evaluator: bool = False
@@ -85,6 +87,9 @@ def check(wish: Wish, *, fewest: int = 1) -> Wish:
     for quantity, what in ((wish.cpu, "cpu"), (wish.memory, "memory")):
         if quantity is not None:
             check_quantity(quantity, what)
+    options.count(wish.procs, "--procs", options.MOST_PROCS)
+    if wish.procs > 1 and not wish.workers:
+        raise InvalidInput("--procs needs workers", "-w 0 runs the cell in this kernel alone")
     options.count(wish.ps, "--ps", options.MOST_WORKERS)
     _check_roles(wish, wish.framework)
     options.count(wish.retries, "--retries", options.MOST_RETRIES)
@@ -116,11 +121,16 @@ def pack(wish: Wish, source: str, namespace: Mapping[str, Any], filename: str) -
         filename=filename,
     )
     _check_roles(wish, bundle.framework)
-    if bundle.framework == "tensorflow" and (wish.workers > 1 or wish.chief or wish.ps):
+    if bundle.framework == "tensorflow" and _several(wish):
         check_keras(source, namespace)
     if wish.ps and not wish.chief:
         check_serves(source, namespace)
     return bundle
+
+
+def _several(wish: Wish) -> bool:
+    """Say whether there will be several ranks, as far as the wish tells."""
+    return wish.workers > 1 or wish.procs > 1 or wish.chief or wish.ps > 0
 
 
 def _check_roles(wish: Wish, framework: str) -> None:
@@ -130,6 +140,7 @@ def _check_roles(wish: Wish, framework: str) -> None:
         evaluator=wish.evaluator,
         least=wish.least,
         workers=wish.workers,
+        procs=wish.procs,
         framework=framework,
     )
 
@@ -158,12 +169,14 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
     check_python(bundle.python, profile)
     submission = naming.new_id()
     base = wish.name or naming.slug(origin.title, options.LONGEST_NAME) or bundle.framework
+    others = wish.chief or wish.ps or wish.evaluator
     request = JobRequest(
         name=naming.job_name(base, submission),
         submission=submission,
         framework=bundle.framework,
         workers=wish.workers,
         least=wish.least,
+        procs=1 if others else options.processes(wish.procs, profile.gpus),
         chief=wish.chief,
         ps=wish.ps,
         evaluator=wish.evaluator,

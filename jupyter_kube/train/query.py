@@ -15,7 +15,7 @@ from . import reading
 from .desk import PodReports
 from .feed import Line
 from .options import MOST_WORKERS
-from .view import JobView, is_whole, job_view, rank_of
+from .view import JobView, is_whole, job_view, ranks_of
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
@@ -122,29 +122,31 @@ async def read_logs(
         find_job(client, name),
         objects.list_(client, objects.PODS, labels=naming.selector(job=name)),
     )
-    pods: dict[int, list[str]] = {}
+    pods: dict[range, list[str]] = {}
     for pod in found["items"]:
-        if (number := rank_of(pod)) is not None and rank in (None, number):
-            pods.setdefault(number, []).append(pod["metadata"]["name"])
+        ranks = ranks_of(pod)
+        if ranks and (rank is None or rank in ranks):
+            pods.setdefault(ranks, []).append(pod["metadata"]["name"])
     if not pods:
         which = "pods" if rank is None else f"pod of rank {rank}"
         raise NotFound(f"{name} has no {which}, so no lines")
     view = job_view(job, found["items"])
-    asked = range(view.workers) if rank is None else (rank,)
-    for number in sorted({*pods, *asked} if view.finished else pods):
-        if number not in pods:
-            yield [Line(number, "(its lines are gone with its pod)")]
-        for pod in sorted(pods.get(number, ())):
-            async with aclosing(reading.plain_lines(client, pod, number, key, tail)) as pieces:
+    asked = {known.rank for known in view.ranks if rank in (None, known.rank)}
+    gone = asked.difference(*pods) if view.finished else set()
+    for ranks in sorted([*pods, *(range(n, n + 1) for n in gone)], key=lambda found: found[0]):
+        if ranks not in pods:
+            yield [Line(ranks[0], "(its lines are gone with its pod)")]
+        for pod in sorted(pods.get(ranks, ())):
+            async with aclosing(reading.plain_lines(client, pod, ranks, key, tail)) as pieces:
                 async for piece in pieces:
-                    yield piece
+                    yield [line for line in piece if rank in (None, line.rank)]
 
 
 async def read_reports(client: KubeClient, name: str, key: bytes) -> AsyncGenerator[PodReports]:
     """Give the reports that a job's pods have in their logs, some at a time."""
     found = await objects.list_(client, objects.PODS, labels=naming.selector(job=name))
     for pod in found["items"]:
-        if rank_of(pod) is None:
+        if not ranks_of(pod):
             continue
         async with aclosing(reading.reported(client, pod["metadata"]["name"], key)) as reported:
             async for rows in reported:

@@ -11,7 +11,7 @@ from ..errors import ClusterError, InvalidManifest, NotFound
 from ..kube import logs
 from ..kube.logblocks import STAMP, texts
 from . import frames, mime
-from .feed import BEGINNING_LOST, Line
+from .feed import BEGINNING_LOST, Line, line_of
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
@@ -49,12 +49,13 @@ def runs(data: bytes) -> Iterator[tuple[bytes, str | None]]:
 
 
 async def plain_lines(
-    client: KubeClient, pod: str, rank: int, key: bytes, tail: int | None = None
+    client: KubeClient, pod: str, ranks: range, key: bytes, tail: int | None = None
 ) -> AsyncGenerator[list[Line]]:
     """Give the plain lines that a pod's log still has, some at a time, and what it displayed.
 
     With ``tail`` it begins near the end, with that many lines or a few more.
     """
+    rank, procs = ranks[0], len(ranks)
     parser = frames.Parser(key)
     wanted = None if tail is None else tail + _FRAME_LINES
     told = tail is not None
@@ -67,7 +68,10 @@ async def plain_lines(
                     if parser.cut and not told:
                         told = True
                         lines.append(Line(rank, BEGINNING_LOST))
-                    lines += [Line(rank, each) for each in _to_be_read(data, said)]
+                    if isinstance(said, frames.Frame):
+                        lines += [Line(said.rank, each) for each in _to_be_read(data, said)]
+                        continue
+                    lines += [line_of(rank, procs, each) for each in _to_be_read(data, said)]
                 yield lines
     except ClusterError as error:
         yield [Line(rank, f"(its lines cannot be read: {error})")]

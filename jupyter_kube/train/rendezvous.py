@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .members import Member, ranks, were
+from .members import Member, one, ranks
 
 BEAT = 1.0
 """Seconds between a member's signs of life."""
@@ -48,6 +48,8 @@ class Coordinator:
     """How many an elastic job needs; 0 for a job of fixed size."""
     patience: float = float("inf")
     """Seconds to wait for members that were lost before the job counts as failed."""
+    procs: int = 1
+    """How many ranks each member has."""
     enders: int = 0
     """How many ranks, the first ones, end the job when they are done; 0: all."""
     generation: int = 0
@@ -58,6 +60,8 @@ class Coordinator:
     """Why the job failed; empty while it has not."""
     cause: int = -1
     """The rank that failed."""
+    culprit: int = -1
+    """The member that it belongs to."""
     exception: Mapping[str, Any] = field(default_factory=dict)
     """What that rank raised, if it did; told twice, because Kubernetes removes pods that still run
     when a Job fails, and may see first that another one has ended."""
@@ -102,7 +106,7 @@ class Coordinator:
             self._arrived = now
             lost = int(about.get("replaced", 0))
             if lost > self.retries and not (self.failure or self._ended):
-                self._fail(index, f"rank {index} was lost with its pod {lost} times", now)
+                self._fail(index, f"{self._were([index])} lost with its pod {lost} times", now)
             else:
                 self._welcome(index, int(about["running"]), now)
         self._advance(now)
@@ -143,7 +147,7 @@ class Coordinator:
 
     def _tell_whom_it_waits_for(self) -> None:
         missing = self._missing()
-        text = f"waiting for {ranks(missing)}" if missing else ""
+        text = f"waiting for {self._ranks(missing)}" if missing else ""
         if missing and self.elastic and 0 in self._members:
             text = f"waiting for workers: {len(self._members)} of at least {self.least} are there"
         if text and text != self._told:
@@ -161,7 +165,7 @@ class Coordinator:
         elif self.phase == "gathering":
             return
         elif index in self._roster:
-            self._regather(f"rank {index} was lost and its pod replaced", now)
+            self._regather(f"{self._were([index])} lost and its pod replaced", now)
         else:
             if running:  # of a generation it was given up in
                 self._send(index, "stop")
@@ -177,7 +181,7 @@ class Coordinator:
         elif index not in self._roster:
             return
         elif self.phase in {"running", "judging"} and running != self.generation:
-            self._regather(f"rank {index} missed the start", self._members[index].seen)
+            self._regather(f"{self._ranks([index])} missed the start", self._members[index].seen)
         elif self.phase == "preparing":
             self._send(index, "prepare", generation=self.generation, failures=self.failures)
         elif self.phase == "judging":
@@ -188,7 +192,7 @@ class Coordinator:
         if self._ended or self.failure:
             self._members[index].left = True
         elif index in self._roster and self.phase != "gathering":
-            self._regather(f"the pod of rank {index} is being removed", now, [index])
+            self._regather(f"the pod of {self._ranks([index])} is being removed", now, [index])
         else:
             del self._members[index]
 
@@ -236,7 +240,7 @@ class Coordinator:
         missing = self._missing()
         if self.generation and missing and now > self._since + self.patience:
             waited = f"did not come back for {self.patience:.0f} seconds"
-            self._fail(missing[0], f"{ranks(missing)} {were(missing)} lost and {waited}", now)
+            self._fail(missing[0], f"{self._were(missing)} lost and {waited}", now)
 
     def _prepare(self, now: float) -> None:
         team = self._team()
@@ -272,7 +276,7 @@ class Coordinator:
     def _give_up_lost(self, now: float) -> bool:
         lost = [index for index, member in self._team().items() if member.is_lost(now)]
         if lost:
-            self._regather(f"{ranks(lost)} {were(lost)} lost", now, lost)
+            self._regather(f"{self._were(lost)} lost", now, lost)
         return bool(lost)
 
     def _grow(self, now: float) -> None:
@@ -280,7 +284,8 @@ class Coordinator:
         new = sorted(set(self._members) - set(self._roster))
         done = any(member.outcome for member in self._team().values())
         if new and not done and now >= self._arrived + _GROW:
-            self._regather(f"{ranks(new)} {'has' if len(new) == 1 else 'have'} joined", now)
+            have = "has" if one(new, self.procs) else "have"
+            self._regather(f"{self._ranks(new)} {have} joined", now)
 
     def _judge(self, now: float) -> None:
         """Find the cause once every member has answered, ended, or is lost."""
@@ -296,17 +301,18 @@ class Coordinator:
             key=lambda pair: (not pair[1].killed, pair[1].ended),
         )
         outcome = member.outcome or {}
+        rank = index * self.procs + int(outcome.get("local", 0))
         if outcome["outcome"] == "exception":
             self.exception = outcome.get("exception") or {}
             refused = self.exception.get("type") == ""
             how = "cannot run the cell:" if refused else "raised"
-            self._fail(index, f"rank {index} {how} {outcome['text']}", now)
+            self._fail(index, f"rank {rank} {how} {outcome['text']}", now, rank)
             return
         self.failures += 1
-        cause = f"rank {index} {outcome['text']}"
+        cause = f"rank {rank} {outcome['text']}"
         if self.failures > self.retries:
             times = f" ({self.failures} starts failed)" if self.failures > 1 else ""
-            self._fail(index, f"{cause}{times}", now)
+            self._fail(index, f"{cause}{times}", now, rank)
         else:
             attempt = f" (attempt {self.failures + 1} of {self.retries + 1})"
             self._regather(cause, now, attempt=attempt)
@@ -331,19 +337,20 @@ class Coordinator:
 
     # the end
 
-    def _fail(self, index: int, text: str, now: float) -> None:
-        self.failure, self.cause = text, index
+    def _fail(self, index: int, text: str, now: float, rank: int | None = None) -> None:
+        self.failure, self.culprit = text, index
+        self.cause = index * self.procs if rank is None else rank
         self.phase, self._since = "aborting", now
-        self._send(index, "abort", rank=index, text=text)
+        self._send(index, "abort", rank=self.cause, text=text)
 
     def _abort(self, now: float) -> None:
         """End the others once the failed rank has written why: else its log may be deleted."""
-        culprit = self._members.get(self.cause)
-        written = self.cause == 0 or culprit is None or culprit.left or not culprit.connected
+        culprit = self._members.get(self.culprit)
+        written = self.culprit == 0 or culprit is None or culprit.left or not culprit.connected
         if not written and now < self._since + _LAST_WORDS:
             return
         for index in self._members:
-            if index != self.cause:
+            if index != self.culprit:
                 self._send(index, "abort", rank=self.cause, text=self.failure)
         self.phase, self._since = "leaving", now
 
@@ -371,6 +378,12 @@ class Coordinator:
         if not self.elastic:
             return absent
         return [0] if 0 in absent else absent[: max(self.least - len(there), 0)]
+
+    def _ranks(self, indexes: list[int]) -> str:
+        return ranks(indexes, self.procs)
+
+    def _were(self, indexes: list[int]) -> str:
+        return f"{self._ranks(indexes)} {'was' if one(indexes, self.procs) else 'were'}"
 
     def _send(self, index: int, kind: str, **content: Any) -> None:
         self.outbox.append((index, kind, content))

@@ -38,12 +38,12 @@ class Report:
         }
 
 
-def newest(rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Return what reports that were written together say: the last step, and of each metric."""
-    step = rows[-1][4]
-    joined = {} if step is None else {"step": step}
+def newest(rows: Sequence[Sequence[Any]]) -> dict[int, dict[str, Any]]:
+    """Return what reports written together say, by rank: the last step, and of each metric."""
+    steps = {row[2]: row[4] for row in rows}
+    joined = {rank: {} if step is None else {"step": step} for rank, step in steps.items()}
     for row in rows:
-        joined |= row[5]
+        joined[row[2]] |= row[5]
     return joined
 
 

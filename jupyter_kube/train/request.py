@@ -130,6 +130,8 @@ class JobRequest:
     """What each worker installs before the cell."""
     least: int = 0
     """How many workers an elastic job needs; 0: it needs all of them."""
+    procs: int = 1
+    """How many processes, a rank each, run in every worker's pod."""
     chief: bool = False
     """Whether a chief leads the workers."""
     ps: int = 0
@@ -166,6 +168,7 @@ class JobRequest:
             "framework": self.framework,
             "workers": self.workers,
             "least": self.least,
+            "procs": self.procs,
             "chief": self.chief,
             "ps": self.ps,
             "evaluator": self.evaluator,

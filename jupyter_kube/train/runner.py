@@ -14,9 +14,9 @@ from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.watch import Reflector
 from . import failure, frames, mime, query, reading
-from .feed import BEGINNING_LOST, Feed
+from .feed import BEGINNING_LOST, Feed, line_of
 from .reports import newest
-from .view import JobView, Told, job_view, rank_of
+from .view import JobView, Told, job_view, ranks_of
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
@@ -116,9 +116,9 @@ class Follower:
     def _remember(self, kind: str, pod: dict[str, Any]) -> None:
         """Tell a pod's reader, and keep a deleted one in mind: it says when it will be replaced."""
         self._pod_changed[pod["metadata"]["name"]].set()
-        rank = rank_of(pod)
-        if kind == "DELETED" and rank is not None:
-            self._heard.told.deleted[rank] = pod
+        ranks = ranks_of(pod)
+        if kind == "DELETED" and ranks:
+            self._heard.told.deleted[ranks[0]] = pod
 
     def _keep_event(self, event: dict[str, Any]) -> dict[str, Any] | None:
         """Keep the events about this job."""
@@ -130,9 +130,9 @@ class Follower:
     def _refresh(self) -> None:
         """Begin to read new pods' logs and renew the view."""
         for name, pod in self._pods.items.items():
-            rank = rank_of(pod)
-            if name not in self._reading and rank is not None:
-                self._reading[name] = asyncio.create_task(self._read(name, rank))
+            ranks = ranks_of(pod)
+            if name not in self._reading and ranks:
+                self._reading[name] = asyncio.create_task(self._read(name, ranks))
         job = self._jobs.items.get(self._view.name)
         if job is None:
             if not self._view.finished:  # a finished one goes when its time to be kept is over
@@ -153,9 +153,10 @@ class Follower:
         all_read = all(task.done() for task in self._reading.values())
         return all_read and (self._view.finished or self._heard.verified)
 
-    async def _read(self, pod: str, rank: int) -> None:
+    async def _read(self, pod: str, ranks: range) -> None:
         """Follow one pod's log to its end."""
         parser, told = frames.Parser(self._key), False
+        rank, procs, progress = ranks[0], len(ranks), self._heard.told.progress
         try:
             opened = logs.follow_blocks(self._client, pod, changed=self._pod_changed[pod])
             async with aclosing(opened) as blocks:
@@ -164,14 +165,15 @@ class Follower:
                         self._feed.line(rank, "(lines are missing here: the node dropped them)")
                     for data, text in reading.runs(block.data):
                         if text is None:
-                            self._heard.told.progress.pop(rank, None)
-                            self._feed.lines(rank, data)
+                            for each in ranks:
+                                progress.pop(each, None)
+                            self._feed.lines(rank, data, procs)
                             continue
                         said = parser.feed(text)
                         if parser.cut and not told:
                             self._feed.line(rank, BEGINNING_LOST)
                         told = parser.cut
-                        self._hear(rank, pod, said)
+                        self._hear(ranks, pod, said)
                         if isinstance(said, frames.Frame) and said.kind == "end":
                             return  # a supervisor's last line; its pod takes a second more to end
         except NotFound:
@@ -189,23 +191,25 @@ class Follower:
             task.cancel()
         await asyncio.gather(*self._reading.values(), return_exceptions=True)
 
-    def _hear(self, rank: int, pod: str, said: frames.Frame | str) -> None:
+    def _hear(self, ranks: range, pod: str, said: frames.Frame | str) -> None:
         """Take in one line of a log: a plain one for the reader, or a frame."""
         if isinstance(said, frames.Frame):
             self._take(said, pod)
             self._changed.set()
-        elif said.endswith("\r"):
-            self._heard.told.progress[rank] = said.rstrip("\r").rpartition("\r")[2]
+            return
+        line = line_of(ranks[0], len(ranks), said)
+        if said.endswith("\r"):
+            self._heard.told.progress[line.rank] = line.text.rstrip("\r").rpartition("\r")[2]
             self._changed.set()
         else:
-            self._heard.told.progress.pop(rank, None)
-            self._feed.line(rank, said)
+            self._heard.told.progress.pop(line.rank, None)
+            self._feed.line(line.rank, line.text)
 
     def _take(self, frame: frames.Frame, pod: str) -> None:
         heard, data, rank = self._heard, frame.data, frame.rank
         if frame.kind == "report":
             if self._feed.reports.add(pod, data["rows"]):
-                heard.told.metrics[rank] = newest(data["rows"])
+                heard.told.metrics |= newest(data["rows"])
         elif frame.kind == "state":
             settled = data["phase"] in ("running", "done")
             heard.told.says[rank] = "" if settled else str(data["text"])

@@ -24,7 +24,7 @@ _KEPT = 200
 
 
 class Series:
-    """The reports of one worker's process of all generations."""
+    """The reports of one pod's processes of all generations."""
 
     def __init__(self) -> None:
         self._number = 0
@@ -38,17 +38,21 @@ class Series:
         self._number += 1
         row[0] = self._number
         self._keep(row)
-        if len(self._waiting) >= _MOST:
-            joined = [*row[:5], {**self._waiting[-1][5], **row[5]}]
+        if len(self._waiting) >= _MOST and (last := self._last_of(row[2])) is not None:
+            joined = [*row[:5], {**self._waiting[last][5], **row[5]}]
             if len(json.dumps(joined)) <= _LONGEST:
                 row = joined
-                self._waiting.pop()
-                self._sizes.pop()
+                del self._waiting[last], self._sizes[last]
         size = len(json.dumps(row))
         before = self.take() if sum(self._sizes) + size > _LONGEST else []
         self._waiting.append(row)
         self._sizes.append(size)
         return before
+
+    def _last_of(self, rank: int) -> int | None:
+        """Find the last report of a rank among those that wait."""
+        places = range(len(self._waiting) - 1, -1, -1)
+        return next((at for at in places if self._waiting[at][2] == rank), None)
 
     def take(self) -> list[Row]:
         """Return the reports that wait, to be written now."""

@@ -68,6 +68,8 @@ class JobView:
     """How many there are to be, those of other roles with them; of an elastic job, at most."""
     roles: tuple[str, ...] = ()
     """The roles that there are, as in "chief", "2 workers"; empty where there are workers only."""
+    procs: int = 1
+    """How many ranks there are in each worker's pod."""
     least: int = 0
     """How many an elastic job needs; 0 for a job of fixed size."""
     lasting: bool = False
@@ -141,7 +143,8 @@ def job_view(
     roles = roles_of(asked, int(spec.get("completions") or 0))
     over = bool(_conditions(job).keys() & {"Complete", "Failed"})
     limit = spec.get("backoffLimitPerIndex")
-    ranks = _ranks(roles, pods, by_object, told or Told(), limit, over=over, now=now)
+    procs = int(asked.get("procs") or 1)
+    ranks = _ranks(roles, pods, by_object, told or Told(), limit, procs=procs, over=over, now=now)
     least = int(asked.get("least") or 0)
     phase, reason, message, ended = _verdict(job, ranks, least)
     if phase in ("waiting", "starting"):
@@ -154,6 +157,7 @@ def job_view(
         user=(meta.get("annotations") or {}).get(naming.USER, ""),
         workers=roles.size,
         roles=_in_words(roles) if roles.several else (),
+        procs=procs,
         least=least,
         lasting=_has_storage(spec),
         profile=str(asked.get("profile") or ""),
@@ -204,15 +208,17 @@ def _in_words(roles: Roles) -> tuple[str, ...]:
     )
 
 
-def rank_of(pod: Mapping[str, Any]) -> int | None:
-    """Tell which rank a pod is."""
+def ranks_of(pod: Mapping[str, Any]) -> range:
+    """Tell which ranks a pod has: mostly one; none if it is no worker's."""
     meta = pod["metadata"]
     notes = meta.get("annotations") or {}
+    procs = int(notes.get(naming.PROCS, 1))
     for known in (notes, meta.get("labels") or {}):
         text = known.get(INDEX, "")
         if text.isdigit():
-            return int(notes.get(naming.FIRST_RANK, 0)) + int(text)
-    return None
+            first = int(notes.get(naming.FIRST_RANK, 0)) + int(text) * procs
+            return range(first, first + procs)
+    return range(0)
 
 
 def seconds(timestamp: str | None) -> float | None:
@@ -227,24 +233,25 @@ def _ranks(
     told: Told,
     limit: int | None,
     *,
+    procs: int,
     over: bool,
     now: datetime | None,
 ) -> tuple[RankView, ...]:
     newest: dict[int, Mapping[str, Any]] = {}
     for pod in sorted(pods, key=_age_key):
-        rank = rank_of(pod)
-        if rank is not None:
-            newest[rank] = pod
+        if ranks := ranks_of(pod):
+            newest[ranks[0]] = pod
     out = []
-    for rank in range(roles.size):
-        found = newest.get(rank)
+    for rank in range(roles.size * procs):
+        first = rank - rank % procs  # of its pod
+        found = newest.get(first)
         state, death = PodState("", "gone" if over else "queued"), None
         if found is not None:
             about = events.get(found["metadata"]["name"], ())
             state, death = readable(ended_or(pod_state(dict(found), about, now=now), found))
         if over and rank in told.fates:  # by now its pod may be gone
             state = replace(state, phase="failed", message=told.fates[rank])
-        last = found or told.deleted.get(rank)
+        last = found or told.deleted.get(first)
         out.append(
             RankView(
                 rank,

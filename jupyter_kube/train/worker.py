@@ -10,7 +10,6 @@ This module travels into pods: standard library only.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -20,16 +19,27 @@ import signal
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from . import frames
+from .crew import Crew, End
 from .environment import Member, Place, environment, ports_for
 from .gather import Gathering
-from .host import free_ports, look_up, surroundings
+from .host import (
+    LONGEST_WORD,
+    bundle_from_folder,
+    fitting,
+    free_ports,
+    leave_word,
+    look_up,
+    place_in_job,
+    surroundings,
+)
 from .messages import LONGEST, Channel, NotOurs
 from .output import Output
-from .process import CellProcess, Outcome
+from .process import CellProcess
 from .rendezvous import BEAT, Coordinator
 from .roles import Roles
 
@@ -43,7 +53,6 @@ _CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
 _RETRY = (0.1, 2.0)  # seconds between attempts, from and to
 _YIELD = 300.0  # seconds an elastic job's worker keeps its room without a coordinator
 _UNHEARD = 15_000  # ms in which a coordinator's machine has to confirm what was sent
-_MESSAGE = 4000  # bytes of Kubernetes' termination message
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,10 @@ class Options:
     port: int
     least: int = 0
     """How many an elastic job needs; 0 for a job of fixed size."""
+    procs: int = 1
+    """How many processes, a rank each, there are in a pod."""
+    gpus: int = 0
+    """Of a pod, which its processes divide."""
     chief: bool = False
     ps: int = 0
     evaluator: bool = False
@@ -80,7 +93,7 @@ class Options:
 def main(launch: Mapping[str, Any], bundle: bytes) -> int:
     """Run until the end; return the container's exit code."""
     logging.basicConfig(level=logging.WARNING, format="[jupyter-kube] %(message)s")
-    return asyncio.run(Supervisor(launch, bundle or _bundle_from_folder()).run())
+    return asyncio.run(Supervisor(launch, bundle or bundle_from_folder()).run())
 
 
 class Supervisor:
@@ -97,9 +110,9 @@ class Supervisor:
         self._id = secrets.token_hex(8)
         self._generation = self._failures = self._running = 0
         self._ports: list[int] = []
-        self._process: CellProcess | None = None
+        self._crew: Crew | None = None
         self._watching: asyncio.Task[None] | None = None
-        self._outcome: Outcome | None = None
+        self._end: End | None = None
         self._channel: Channel | None = None
         self._gathering: Gathering | None = None
         self._output: Output
@@ -108,7 +121,9 @@ class Supervisor:
     async def run(self) -> int:
         """Take part until the end; return the exit code."""
         loop = asyncio.get_running_loop()
-        self._output = Output(1, self._key, self._index, later=loop.call_later)
+        procs = self._options.procs
+        first = self._index * procs
+        self._output = Output(1, self._key, first, procs=procs, later=loop.call_later)
         self._output.frame("begin")
         work = loop.create_task(self._work())
         loop.add_signal_handler(signal.SIGTERM, work.cancel)
@@ -125,9 +140,13 @@ class Supervisor:
     async def _work(self) -> int:
         options = self._options
         if self._index == 0:
-            enders = options.roles(options.workers).trainers
             coordinator = Coordinator(
-                options.workers, options.retries, options.least, options.patience, enders=enders
+                options.workers,
+                options.retries,
+                options.least,
+                options.patience,
+                options.procs,
+                enders=0 if options.least else options.roles(options.workers).trainers,
             )
             self._gathering = Gathering(coordinator, self._key, self._note)
             await self._gathering.start(self._host, options.port)
@@ -145,7 +164,7 @@ class Supervisor:
                 await channel.close()
             if code is not None:
                 return code
-        self._leave_word({"text": f"rank 0 was not there for {options.stay:.0f} seconds"})
+        leave_word({"text": f"rank 0 was not there for {options.stay:.0f} seconds"})
         return NOBODY_THERE
 
     def _note(self, phase: str, text: str = "", **more: Any) -> None:
@@ -204,7 +223,7 @@ class Supervisor:
             running=self._running,
             replaced=int(os.environ.get("JUPYTER_KUBE_REPLACED") or 0),
         )
-        self._tell_outcome()
+        self._tell_end()
         beating = asyncio.ensure_future(_beat(channel))
         try:
             while (message := await channel.receive()) is not None:
@@ -222,7 +241,7 @@ class Supervisor:
             await self._stop()
             self._generation, self._failures = message["generation"], message["failures"]
             self._output.generation = self._generation
-            self._ports = free_ports(ports_for(1))
+            self._ports = free_ports(ports_for(self._options.procs))
             channel.send("offer", generation=self._generation, ports=self._ports)
         elif kind == "start":
             members = [Member(**member) for member in message["members"]]
@@ -238,19 +257,31 @@ class Supervisor:
         return None
 
     async def _start(self, generation: int, members: list[Member], indexes: list[int]) -> None:
-        """Start the cell's process for a generation.
+        """Start the cell's processes for a generation.
 
         Ranks are dense: where pods are missing, a pod's rank is lower than its index.
         """
         self._joining = ""
-        rank = indexes.index(self._index)
-        roles = self._options.roles(len(members))
+        procs = self._options.procs
+        first, size = indexes.index(self._index) * procs, len(members) * procs
+        roles = self._options.roles(size)
+        crew = Crew([self._process(Place(members, first + n, roles)) for n in range(procs)])
+        await crew.start()
+        self._crew = crew
+        self._running = generation
+        self._note("running", world_size=size)
+        self._watching = asyncio.ensure_future(self._watch(crew))
+
+    def _process(self, place: Place) -> CellProcess:
+        """Prepare the process of a rank."""
+        rank, local, roles = place.rank, place.local_rank, place.roles
         identity = {
             "job": self._options.job,
             "rank": rank,
             "world_size": roles.trainers,
+            "local_rank": local,
             "role": roles.of(rank)[0],
-            "generation": generation,
+            "generation": self._generation,
         }
         about = {
             "identity": identity,
@@ -260,54 +291,46 @@ class Supervisor:
         start = b"\n".join(
             [json.dumps(self._sources).encode(), json.dumps(about).encode(), self._bundle]
         )
-        place = Place(members, rank, roles)
-        env = {**surroundings(os.environ), **environment(self._options.framework, place)}
-        process = CellProcess(
+        more = environment(self._options.framework, place, gpus=self._options.gpus)
+        return CellProcess(
             self._boot,
             start,
-            env,
-            on_output=self._output.feed,
-            on_report=self._output.report,
-            on_display=self._output.display,
+            {**surroundings(os.environ), **more},
+            on_output=partial(self._output.feed, local=local),
+            on_report=partial(self._output.report, local=local),
+            on_display=partial(self._output.display, local=local),
         )
-        await process.start()
-        self._process = process
-        self._running = generation
-        self._note("running", world_size=len(members))
-        self._watching = asyncio.ensure_future(self._watch(self._process))
 
-    async def _watch(self, process: CellProcess) -> None:
-        try:
-            self._outcome = await process.outcome()
-        except Exception:
-            log.exception("the cell's process cannot be understood")
-            self._outcome = Outcome("died", "said what nobody understands")
-        if self._outcome.kind == "done":
+    async def _watch(self, crew: Crew) -> None:
+        self._end = await crew.end()
+        if self._end.outcome.kind == "done":
             self._note("done", "waiting for the other ranks")
-        self._tell_outcome()
+        self._tell_end()
 
-    def _tell_outcome(self) -> None:
-        if self._channel is None or self._outcome is None:
+    def _tell_end(self) -> None:
+        if self._channel is None or self._end is None:
             return
+        local, outcome = self._end
         self._channel.send(
             "ended",
             generation=self._running,
-            outcome=self._outcome.kind,
-            text=self._outcome.text,
-            killed=self._outcome.killed,
-            exception=_fitting(self._exception(self._outcome), _MESSAGE),
+            outcome=outcome.kind,
+            local=local,
+            text=outcome.text,
+            killed=outcome.killed,
+            exception=fitting(self._exception(), LONGEST_WORD),
         )
 
     async def _stop(self, grace: float = _GRACE) -> None:
-        """End the cell's process, if there is one."""
+        """End the cell's processes, if there are any."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        process, self._process = self._process, None
-        self._watching = self._outcome = None
+        crew, self._crew = self._crew, None
+        self._watching = self._end = None
         self._running = 0
-        if process is not None:
-            await process.stop(grace)
+        if crew is not None:
+            await crew.stop(grace)
             self._output.finish()
 
     # the end
@@ -316,82 +339,49 @@ class Supervisor:
         """All ranks are done: end in order, the result last."""
         # The end is verified: to go now would have Kubernetes start this rank again, alone.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
-        outcome = self._outcome
-        if self._process is not None:
-            if outcome is None:  # a server, or an evaluator: it ends because the others are done
-                await self._stop()
-            else:
-                await self._process.leave()
-            self._process = None
+        end = self._end
+        if end is None:  # a server, or an evaluator: it ends because the others are done
+            await self._stop()
+        elif self._crew is not None:
+            await self._crew.leave()
+            self._crew = None
         self._output.finish()
         channel.send("bye")
         if self._gathering is not None:
             await self._gathering.over.wait()
-            if outcome is not None and outcome.details:
-                self._output.result(outcome.blob, **outcome.details)
+            if end is not None and end.outcome.details:
+                self._output.result(end.outcome.blob, **end.outcome.details)
         self._output.frame("end", ok=True)
         return 0
 
     async def _abort(self, channel: Channel, rank: int, text: str) -> int:
         """The job has failed: the rank that is the cause says why, all end."""
-        outcome = self._outcome
-        if self._process is not None:
+        if self._crew is not None:
             self._output.finish()
-        if rank == self._index:
-            self._tell_failure(outcome, text)
+        index, local = divmod(rank, self._options.procs)
+        if index == self._index:
+            about = self._exception()
+            if about:
+                self._output.frame("exception", local, **fitting(about, frames.LONGEST - 200))
+            leave_word({"rank": rank, "text": text, **about})
         channel.send("bye")
         await self._stop(0)
         if self._gathering is not None:
             room = frames.LONGEST - 300 - len(json.dumps(text))
-            exception = _fitting(self._gathering.exception, min(room, _MESSAGE))
+            exception = fitting(self._gathering.exception, min(room, LONGEST_WORD))
             more = {"exception": exception} if exception else {}
             self._output.frame("end", ok=False, text=text, cause=rank, **more)
             await self._gathering.over.wait()
         return frames.FAIL_JOB
 
-    def _tell_failure(self, outcome: Outcome | None, text: str) -> None:
-        about = self._exception(outcome)
-        if about:
-            self._output.frame("exception", **_fitting(about, frames.LONGEST - 200))
-        self._leave_word({"rank": self._index, "text": text, **about})
-
-    def _exception(self, outcome: Outcome | None) -> dict[str, Any]:
+    def _exception(self) -> dict[str, Any]:
         """Return what is known of an exception; empty if the outcome is another."""
-        if outcome is None or outcome.kind != "exception":
+        if self._end is None or self._end.outcome.kind != "exception":
             return {}
-        return {**outcome.details, "pod": os.environ.get("POD_NAME", "")}
-
-    def _leave_word(self, about: Mapping[str, Any]) -> None:
-        """Write why this pod ends to where Kubernetes keeps it with the pod's status."""
-        path = os.environ.get("JUPYTER_KUBE_MESSAGE", "/dev/termination-log")
-        with contextlib.suppress(OSError):  # not there outside Kubernetes
-            Path(path).write_text(json.dumps(_fitting(about, _MESSAGE)))
+        return {**self._end.outcome.details, "pod": os.environ.get("POD_NAME", "")}
 
 
 async def _beat(channel: Channel) -> None:
     while True:
         await asyncio.sleep(BEAT)
         channel.send("beat")
-
-
-def _fitting(about: Mapping[str, Any], longest: int) -> dict[str, Any]:
-    """Shorten the longest texts until all is at most ``longest`` bytes of JSON."""
-    out = dict(about)
-    while len(json.dumps(out)) > longest:
-        key = max((k for k, v in out.items() if isinstance(v, str)), key=lambda k: len(out[k]))
-        text = out[key]
-        keep = len(text) * 2 // 5
-        out[key] = f"{text[: keep // 2]}\n…\n{text[-keep:]}" if len(text) > 20 else ""
-    return out
-
-
-def place_in_job(env: Mapping[str, str]) -> int:
-    """Tell a pod's number in its job: its Job of Kubernetes may hold one role of several."""
-    first = env.get("JUPYTER_KUBE_FIRST_RANK", "0")
-    return int(first) + int(env.get("JOB_COMPLETION_INDEX", "0"))
-
-
-def _bundle_from_folder() -> bytes:
-    folder = Path(os.environ["JUPYTER_KUBE_BUNDLE_DIR"])
-    parts = sorted(path for path in folder.iterdir() if path.name.isdigit())
-    return b"".join(path.read_bytes() for path in parts)

@@ -16,7 +16,7 @@ from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.train import submit
 from jupyter_kube.train.handle import Job
-from jupyter_kube.train.view import rank_of
+from jupyter_kube.train.view import ranks_of
 
 from .conftest import Target
 from .test_files import claim_on
@@ -74,7 +74,7 @@ def settings(target: Target, **profile: Any) -> KubeConfig:
 async def drop(client: KubeClient, job: Job, index: int) -> None:
     """Delete the pod of an index."""
     found = await objects.list_(client, objects.PODS, labels=naming.selector(job=job.name))
-    (pod,) = (p for p in found["items"] if rank_of(p) == index and _there(p))
+    (pod,) = (p for p in found["items"] if index in ranks_of(p) and _there(p))
     await objects.delete(client, objects.PODS, pod["metadata"]["name"])
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_kube.kube.client import KubeClient
 from tests.cluster import images
-from tests.train.test_frameworks import FLEET, LOOP
+from tests.train.test_frameworks import DDP, FLEET, LOOP
 
 from .conftest import Target
 from .test_files import claim_on
@@ -79,12 +79,25 @@ async def trained(name: str, target: Target, folder: Path) -> str:
 @pytest.mark.cluster
 @pytest.mark.parametrize("target", ["real"], indirect=True)
 @pytest.mark.parametrize(
-    ("cell", "line"), [(LOOP, "2 "), (FLEET, "weights ")], ids=["loop", "fleet"]
+    ("line", "cell", "said", "ranks"),
+    [
+        ("-w 2", LOOP, "2 ", 2),
+        ("-w 2 --procs 2", FLEET, "weights ", 4),
+        ("-w 2 --procs 2", DDP, "weights .* 4 1", 4),
+    ],
+    ids=["loop", "fleet", "ddp"],
 )
 async def test_cells_run_on_a_real_cluster_as_they_do_on_loopback(
-    cell: str, line: str, target: Target, tmp_path: Path, client: KubeClient
+    line: str,
+    cell: str,
+    said: str,
+    ranks: int,
+    target: Target,
+    tmp_path: Path,
+    client: KubeClient,
 ) -> None:
-    code, text = await output(ipython(target, tmp_path, f"%%kubetrain -w 2\n{cell}"), 220)
+    code, text = await output(ipython(target, tmp_path, f"%%kubetrain {line}\n{cell}"), 220)
     assert code == 0, text
-    said = re.findall(rf"^(?:\[\d\])? ?({line}.*\d.*)$", text, re.MULTILINE)
-    assert len(set(said)) == 1 < len(said), text
+    found = dict(re.findall(rf"^\[(\d)\] ({said}.*\d.*|{said})$", text, re.MULTILINE))
+    assert sorted(found) == [str(rank) for rank in range(ranks)], text
+    assert len(set(found.values())) == 1, text

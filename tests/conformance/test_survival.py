@@ -18,7 +18,7 @@ from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.kube.watch import Reflector
 from jupyter_kube.train.feed import BEGINNING_LOST
-from jupyter_kube.train.view import job_view, rank_of
+from jupyter_kube.train.view import job_view, ranks_of
 from tests.cluster.cluster import Cluster
 
 from .conftest import Target
@@ -68,7 +68,7 @@ def remove_pod(target: Target, job: str, rank: int) -> None:
         await pods.start()
         await pods.synced()
         for name, pod in list(pods.items.items()):
-            if rank_of(pod) == rank:
+            if rank in ranks_of(pod):
                 await objects.delete(client, objects.PODS, name)
                 await pods.wait_for(name, lambda item: item is None or None, 30)
         await pods.close()

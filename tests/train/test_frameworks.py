@@ -34,6 +34,20 @@ for _ in range(3):
 print("weights", model._layers.weight.numpy().tolist())
 """
 
+DDP = """
+import torch
+from torch.nn.parallel import DistributedDataParallel
+
+model = DistributedDataParallel(torch.nn.Linear(2, 1))
+optimizer = torch.optim.SGD(model.parameters(), 0.1)
+for _ in range(3):
+    loss = model(torch.ones(4, 2) * (kube.rank + 1)).square().mean()
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+print("weights", model.module.weight.tolist(), kube.world_size, torch.get_num_threads())
+"""
+
 LOOP = """
 import numpy as np
 import tensorflow as tf
@@ -60,12 +74,17 @@ print(strategy.num_replicas_in_sync, round(float(weight.numpy()), 4))
 
 
 def run(
-    framework: str, source: str, *, workers: int = 2, outputs: tuple[str, ...] = ()
+    framework: str,
+    source: str,
+    *,
+    workers: int = 2,
+    outputs: tuple[str, ...] = (),
+    procs: int = 1,
 ) -> tuple[list[list[str]], Mapping[str, Any]]:
     """Run a cell to its end; return each rank's lines, and what its outputs became."""
     env = {"PYTHONPATH": str(images.frameworks())}
     with Workers(
-        source, framework=framework, workers=workers, outputs=outputs, env=env
+        source, framework=framework, workers=workers, outputs=outputs, env=env, procs=procs
     ).start() as job:
         codes = [pod.code(180) for pod in job.pods]
         assert codes == [0] * workers, [pod.raw for pod in job.pods]
@@ -148,10 +167,10 @@ kube.report(loss=total)
     assert about["missing"] == {}
 
 
-def test_paddle_fleet_trains_one_model() -> None:
-    lines, _ = run("paddle", FLEET)
-    weights = [[line for line in rank if line.startswith("weights")] for rank in lines]
-    assert weights[0] == weights[1] != []
+def test_paddle_fleet_trains_one_model_in_the_processes_of_one_worker() -> None:
+    ((*lines,), _) = run("paddle", FLEET, workers=1, procs=2)
+    weights = dict(line.split(" weights ") for line in lines[0] if " weights " in line)
+    assert weights["[0]"] == weights["[1]"]
 
 
 def test_tensorflow_runs_a_loop_of_ones_own() -> None:

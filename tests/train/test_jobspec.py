@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -237,6 +238,27 @@ def test_libraries_start_as_many_threads_as_there_are_cpus() -> None:
         assert [env[name]["value"] for name in names] == [threads] * 3
     own = Profile("p", image="i", cpu="4", env={"OMP_NUM_THREADS": "2"})
     assert env_of(made(profile=own))["OMP_NUM_THREADS"]["value"] == "2"
+
+
+def test_the_processes_of_a_worker_share_its_cpus_and_its_pod_says_how_many_they_are() -> None:
+    for cpu, threads in (("1", "1"), ("3", "1"), ("4", "2")):
+        all_ = made(profile=Profile("p", image="i", cpu=cpu, gpus=4), procs=2)
+        assert env_of(all_)["OMP_NUM_THREADS"]["value"] == threads
+    notes = all_.job["spec"]["template"]["metadata"]["annotations"]
+    assert notes[naming.PROCS] == "2"
+    assert naming.PROCS not in made().job["spec"]["template"]["metadata"]["annotations"]
+    launch = base64.b64decode(all_.secrets[0]["stringData"]["worker"])
+    options = json.loads(zlib.decompress(launch))["options"]
+    assert (options["workers"], options["procs"], options["gpus"]) == (2, 2, 4)
+    assert all_.job["spec"]["completions"] == 2
+
+
+def test_workers_share_memory_as_their_profile_says() -> None:
+    all_ = made(profile=Profile("p", image="i", shm_size="256Mi"))
+    (volume,) = (v for v in pod_of(all_)["volumes"] if v["name"] == "shm")
+    assert volume["emptyDir"] == {"medium": "Memory", "sizeLimit": "256Mi"}
+    mounts = {m["mountPath"]: m["name"] for m in pod_of(all_)["containers"][0]["volumeMounts"]}
+    assert mounts["/dev/shm"] == "shm"
 
 
 def test_a_profiles_environment_cannot_replace_ours() -> None:

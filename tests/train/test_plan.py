@@ -114,6 +114,40 @@ def test_roles_that_cannot_be(wish, source, words):
         plan.pack(plan.check(wish), source, {}, "<cell>")
 
 
+@pytest.mark.parametrize(
+    ("wish", "procs"),
+    [
+        (plan.Wish(), 1),
+        (plan.Wish(gpus=4), 4),
+        (plan.Wish(gpus=4, procs=2), 2),
+        (plan.Wish(procs=3), 3),
+        (plan.Wish(framework="tensorflow", gpus=2, chief=True), 1),
+    ],
+)
+def test_a_worker_has_a_process_for_each_gpu(wish, procs):
+    request = made(wish, Origin("ann")).request
+    assert (request.procs, request.to_json()["procs"]) == (procs, procs)
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        (plan.Wish(gpus=4, procs=3), "--procs 3 cannot divide 4 GPUs"),
+        (plan.Wish(gpus=1, procs=2), "--procs 2 cannot divide 1 GPU:"),
+        (plan.Wish(procs=65), "--procs 65 is above the limit of 64"),
+        (plan.Wish(framework="tensorflow", chief=True, procs=2), "one process a worker"),
+    ],
+)
+def test_processes_that_cannot_be(wish, words):
+    with pytest.raises(InvalidInput, match=words):
+        made(plan.check(wish), Origin("ann"))
+
+
+def test_in_this_kernel_there_are_no_processes_of_a_worker():
+    with pytest.raises(InvalidInput, match="--procs needs workers"):
+        plan.check(plan.Wish(workers=0, procs=2), fewest=0)
+
+
 def test_in_this_kernel_there_are_no_roles():
     with pytest.raises(InvalidInput, match="--ps needs workers"):
         plan.check(plan.Wish(workers=0, ps=1), fewest=0)

@@ -39,7 +39,7 @@ def test_what_is_read_of_a_log_is_its_plain_lines_and_displays():
         await cluster.frame("p", "state", {"phase": "done", "text": ""})
         await cluster.say("p", "c")
         await cluster.end_log("p")
-        pieces = reading.plain_lines(cluster, "p", 3, KEY)
+        pieces = reading.plain_lines(cluster, "p", range(3, 4), KEY)
         return await reading.gathered(pieces)
 
     assert asyncio.run(work()) == [Line(3, each) for each in ("a", "100%", "b", "c")]

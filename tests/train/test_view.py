@@ -11,7 +11,7 @@ from jupyter_kube.train.display import detail, text, title
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.query import check_scale
 from jupyter_kube.train.replacing import FAILURES, IGNORED
-from jupyter_kube.train.view import Told, is_whole, job_view
+from jupyter_kube.train.view import Told, is_whole, job_view, ranks_of
 
 from .fakecluster import ended, job, pod, terminated
 
@@ -74,6 +74,22 @@ def test_the_pods_of_all_roles_are_ranks_of_one_job():
     assert lines[6].startswith("  4  evaluator  queued")
     assert is_whole(whole)
     assert not is_whole({"metadata": {"name": f"{name}-ps", "labels": {naming.JOB: name}}})
+
+
+def test_each_process_of_a_pod_is_a_rank():
+    whole = job(workers=2)
+    asked = {"workers": 2, "procs": 2, "profile": "small"}
+    whole["metadata"]["annotations"][naming.REQUEST] = json.dumps(asked)
+    pods = [pod(0), pod(1, phase="Pending")]
+    for each in pods:
+        each["metadata"].setdefault("annotations", {})[naming.PROCS] = "2"
+    assert [list(ranks_of(each)) for each in pods] == [[0, 1], [2, 3]]
+    view = job_view(whole, pods, told=Told(metrics={3: {"loss": 0.5}}))
+    names = [each["metadata"]["name"] for each in pods]
+    assert [rank.state.name for rank in view.ranks] == [names[0]] * 2 + [names[1]] * 2
+    assert view.ranks[3].metrics == {"loss": 0.5}
+    assert "· 2 workers of 2 processes ·" in title(view)
+    assert text(view, 0.0).splitlines()[3].startswith("  2  pod 1  ")
 
 
 def test_a_job_of_workers_only_has_no_roles():

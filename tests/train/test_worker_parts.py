@@ -19,14 +19,13 @@ from hypothesis import strategies as st
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.environment import Member, Place, environment, ports_for
 from jupyter_kube.train.frames import Frame, Parser
-from jupyter_kube.train.host import free_ports, look_up, surroundings
+from jupyter_kube.train.host import free_ports, look_up, place_in_job, surroundings
 from jupyter_kube.train.kube import Kube
 from jupyter_kube.train.messages import Channel, NotOurs
 from jupyter_kube.train.output import Output
 from jupyter_kube.train.process import oom_kills
 from jupyter_kube.train.provide import CannotRun, check_python
 from jupyter_kube.train.roles import Roles
-from jupyter_kube.train.worker import place_in_job
 
 KEY = b"k" * 32
 MEMBERS = [Member("10.0.0.7", [2222, 3333]), Member("fd00::1", [4444, 5555])]

@@ -1,0 +1,65 @@
+"""The processes of one pod in one generation: one for each rank, that begin and end together.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from .process import CellProcess, Outcome
+
+log = logging.getLogger("jupyter-kube")
+
+
+class End(NamedTuple):
+    """How a pod's processes ended: as the first that failed, or well."""
+
+    local_rank: int
+    outcome: Outcome
+
+
+class Crew:
+    """The processes of a pod's ranks, in the order of these."""
+
+    def __init__(self, processes: Sequence[CellProcess]) -> None:
+        self._processes = processes
+
+    async def start(self) -> None:
+        """Start all."""
+        for process in self._processes:
+            await process.start()
+
+    async def end(self) -> End:
+        """Wait until all are done, or one has failed; a result is the first one's."""
+        waiting = [asyncio.create_task(_outcome(process)) for process in self._processes]
+        try:
+            for nearest in asyncio.as_completed(waiting):
+                if (await nearest).kind != "done":
+                    break
+            ended = [(n, task.result()) for n, task in enumerate(waiting) if task.done()]
+            failed = (End(n, outcome) for n, outcome in ended if outcome.kind != "done")
+            return next(failed, End(*ended[0]))
+        finally:
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+
+    async def leave(self) -> None:
+        """Let processes that are done leave by themselves."""
+        await asyncio.gather(*(process.leave() for process in self._processes))
+
+    async def stop(self, grace: float) -> None:
+        """End all: SIGTERM, SIGKILL after ``grace`` seconds."""
+        await asyncio.gather(*(process.stop(grace) for process in self._processes))
+
+
+async def _outcome(process: CellProcess) -> Outcome:
+    try:
+        return await process.outcome()
+    except Exception:
+        log.exception("the cell's process cannot be understood")
+        return Outcome("died", "said what nobody understands")
