@@ -33,6 +33,7 @@ class Place:
     cluster: Cluster
     namespace: str
     folder: Path
+    accounts: Sequence[str] = ()
 
     def kubeconfig(self, account: str) -> Path:
         """Return the kubeconfig of one account."""
@@ -68,7 +69,7 @@ class Place:
 @contextmanager
 def place(cluster: Cluster, accounts: Mapping[str, Rights], folder: Path) -> Iterator[Place]:
     """Make a namespace with `accounts` and their rights; delete it and all in it at the end."""
-    here = Place(cluster, f"bench-{secrets.token_hex(3)}", folder)
+    here = Place(cluster, f"bench-{secrets.token_hex(3)}", folder, tuple(accounts))
     schemas = [_flow_schema(here, account) for account in accounts]
     try:
         cluster.apply(

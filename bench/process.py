@@ -34,12 +34,18 @@ class Process:
 async def kernel_process(kernel: Kernel) -> Process | None:
     """Return the kernel's process, or None where it runs on another machine."""
     inner, namespace = (await kernel.run(_WHO)).text.split()
+    pid = outer_pid(inner, namespace)
+    return None if pid is None else Process(pid)
+
+
+def outer_pid(inner: str, namespace: str) -> int | None:
+    """Return this machine's id for a process of a pod; None where it runs on another machine."""
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         with suppress(OSError):  # it has ended, or is not ours to look at
             if str((entry / "ns/pid").readlink()) == namespace and _inner(entry) == inner:
-                return Process(int(entry.name))
+                return int(entry.name)
     return None
 
 

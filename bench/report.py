@@ -46,12 +46,16 @@ FIGURES = (
 
 @dataclass(frozen=True)
 class Aim:
-    """What one arm's median should be: at most ``most`` times another arm's, or ``most`` itself."""
+    """What one arm's median should be: at most ``most`` times another arm's, or ``most`` itself.
+
+    ``more`` may come on top of the other arm's.
+    """
 
     figure: str
     arm: str
     base: str | None
     most: float
+    more: float = 0.0
 
 
 class Samples:
@@ -108,27 +112,27 @@ class Samples:
                 self.add(arm, {figure: values})
 
 
-def side_by_side(samples: Samples, arms: Sequence[str]) -> str:
+def side_by_side(samples: Samples, arms: Sequence[str], figures: Sequence[Figure] = FIGURES) -> str:
     """Show the medians: a row per figure, a column per arm."""
     shown = [arm for arm in arms if any(arm in by_arm for by_arm in samples.taken.values())]
     rows = []
-    for figure in FIGURES:
+    for figure in figures:
         by_arm = samples.taken.get(figure.key)
         if by_arm:
             cells = (_median(by_arm.get(arm)) for arm in shown)
-            rows.append([f"{figure.name}, {figure.unit}", *cells])
+            rows.append([_what(figure), *cells])
     return _table(["", *shown], rows)
 
 
-def in_detail(samples: Samples) -> str:
+def in_detail(samples: Samples, figures: Sequence[Figure] = FIGURES) -> str:
     """Show each figure of each arm: how many samples, and how they spread."""
     rows = []
-    for figure in FIGURES:
+    for figure in figures:
         for arm, values in samples.taken.get(figure.key, {}).items():
             p95 = sorted(values)[min(len(values) - 1, round(0.95 * len(values)))]
             numbers = (statistics.median(values), p95, min(values), max(values))
             cells = (str(len(values)), *(_number(n) for n in numbers))
-            rows.append([f"{figure.name}, {figure.unit}", arm, *cells])
+            rows.append([_what(figure), arm, *cells])
     return _table(["figure", "arm", "n", "p50", "p95", "min", "max"], rows)
 
 
@@ -140,18 +144,27 @@ def aims(samples: Samples, wanted: Iterable[Aim]) -> str:
             continue
         if aim.base is None:
             value, interval = samples.median(aim.figure, aim.arm), ""
+        elif aim.more:
+            value = samples.median(aim.figure, aim.arm) - samples.median(aim.figure, aim.base)
+            interval = ""
         else:
             value, low, high = samples.ratio(aim.figure, aim.arm, aim.base)
             interval = f"{low:.2f}–{high:.2f}"
-        what = f"{aim.figure}: {aim.arm}" + (f" / {aim.base}" if aim.base else "")
-        verdict = "yes" if value <= aim.most else "**no**"
-        rows.append([what, _number(value), interval, f"≤ {aim.most:g}", verdict])
+        between = f" {'−' if aim.more else '/'} {aim.base}" if aim.base else ""
+        what = f"{aim.figure}: {aim.arm}{between}"
+        most = aim.more or aim.most
+        verdict = "yes" if value <= most else "**no**"
+        rows.append([what, _number(value), interval, f"≤ {most:.3g}", verdict])
     return _table(["figure", "seen", "95 % interval", "aim", "reached"], rows)
 
 
 def facts(samples: Samples) -> str:
     """Say when, where and with what all was taken."""
     return "\n".join(f"- {name}: {value}" for name, value in samples.facts.items())
+
+
+def _what(figure: Figure) -> str:
+    return f"{figure.name}, {figure.unit}" if figure.unit else figure.name
 
 
 def _median(values: Sequence[float] | None) -> str:

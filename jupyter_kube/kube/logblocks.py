@@ -54,18 +54,22 @@ class Block:
         return found
 
 
-def texts(data: bytes, most: int) -> list[str]:
+def texts(data: bytes, most: int, longest: int = LONGEST_LINE) -> list[str]:
     """Decode the last lines of a block's data, at most so many, without their times.
 
-    What the node says instead of a log bears no time, and is left out.
+    Of lines that are longer than ``longest`` bytes only the beginning is decoded, and their size
+    is told. What the node says instead of a log bears no time, and is left out.
     """
     # Of more lines than these the first piece is all that comes before them.
     last = data.rsplit(b"\n", most + 1)[:-1][-most:] if most > 0 else []
-    return [
-        raw[STAMP + 1 :].decode(errors="replace") if _is_stamped(raw) else line.text
-        for raw in last
-        if _is_stamped(raw) or (line := _line(raw)).time
-    ]
+    stamped = (raw if _is_stamped(raw) else b"%b %b" % _split(raw) for raw in last)
+    return [_text(raw, longest) for raw in stamped if raw[:1] != b" "]
+
+
+def _text(raw: bytes, longest: int) -> str:
+    text = raw[STAMP + 1 : STAMP + 1 + longest].decode(errors="replace")
+    size = len(raw) - STAMP - 1
+    return text if size <= longest else f"{text}… ({size:,} bytes)"
 
 
 async def cut(chunks: AsyncIterator[bytes], longest: int = LONGEST_LINE) -> AsyncGenerator[bytes]:
@@ -82,13 +86,14 @@ async def cut(chunks: AsyncIterator[bytes], longest: int = LONGEST_LINE) -> Asyn
                 parts.append(chunk)
             size += len(chunk)
             continue
+        begin = 0
         if size > longest:
             parts.append(_CUT)
-            yield b"".join([*parts, chunk[chunk.index(b"\n") : end]])
-        else:
-            yield b"".join([*parts, chunk[:end]])
-        parts = [chunk[end:]]
+            begin = chunk.index(b"\n")
+        parts.append(chunk[begin:end])
+        whole, parts = b"".join(parts), [chunk[end:]]
         size = len(chunk) - end
+        yield whole
     if size:
         yield b"".join([*parts, *([_CUT] if size > longest else ()), b"\n"])
 

@@ -86,7 +86,7 @@ class Feed:
     capacity
         Most lines kept for a reader who is slow; older ones are dropped and counted.
     longest
-        Characters kept of one line.
+        Characters, or bytes, kept of one line.
     room
         Bytes of lines kept at most, beside the newest ones.
     reports
@@ -120,7 +120,15 @@ class Feed:
 
     def lines(self, rank: int, data: bytes, procs: int = 1) -> None:
         """Add whole lines as they are in a log, each behind its time; as for :func:`line_of`."""
-        self._put(_Run(rank, data.count(b"\n"), data, procs))
+        run = _Run(rank, data.count(b"\n"), data, procs)
+        if run.size <= self._room:
+            self._put(run)
+            return
+        kept = self._opened(run, self._capacity)  # of a line that seems to have no end, little
+        with self._news:
+            self._dropped += run.number - len(kept)
+        for line in kept:
+            self._put(_Run(rank, 1, line))
 
     def display(self, rank: int, rich: Mapping[str, Any]) -> None:
         """Add something to be shown in its place among the lines; of too many only the texts."""
@@ -206,6 +214,5 @@ class Feed:
         """Decode the last lines of a run."""
         if isinstance(run.lines, Line):
             return [run.lines][:most]
-        return [
-            line_of(run.rank, run.procs, self._shortened(text)) for text in texts(run.lines, most)
-        ]
+        found = texts(run.lines, most, self._longest)
+        return [line_of(run.rank, run.procs, text) for text in found]

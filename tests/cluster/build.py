@@ -62,9 +62,9 @@ def cached(name: str, key: str, make: Callable[[Path], None]) -> Path:
     return path
 
 
-def module(name: str) -> Path:
+def module(name: str, sources: Path = SOURCES) -> Path:
     """Return the folder with the programs of the Go module ``go/NAME``; minutes the first time."""
-    source = SOURCES / "go" / name
+    source = sources / "go" / name
     link = f"-s -w {_LINK.get(name, '')}".strip()
     files = sorted(path for path in source.iterdir() if path.is_file())
     key = digest(link, *(file.read_text() for file in files))

@@ -5,7 +5,6 @@ import asyncio
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_kube.kube.logblocks import texts
 from jupyter_kube.train import frames, reading
 from jupyter_kube.train.feed import Feed, Line
 from jupyter_kube.train.view import JobView
@@ -61,10 +60,14 @@ def test_a_feed_decodes_what_is_taken_and_counts_the_rest():
 
 
 def test_a_feed_keeps_few_bytes():
-    feed = Feed(JobView("x"), room=1000)
+    feed = Feed(JobView("x"), room=1000, longest=100)
     for number in range(100):
         feed.lines(0, STAMP + b"%d" % number * 30 + b"\n")
     batch = feed.take()
     assert len(batch.lines) + batch.dropped == 100
     assert sum(len(line.text) for line in batch.lines) <= 1000
-    assert texts(STAMP + b"x\n", 1) == ["x"]
+    feed.lines(0, STAMP + b"before\n")
+    feed.lines(0, STAMP + b"y" * 5000 + b"\n")
+    before, endless = feed.take().lines
+    assert before.text == "before"
+    assert endless.text.endswith("(5,000 bytes)")

@@ -1,0 +1,210 @@
+"""Training jobs side by side, in one run, interleaved and with jittered starts.
+
+Arms: ``ours`` (a ``%%kubetrain`` cell in IPython); ``kubectl`` (apply an Indexed Job, then follow
+its logs); ``kubeflow-training`` 1.9.4 with its operator, installed by this program, waiting as its
+guide says, and ``kubeflow-training, retried``, following at once and again.
+
+    python -m bench.train [-n 5] [--workers 2 8] [--json FILE] [--markdown FILE]
+
+It uses this machine's test cluster. A long run can be cut into parts: ``--minutes`` ends one, and
+a further one with the same ``--json`` goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import AsyncExitStack, nullcontext
+from pathlib import Path
+
+from bench import jobs
+from bench.arms.operator import operator
+from bench.arms.training import ARMS, KUBECTL, KUBEFLOW, OURS, RETRY, RIGHTS, Driver, Kubectl, arm
+from bench.kernels import say
+from bench.measure import Failed, Taken
+from bench.place import Place, place
+from bench.report import Aim, Figure, Samples, aims, facts, in_detail, side_by_side
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.kube.client import KubeClient
+from tests.cluster import up, used
+
+_FIGURES = (
+    Figure("created", "submit → the job is created"),
+    Figure("running", "submit → all run"),
+    Figure("first line", "submit → a first line in the cell"),
+    Figure("all first lines", "submit → a first line of every rank in the cell"),
+    Figure("heard after running", "all run → a first line of every rank in the cell"),
+    Figure("late p50", "a line's lateness, p50 of a job"),
+    Figure("late p95", "a line's lateness, p95 of a job"),
+    Figure("not heard", "lines that never came", ""),
+    Figure("client CPU", "CPU of the client for a job"),
+    Figure("calls", "API requests for a job", ""),
+    Figure("recovery", "kill -9 of a rank → its next line in the cell"),
+)
+
+MENDED = (OURS, KUBECTL)
+"""Arms whose killed ranks come back; of kubectl's not the lines, so the new pod has to do."""
+
+
+class Run:
+    """One run, or a part of one."""
+
+    def __init__(self, options: argparse.Namespace, samples: Samples) -> None:
+        self.options, self.samples = options, samples
+        self._end = time.monotonic() + 60 * options.minutes
+
+    async def all(self, here: Place) -> None:
+        """Take all samples that are asked for."""
+        its = here.cluster
+        admin = KubeConfig(
+            kubeconfig=str(its.kubeconfig), context=its.context, namespace=here.namespace
+        )
+        client = await KubeClient.connect(admin)
+        observer = jobs.Observer(client)
+        await observer.start()
+        try:
+            async with AsyncExitStack() as stack:
+                arms = {
+                    name: await stack.enter_async_context(arm(name, here))
+                    for name in self.options.arms
+                }
+                await self.rounds(here, arms, observer)
+        finally:
+            await observer.close()
+            await client.close()
+
+    async def rounds(
+        self, here: Place, arms: Mapping[str, Driver | Kubectl], observer: jobs.Observer
+    ) -> None:
+        """Measure a job of each arm and size, in random order, round after round."""
+        for turn in range(self.options.n + 1):
+            for workers in self.options.workers:
+                for name in random.sample(list(arms), len(arms)):
+                    await self.take(here, arms[name], workers, observer, keep=turn > 0)
+            if turn and turn <= self.options.recoveries:
+                for name in (each for each in arms if each in MENDED):
+                    await self.take(here, arms[name], 2, observer, breaks=True)
+            say(f"round {turn} of {self.options.n}")
+            if time.monotonic() > self._end:
+                return
+
+    async def take(
+        self,
+        here: Place,
+        client: Driver | Kubectl,
+        workers: int,
+        observer: jobs.Observer,
+        *,
+        keep: bool = True,
+        breaks: bool = False,
+    ) -> None:
+        """Measure one job and remove all that is left of it."""
+        await asyncio.sleep(random.uniform(0.1, 1.1))  # not in step with the kubelet
+        before = await asyncio.to_thread(here.requests)
+        try:
+            measuring = jobs.recovery if breaks else jobs.life
+            taken: Taken = await measuring(client, workers, observer)
+        except (Failed, TimeoutError) as error:
+            say(f"{client.name} failed: {error!r}")
+            self.samples.fail(client.name)
+        else:
+            calls = (await asyncio.to_thread(here.requests)).get(client.account, 0)
+            if not breaks:
+                taken[f"calls of {workers}"] = calls - before.get(client.account, 0)
+            if keep:
+                self.samples.add(client.name, taken)
+        kinds = "jobs,tfjobs" if KUBEFLOW in here.accounts else "jobs"
+        force = ("--all", "-n", here.namespace, "--wait=false")
+        await asyncio.to_thread(here.cluster.kubectl, "delete", kinds, *force)
+        await asyncio.to_thread(
+            here.cluster.kubectl, "delete", "pods", *force, "--grace-period=0", "--force"
+        )
+        await client.rest()
+        await observer.none_left()
+        if self.options.json:
+            self.samples.write(Path(self.options.json))
+
+
+def figures(workers: list[int]) -> list[Figure]:
+    """Return the figures of each size."""
+    return [
+        Figure(f"{figure.key} of {number}", f"{number} workers: {figure.name}", figure.unit)
+        for number in workers
+        for figure in _FIGURES
+    ]
+
+
+def wanted(workers: list[int]) -> list[Aim]:
+    """Return what is to be reached."""
+    return [
+        aim
+        for number in workers
+        for aim in (
+            Aim(f"running of {number}", OURS, KUBECTL, 1.0, more=100),
+            Aim(f"heard after running of {number}", OURS, None, 300),
+            Aim(f"all first lines of {number}", OURS, KUBEFLOW, 1 / 3),
+            Aim(f"all first lines of {number}", OURS, RETRY, 1 / 3),
+            Aim(f"late p50 of {number}", OURS, None, 250),
+            Aim(f"late p95 of {number}", OURS, None, 1200),
+        )
+    ]
+
+
+def markdown(samples: Samples, workers: list[int]) -> str:
+    """Show everything, most important first."""
+    known = figures(sorted(set(workers)))
+    parts = (
+        side_by_side(samples, ARMS, known),
+        aims(samples, wanted(sorted(set(workers)))),
+        facts(samples),
+        in_detail(samples, known),
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> None:
+    """Do what the command line says."""
+    options = parser().parse_args()
+    samples = Samples()
+    if options.json and Path(options.json).exists():
+        samples.read(Path(options.json))
+    rights = {
+        name: RIGHTS[name] for name in RIGHTS if any(a.startswith(name) for a in options.arms)
+    }
+    try:
+        with used(), tempfile.TemporaryDirectory(prefix="jk-bench-") as folder:
+            its = up()
+            with (
+                operator(its, Path(folder)) if KUBEFLOW in rights else nullcontext(),
+                place(its, rights, Path(folder)) as here,
+            ):
+                asyncio.run(Run(options, samples).all(here))
+    finally:
+        shown = markdown(samples, options.workers)
+        print(shown)
+        if options.markdown:
+            Path(options.markdown).write_text(shown)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the command line."""
+    described = (__doc__ or "").partition("    python")[0]
+    made = argparse.ArgumentParser(prog="python -m bench.train", description=described)
+    made.add_argument("-n", type=int, default=5, help="rounds, beside one to warm up")
+    made.add_argument("--workers", type=int, nargs="+", default=[2, 8], help="sizes of jobs")
+    made.add_argument("--recoveries", type=int, default=3, help="rounds in which a rank is killed")
+    made.add_argument("--minutes", type=float, default=60, help="end after the round that is on")
+    made.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
+    made.add_argument(
+        "--json", default="", help="file for all samples; one that is there is added to"
+    )
+    made.add_argument("--markdown", default="", help="file for the tables, beside stdout")
+    return made
+
+
+if __name__ == "__main__":
+    main()
