@@ -14,6 +14,10 @@ from .logblocks import Block, LogLine, Place, cut
 from .objects import PODS, get
 
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
+_TOLD_PAUSE = 0.4
+"""The first pause where the pod's changes are told: they say when there is a log."""
+_LOOK = 1.0
+"""Pauses from which on it is looked whether the pod has ended without a log."""
 _PATIENCE = 10.0
 """Seconds for which a pod that the API does not know (yet) is waited for."""
 _SILENCE = 600.0
@@ -112,8 +116,8 @@ async def follow_blocks(
     """
     place = Place(since)
     path = PODS.path(namespace or client.namespace, pod, "log")
+    pause, unknown_for, ended = _PAUSE if changed is None else _TOLD_PAUSE, 0.0, False
     changed = changed or asyncio.Event()
-    pause, unknown_for, ended = _PAUSE, 0.0, False
     while True:
         changed.clear()
         query = _query(container, follow=not ended) | place.query()
@@ -143,7 +147,7 @@ async def follow_blocks(
         except InvalidManifest as error:  # 400: the container waits to start, or never will
             if any(words in error.why for words in _NO_SUCH_CONTAINER):
                 raise
-            if ended or _has_ended(await _pod(client, pod, namespace)):
+            if ended or (pause >= _LOOK and _has_ended(await _pod(client, pod, namespace))):
                 return
         except ClusterUnavailable:
             pass
@@ -156,7 +160,7 @@ async def _wait(changed: asyncio.Event, pause: float) -> float:
     hearing = asyncio.ensure_future(changed.wait())
     try:
         await asyncio.wait({resting, hearing}, return_when=asyncio.FIRST_COMPLETED)
-        return _PAUSE if changed.is_set() else min(pause * 1.6, _LONGEST_PAUSE)
+        return pause if changed.is_set() else min(pause * 1.6, _LONGEST_PAUSE)
     finally:
         resting.cancel()
         hearing.cancel()

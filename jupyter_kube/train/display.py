@@ -356,7 +356,7 @@ def _milestones(view: JobView) -> dict[str, str]:
     return said
 
 
-def watch(feed: Feed, screen: Screen, *, pause: float = 0.07) -> None:
+def watch(feed: Feed, screen: Screen, *, pause: float = 0.05) -> None:
     """Show a feed on a screen until its end, with at most one update in ``pause`` seconds."""
     while True:
         feed.wait(1.0)  # a clock runs in the panel

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from ..errors import JobFailed, KubeError, RemoteError
@@ -12,7 +13,10 @@ from .view import JobView, RankView
 
 _TROUBLE = 3
 """Most further ranks named in one message."""
+_LONGEST_QUOTED = 200
+_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|.)?")
 _OUT_OF_MEMORY = "OOMKilled"
+_NO_LINES: Mapping[int, Sequence[str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,10 @@ def blocked(view: JobView) -> RankView | None:
 
 
 def explain(
-    view: JobView, raised: Sequence[Raised] = (), cause: Cause | None = None
+    view: JobView,
+    raised: Sequence[Raised] = (),
+    cause: Cause | None = None,
+    last: Mapping[int, Sequence[str]] = _NO_LINES,
 ) -> KubeError | None:
     """Say why a job failed or cannot start; None if neither is so.
 
@@ -58,6 +65,8 @@ def explain(
         Exceptions that ranks reported, as they came.
     cause
         What the coordinator judged.
+    last
+        The last lines that ranks printed.
 
     """
     if view.phase == "failed" and (first := _guilty(view, raised, cause)) is not None:
@@ -89,7 +98,7 @@ def explain(
             next="Give it more: --timeout 2h.",
             obj=f"job/{view.name}",
         )
-    return _by_rank(view, cause)
+    return _by_rank(view, cause, last)
 
 
 def _guilty(view: JobView, raised: Sequence[Raised], cause: Cause | None) -> Raised | None:
@@ -117,13 +126,14 @@ def read_raised(said: Mapping[str, Any], rank: int, pod: str) -> Raised:
     )
 
 
-def _by_rank(view: JobView, cause: Cause | None) -> KubeError:
+def _by_rank(view: JobView, cause: Cause | None, last: Mapping[int, Sequence[str]]) -> KubeError:
     """Say which rank failed, of what, from the best source there is."""
     killed = [rank for rank in view.ranks if rank.state.reason == _OUT_OF_MEMORY]
     text = cause.text if cause else _last_text(view)
     if text and (not killed or "memory" in text):
         rank = cause.rank if cause else None
-        return JobFailed(text, next=_advice(view, text, rank), obj=f"job/{view.name}")
+        advice = _quoted(last, rank) + _advice(view, text, rank)
+        return JobFailed(text, next=advice, obj=f"job/{view.name}")
     failed = killed or [rank for rank in view.ranks if rank.state.phase == "failed"]
     if view.ranks and all(rank.state.phase == "gone" for rank in view.ranks):
         return JobFailed(
@@ -145,9 +155,16 @@ def _by_rank(view: JobView, cause: Cause | None) -> KubeError:
     words = first.state.message or f"ended with exit code {first.state.exit_code}"
     return JobFailed(
         f"rank {first.rank}{also} {words}",
-        next=_advice(view, words, first.rank),
+        next=_quoted(last, first.rank) + _advice(view, words, first.rank),
         obj=f"pod/{first.state.name}",
     )
+
+
+def _quoted(last: Mapping[int, Sequence[str]], rank: int | None) -> str:
+    """Quote what a rank printed last: of a death it may be all that tells why."""
+    lines = [] if rank is None else last.get(rank, ())
+    shown = [_CODES.sub("", line)[:_LONGEST_QUOTED] for line in lines]
+    return "\n".join(["It printed last:", *(f"    {line}" for line in shown), ""]) if shown else ""
 
 
 def _last_text(view: JobView) -> str:

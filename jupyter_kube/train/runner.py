@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from .. import naming
 from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
+from ..kube.logblocks import texts
 from ..kube.watch import Reflector
 from . import failure, frames, mime, query, reading
 from .feed import BEGINNING_LOST, Feed, line_of
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from ..kube.client import KubeClient
 
 log = logging.getLogger(__name__)
+
+_LAST, _QUOTED = 4000, 5
+"""Bytes of a rank's newest lines that are kept, and lines of them quoted when it dies."""
 
 _PAUSE, _PAUSE_PER_RANK = 0.02, 0.0002
 """Seconds in which changes gather before the view is made anew: it costs some 50 µs a rank."""
@@ -72,6 +76,9 @@ class Follower:
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._pod_changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._last: dict[int, tuple[int, bytes]] = {}
+            bytes
+        )  # lines of each rank, as in its log
         selector = naming.selector(job=view.name)
         self._jobs = Reflector(client, objects.JOBS, labels=selector)
         self._pods = Reflector(client, objects.PODS, labels=selector)
@@ -131,7 +138,8 @@ class Follower:
         """Begin to read new pods' logs and renew the view."""
         for name, pod in self._pods.items.items():
             ranks = ranks_of(pod)
-            if name not in self._reading and ranks:
+            placed = pod["spec"].get("nodeName")  # before that there is no log
+            if name not in self._reading and ranks and placed:
                 self._reading[name] = asyncio.create_task(self._read(name, ranks))
         job = self._jobs.items.get(self._view.name)
         if job is None:
@@ -168,6 +176,8 @@ class Follower:
                             for each in ranks:
                                 progress.pop(each, None)
                             self._feed.lines(rank, data, procs)
+                            before = self._last.get(rank, (procs, b""))[1]
+                            self._last[rank] = procs, (before + data[-_LAST:])[-_LAST:]
                             continue
                         said = parser.feed(text)
                         if parser.cut and not told:
@@ -243,5 +253,14 @@ class Follower:
         if heard.verified and not self._view.finished:
             self._view = self._view.succeeded()
             self._feed.show(self._view)
-        error = failure.explain(self._view, heard.raised, heard.cause)
+        error = failure.explain(self._view, heard.raised, heard.cause, self._last_lines())
         return Outcome(self._view, heard.result, error)
+
+    def _last_lines(self) -> dict[int, list[str]]:
+        """Return the last lines of each rank."""
+        found: dict[int, list[str]] = {}
+        for first, (procs, data) in self._last.items():
+            for text in texts(data, _QUOTED * procs):
+                line = line_of(first, procs, text)
+                found.setdefault(line.rank, []).append(line.text)
+        return {rank: lines[-_QUOTED:] for rank, lines in found.items()}

@@ -306,7 +306,7 @@ def test_only_the_last_lines_are_decoded() -> None:
 async def test_a_wait_for_the_start_ends_when_the_pod_has_changed(
     api: FakeApi, client: KubeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "_PAUSE", 3600.0)
+    monkeypatch.setattr(logs, "_TOLD_PAUSE", 3600.0)
     changed = asyncio.Event()
 
     async def waiting(request: Any) -> Any:

@@ -151,6 +151,27 @@ def test_out_of_memory_names_rank_limit_and_what_next():
     assert str(outcome.error) == ("rank 1 ran out of memory (limit 2Gi). Next: --memory 4Gi.")
 
 
+def test_the_last_lines_of_a_rank_that_died_are_quoted():
+    async def scenario(cluster, _feed, _following):
+        for rank in (0, 1):
+            await cluster.put("pods", pod(rank, phase="Failed", container=terminated(42)))
+            lines = [f"rank {rank} step {number}" for number in range(9)]
+            await cluster.say(f"digits-ab12-{rank}-x", *lines, "\x1b[31mcorrupted heap\x1b[0m")
+        end = {"ok": False, "text": "rank 1 was killed (SIGSEGV)", "cause": 1}
+        await cluster.frame("digits-ab12-0-x", "end", end)
+        for rank in (0, 1):
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+        await cluster.put("jobs", job(**ended("Failed", "PodFailurePolicy")))
+
+    outcome, _feed = follow(scenario)
+    assert str(outcome.error).splitlines() == [
+        "rank 1 was killed (SIGSEGV). It printed last:",
+        *(f"    rank 1 step {number}" for number in range(5, 9)),
+        "    corrupted heap",
+        "See what it said: %kube logs digits-ab12 -r 1.",
+    ]
+
+
 def test_reason_of_a_waiting_rank_is_kubernetes_own():
     async def scenario(cluster, feed, following):
         await cluster.put("pods", pod(0))
