@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from html import escape
@@ -22,6 +22,8 @@ MOST_LINES = 5000
 MOST_CHARACTERS = 1_000_000
 """Output that one cell prints; what follows shows in the panel only, a few lines at a time."""
 TAIL = 12
+_AT_ONCE = 3
+"""Updates that may come without a pause between them."""
 REDRAW = 1.0
 """Seconds between two drawings of curves."""
 
@@ -357,11 +359,17 @@ def _milestones(view: JobView) -> dict[str, str]:
 
 
 def watch(feed: Feed, screen: Screen, *, pause: float = 0.05) -> None:
-    """Show a feed on a screen until its end, with at most one update in ``pause`` seconds."""
+    """Show a feed on a screen until its end, with one update in ``pause`` seconds on average.
+
+    A few come at once, so that what follows a silence shows without delay.
+    """
+    shown = deque([0.0] * _AT_ONCE, maxlen=_AT_ONCE)
     while True:
         feed.wait(1.0)  # a clock runs in the panel
         batch = feed.take()
         screen.show(batch)
         if batch.ended:
             return
-        feed.wait_ended(pause)
+        now = time.monotonic()
+        shown.append(now)
+        feed.wait_ended(max(0.0, shown[0] + _AT_ONCE * pause - now))

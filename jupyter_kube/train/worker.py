@@ -50,7 +50,9 @@ NOBODY_THERE = 1
 
 _GRACE = 2.0  # seconds from SIGTERM to SIGKILL: TensorFlow swallows SIGTERM
 _CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
-_RETRY = (0.1, 2.0)  # seconds between attempts, from and to
+_RETRY = (0.04, 0.001, 2.0)  # seconds between attempts: at first, more for each worker, at most
+_QUIET = 0.5  # seconds in which nobody is told that it is looked for
+_EARLY = 3.0  # seconds in which pods that start together find each other, without longer pauses
 _YIELD = 300.0  # seconds an elastic job's worker keeps its room without a coordinator
 _UNHEARD = 15_000  # ms in which a coordinator's machine has to confirm what was sent
 
@@ -175,8 +177,9 @@ class Supervisor:
     async def _connect(self) -> Channel | None:
         """Reach the coordinator, however often it takes; None when patience is over."""
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._options.stay
-        wait, attempts = _RETRY[0], 0
+        begun = loop.time()
+        deadline = begun + self._options.stay
+        wait = _RETRY[0] + _RETRY[1] * self._options.workers
         while loop.time() < deadline:
             try:
                 async with asyncio.timeout(_CONNECT):
@@ -192,12 +195,12 @@ class Supervisor:
                 why = f"its name {self._options.coordinator} is not known yet"
             except (OSError, NotOurs):
                 why = f"it does not answer yet at {self._options.coordinator}"
-            attempts += 1
-            if attempts > 3 and why != self._joining:
+            if loop.time() > begun + _QUIET and why != self._joining:
                 self._joining = why
                 self._note("joining", f"waiting for rank 0: {why}", missing=[0])
             await asyncio.sleep(wait * random.uniform(0.7, 1.3))  # noqa: S311 - not a secret
-            wait = min(wait * 1.5, _RETRY[1])
+            if loop.time() > begun + _EARLY:
+                wait = min(wait * 1.5, _RETRY[2])
         return None
 
     async def _coordinator_address(self) -> str:

@@ -99,7 +99,7 @@ async def test_f26_a_full_disk_in_a_pod_is_an_error_in_words(
                     ],
                     "containers": [
                         {
-                            "name": "worker",
+                            "name": "kernel",
                             "volumeMounts": [{"name": "scratch", "mountPath": "/scratch"}],
                         }
                     ],
