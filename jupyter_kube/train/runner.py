@@ -76,9 +76,7 @@ class Follower:
         self._reading: dict[str, asyncio.Task[None]] = {}
         self._changed = asyncio.Event()
         self._pod_changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
-        self._last: dict[int, tuple[int, bytes]] = {}
-            bytes
-        )  # lines of each rank, as in its log
+        self._last: dict[int, tuple[int, bytes]] = {}  # by first rank: how many, and lines
         selector = naming.selector(job=view.name)
         self._jobs = Reflector(client, objects.JOBS, labels=selector)
         self._pods = Reflector(client, objects.PODS, labels=selector)
