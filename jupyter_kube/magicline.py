@@ -12,6 +12,8 @@ from IPython.core.error import UsageError
 if TYPE_CHECKING:
     from .train.plan import Wish
 
+_COPY = "Bring files home that a job wrote below kube.output_dir, all or those at PATH."
+
 FILES = {
     "push": "bring what changed in the notebook's folder to this kernel's pod",
     "pull": "bring what changed in this kernel's pod to the notebook's folder",
@@ -152,6 +154,10 @@ def kube_parser() -> Parser:
     logs.add_argument("-f", "--follow", action="store_true", help="go on as lines come")
     logs.add_argument("--tail", metavar="N", help="the last lines of each rank only")
     logs.add_argument("--file", metavar="F", help="write all of them to a file")
+    copy = commands.add_parser("cp", help="bring files of a job home", description=_COPY)
+    copy.add_argument("source", metavar="NAME[:PATH]")
+    copy.add_argument("to", metavar="DEST")
+    copy.add_argument("-r", "--rank", metavar="R", default="0", help="whose (default: 0)")
     attach = command("attach", "follow a job again and fetch its outputs")
     attach.add_argument("-o", "--output", default="", metavar="x,y", help="only these outputs")
     scale = command("scale", "change how many workers an elastic job has at most")

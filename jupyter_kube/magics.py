@@ -162,6 +162,17 @@ class KubeMagics(Magics):
             raise InvalidInput(f"--file {path} cannot be written", str(error)) from None
         print(f"Written: {path}, {lines:,} line{'s' * (lines != 1)}.")
 
+    def _cp(self, options: argparse.Namespace) -> None:
+        from .train.job import attach
+        from .train.options import count
+        from .train.sizes import size_text
+
+        rank = count(options.rank, "--rank")
+        name, _, path = options.source.partition(":")
+        got = attach(name).fetch(path, options.to, rank)
+        files = f"{got.files} file{'s' * (got.files != 1)}"
+        print(f"Brought {files} ({size_text(got.bytes)}) to {got.place}.")
+
     def _attach(self, options: argparse.Namespace) -> None:
         from .train.job import attach
         from .train.options import names

@@ -154,6 +154,9 @@ def test_logs_and_why_after_the_end(shell, capsys, tmp_path):
     assert mine == "You have no jobs here."
     assert heading.split() == ["NAME", "OWNER", "FRAMEWORK", "WORKERS", "STATE", "AGE"]
     assert row.split()[:3] == [name, config.user_name(), "python"]
+    gone = shell.run_cell(f"%kube cp {name}:x {tmp_path}").error_in_exec
+    assert str(gone).startswith(f"the files of rank 0 of {name} are not to be had: they are in its")
+    capsys.readouterr()
     shell.run_line_magic("kube", f"why {name}")
     assert capsys.readouterr().out == f"{name} succeeded.\n"
     shell.run_line_magic("kube", f"status {name}")
@@ -346,7 +349,7 @@ def test_what_is_wrong_is_refused_in_one_sentence_before_anything_is_created(she
             "statsu",
             (
                 'unknown command "statsu"; did you mean status? '
-                "(status, logs, attach, scale, kill, rerun, why, push, pull, files)"
+                "(status, logs, cp, attach, scale, kill, rerun, why, push, pull, files)"
             ),
         ),
         ("logs", "the following arguments are required: NAME"),

@@ -122,6 +122,7 @@ class Counter:
             "jobs": self._jobs,
             "logs": self._logs,
             "reports": self._reports,
+            "fetch": self._fetch,
             "scale": self._scale,
             "delete": self._delete,
             "follow": self._follow,
@@ -199,6 +200,15 @@ class Counter:
         async with aclosing(desk.read_reports(name, key)) as pieces:
             async for found in pieces:
                 await _tell(errand, {"reports": [found]})
+        await _tell(errand, {"over": True})
+
+    async def _fetch(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        rank = options.count(asked.get("rank", ""), "rank", options.MOST_WORKERS)
+        name = await self._own(desk, asked)
+        key = (await desk.find(name)).key
+        async with aclosing(desk.fetch(name, key, str(asked.get("path", "")), rank)) as pieces:
+            async for piece in pieces:
+                await _tell(errand, {"piece": wire.encode(piece)})
         await _tell(errand, {"over": True})
 
     async def _scale(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from .feed import Feed, Line
     from .plan import Wish
     from .runner import Outcome
+    from .saving import Piece
     from .series import Row
     from .view import JobView
 
@@ -62,6 +63,9 @@ class Desk(Protocol):
 
     async def reports(self, name: str, key: bytes) -> list[PodReports]:
         """Return what ranks reported, as far as it is in their logs."""
+
+    def fetch(self, name: str, key: bytes, path: str, rank: int) -> AsyncGenerator[Piece]:
+        """Give files that a job has written; NotFound if they are gone."""
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most; InvalidInput if it cannot."""

@@ -50,6 +50,11 @@ def connects_workers(source: str, namespace: Mapping[str, Any], more: Iterable[s
     return bool(names & _CONNECTING) or any(name.endswith("Strategy") for name in names)
 
 
+def mentions(source: str, namespace: Mapping[str, Any], name: str) -> bool:
+    """Say whether the cell or its helpers mention a name or an attribute."""
+    return name in _Use.of(source, namespace).names
+
+
 def helper_files(source: str, namespace: Mapping[str, Any]) -> set[str]:
     """Name the files, cells mostly, in which helpers from the notebook were written."""
     return _Use.of(source, namespace).files

@@ -17,7 +17,13 @@ from .feed import Feed, Line
 from .reading import gathered
 from .results import open_outcome
 from .runner import Outcome
+from .saving import Fetched, save
 from .view import JobView
+
+_GO_WITH_PODS = (
+    "kube.output_dir is in each worker's pod and goes with it: no storage that outlives pods is"
+    " mounted. Bring files home by %kube cp {} while it runs, or choose a --profile with a volume."
+)
 
 
 class Job:
@@ -26,7 +32,16 @@ class Job:
     ``await job`` gives the same as :meth:`result`.
     """
 
-    def __init__(self, desk: Desk, ticket: Ticket, *, on: Background = background) -> None:
+    def __init__(
+        self,
+        desk: Desk,
+        ticket: Ticket,
+        *,
+        writes_files: bool = False,
+        on: Background = background,
+    ) -> None:
+        self.writes_files = writes_files
+        """Whether its code mentions ``kube.output_dir``, where this process submitted it."""
         self.name, self.namespace = ticket.view.name, desk.namespace
         self.feed = Feed(ticket.view)
         """What happens to it, for whoever shows it; filled while it is followed."""
@@ -39,10 +54,12 @@ class Job:
 
     @property
     def warning(self) -> str:
-        """What to know of an elastic job before it runs; empty if there is nothing."""
+        """What to know before it runs of files without storage; empty if there is nothing."""
         view = self.feed.view
-        if not view.least or view.lasting:
+        if view.lasting:
             return ""
+        if not view.least:
+            return _GO_WITH_PODS.format(self.name) if self.writes_files else ""
         return (
             "No storage that outlives pods is mounted: each worker has a kube.checkpoint_dir of its"
             " own. Rank 0's survives restarts inside its pod; when that pod goes, all begin anew."
@@ -123,6 +140,31 @@ class Job:
                 file.writelines(f"[{line.rank}] {line.text}\n" for line in lines)
                 count += len(lines)
         return count
+
+    def fetch(self, path: str = "", to: str = ".", rank: int = 0) -> Fetched:
+        """Bring files home that the cell wrote below ``kube.output_dir``.
+
+        From the profile's volume, as long as the job is there; without one from the pod of a rank,
+        as long as that runs.
+
+        Parameters
+        ----------
+        path
+            A file or folder there; empty: all.
+        to
+            Folder to write them to; of a single file also its name.
+        rank
+            Whose, where each pod has files of its own.
+
+        Raises
+        ------
+        NotFound
+            If they are gone, or were never there.
+        InvalidInput
+            If they cannot be written here.
+
+        """
+        return self._on.run(save(self._desk.fetch(self.name, self._key, path, rank), to))
 
     def reports(self) -> Any:
         """Return all that ``kube.report`` told: a pandas DataFrame, or a list of dictionaries.

@@ -54,6 +54,14 @@ def free_ports(count: int) -> list[int]:
             sock.close()
 
 
+def job_folder(env: Mapping[str, str], job: str) -> str:
+    """Tell where a job's files are: on storage that outlives pods, else in this pod; else empty."""
+    if storage := env.get("JUPYTER_KUBE_STORAGE"):
+        return str(Path(storage) / ".jupyter-kube" / (job or "notebook"))
+    scratch = env.get("JUPYTER_KUBE_SCRATCH")
+    return str(Path(scratch) / "work") if scratch else ""
+
+
 def surroundings(env: Mapping[str, str]) -> dict[str, str]:
     """Give the cell a home it can write to, and a name: an image may have neither for this user."""
     out = dict(env)

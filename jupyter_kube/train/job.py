@@ -11,6 +11,7 @@ from ..errors import InvalidInput, NotConfigured
 from . import options, plan
 from .background import background
 from .connection import find_desk
+from .frameworks import mentions
 from .handle import Job
 from .origin import in_kernel_pod, local_origin
 from .preview import preview
@@ -126,10 +127,11 @@ def hand_in(
 
     """
     bundle = plan.pack(plan.check(wish), source, namespace, "<cell>")
+    files = mentions(source, namespace, "output_dir")
 
     async def work() -> Job:
         desk = await find_desk(settings)
-        return Job(desk, await desk.submit(wish, bundle))
+        return Job(desk, await desk.submit(wish, bundle), writes_files=files)
 
     return background.run(work())
 

@@ -25,6 +25,7 @@ from .payload import (
 from .replacing import FAILURES
 from .request import STORAGE_ENV, JobRequest
 from .roles import CHIEF, PS, WORKER
+from .start import FILES_ONLY
 
 CONTAINER = "worker"
 PORT = 5823
@@ -45,6 +46,7 @@ _MESSAGE = "/dev/termination-log"
 _SECRET_PART = 1_000_000  # bytes: a Secret holds 1 MiB
 _GRACE = 5
 _WAITING = "TF_NUM_INTEROP_THREADS"
+_FILES_TIME = 600  # seconds a pod for files waits for who wants them
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", _WAITING)
 _FEWEST_WAITING = 8
 _PASSING = {
@@ -222,6 +224,48 @@ def _profile(request: JobRequest, role: str) -> Profile:
     if role == PS or (role == CHIEF and request.ps):
         return replace(request.profile, gpus=0)
     return request.profile
+
+
+def files_pod(job: Mapping[str, Any], submission: str) -> dict[str, Any]:
+    """Build a pod that mounts what a job's pods do and gives files away, then ends.
+
+    Parameters
+    ----------
+    job
+        The Job, as the API returns it.
+    submission
+        Makes its name unique.
+
+    """
+    meta, template = job["metadata"], job["spec"]["template"]
+    user = (meta.get("annotations") or {}).get(naming.USER, "")
+    container = dict(template["spec"]["containers"][0])
+    resources = {
+        kind: {name: value for name, value in amounts.items() if "/" not in name}
+        for kind, amounts in (container.get("resources") or {}).items()
+        if kind in ("requests", "limits")
+    }
+    only = {"name": FILES_ONLY, "value": str(_FILES_TIME)}
+    spec = {
+        **{k: v for k, v in template["spec"].items() if k not in ("subdomain", "resourceClaims")},
+        "containers": [{**container, "resources": resources, "env": [*container["env"], only]}],
+        "restartPolicy": "Never",
+        "activeDeadlineSeconds": 2 * _FILES_TIME,
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": f"{meta['name']}-files-{naming.digest(submission, 4)}",
+            "namespace": meta["namespace"],
+            "labels": naming.labels("files", user=user, job=meta["name"]),
+            "annotations": template["metadata"].get("annotations") or {},
+            "ownerReferences": [
+                {"apiVersion": "batch/v1", "kind": "Job", "name": meta["name"], "uid": meta["uid"]}
+            ],
+        },
+        "spec": spec,
+    }
 
 
 def _container(request: JobRequest, parts: list[bytes], first: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from .collective import subset
+from .host import job_folder
 
 _LONGEST_REPORT = 4096
 
@@ -161,17 +162,11 @@ class Kube:
 
     def _make_folder(self, name: str) -> str:
         if not self._folder:
-            self._folder = self._base_folder()
+            mine = job_folder(os.environ, self.job)
+            self._folder = mine or tempfile.mkdtemp(prefix="jupyter-kube-")
         path = Path(self._folder) / name
         path.mkdir(parents=True, exist_ok=True)
         return str(path)
-
-    def _base_folder(self) -> str:
-        if storage := os.environ.get("JUPYTER_KUBE_STORAGE"):
-            return str(Path(storage) / ".jupyter-kube" / (self.job or "notebook"))
-        if scratch := os.environ.get("JUPYTER_KUBE_SCRATCH"):
-            return str(Path(scratch) / "work")
-        return tempfile.mkdtemp(prefix="jupyter-kube-")
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -39,7 +39,7 @@ import hmac
 import json
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 LONGEST = 256 * 1024
 """Bytes of one line: the list of a thousand members fits."""
@@ -50,6 +50,32 @@ _NONCE = 16
 
 class NotOurs(Exception):
     """The other end does not know the job's key, or breaks the rules."""
+
+
+class Reader(Protocol):
+    """What is needed of an :class:`asyncio.StreamReader`."""
+
+    async def readline(self) -> bytes:
+        """Return a line, or what is left before the end."""
+
+
+class Writer(Protocol):
+    """What is needed of an :class:`asyncio.StreamWriter`."""
+
+    def write(self, data: bytes, /) -> None:
+        """Send, some time."""
+
+    async def drain(self) -> None:
+        """Wait until most is sent."""
+
+    def is_closing(self) -> bool:
+        """Tell whether the connection is gone, or nearly so."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+    async def wait_closed(self) -> None:
+        """Wait for its end."""
 
 
 class Channel:
@@ -68,8 +94,8 @@ class Channel:
 
     def __init__(
         self,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
+        reader: Reader,
+        writer: Writer,
         session: bytes,
         side: str,
     ) -> None:
@@ -79,9 +105,7 @@ class Channel:
         self._sent = self._received = 0
 
     @classmethod
-    async def open(
-        cls, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, key: bytes, side: str
-    ) -> Channel:
+    async def open(cls, reader: Reader, writer: Writer, key: bytes, side: str) -> Channel:
         """Exchange numbers; who the other end is shows with its first message.
 
         Raises
@@ -93,6 +117,7 @@ class Channel:
         mine = secrets.token_hex(_NONCE).encode()
         writer.write(mine + b"\n")
         try:
+            await writer.drain()
             async with asyncio.timeout(_HANDSHAKE):
                 theirs = (await reader.readline()).rstrip(b"\n")
         except (TimeoutError, ValueError, ConnectionError) as error:
@@ -111,6 +136,17 @@ class Channel:
         mac = self._mac(self._side, self._sent, body)
         self._sent += 1
         self._writer.write(f"{mac} {body}\n".encode())
+
+    async def drain(self) -> None:
+        """Wait until most of what was sent has gone.
+
+        Raises
+        ------
+        OSError
+            If the connection has ended.
+
+        """
+        await self._writer.drain()
 
     async def receive(self) -> Mapping[str, Any] | None:
         """Return the next message, None at the connection's end.

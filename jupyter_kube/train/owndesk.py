@@ -13,6 +13,7 @@ from ..kube import objects
 from . import again, jobspec, plan, query
 from .create import create
 from .desk import PodReports, Ticket
+from .fetch import fetch
 from .origin import Origin, find_origin
 from .preview import export, preview
 from .runner import Follower, Outcome
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ..kube.client import KubeClient
     from .cell import Bundle
     from .feed import Feed, Line
+    from .saving import Piece
 
 
 class OwnDesk:
@@ -109,6 +111,10 @@ class OwnDesk:
     def read_reports(self, name: str, key: bytes) -> AsyncGenerator[PodReports]:
         """Give what ranks reported, some at a time."""
         return query.read_reports(self._client, name, key)
+
+    def fetch(self, name: str, key: bytes, path: str, rank: int) -> AsyncGenerator[Piece]:
+        """Give files that a job has written."""
+        return fetch(self._client, name, key, path, rank)
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most."""

@@ -32,6 +32,7 @@ _TRAVELLERS = (
     "collective",
     "crew",
     "kube",
+    "door",
     "environment",
     "frames",
     "gather",
@@ -47,6 +48,7 @@ _TRAVELLERS = (
     "rendezvous",
     "roles",
     "series",
+    "start",
     "strategy",
     "worker",
 )
@@ -89,7 +91,7 @@ import binascii, zlib
 launch, bundle = (binascii.a2b_base64(open(int(fd), "rb").read()) for fd in sys.argv[1:])
 launch = json.loads(zlib.decompress(launch))
 sys.meta_path.insert(0, Sources(launch["source"]))
-from podside.worker import main
+from podside.start import main
 sys.exit(main(launch, bundle))
 '''
 os.execve(sys.executable, [sys.executable, "-ESPc", run, *map(str, fds)], env)

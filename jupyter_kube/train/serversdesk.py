@@ -17,6 +17,7 @@ from . import wire
 from .desk import PodReports, Ticket
 from .feed import BEGINNING_LOST, Feed, Line
 from .runner import Outcome
+from .saving import Piece
 from .view import JobView
 
 if TYPE_CHECKING:
@@ -87,6 +88,12 @@ class ServersDesk:
         """Return what ranks reported, as far as it is in their logs."""
         async with aclosing(self._many("reports", name=name)) as answers:
             return [PodReports(*each) async for said in answers for each in said["reports"]]
+
+    async def fetch(self, name: str, _key: bytes, path: str, rank: int) -> AsyncGenerator[Piece]:
+        """Give files that a job has written."""
+        async with aclosing(self._many("fetch", name=name, path=path, rank=rank)) as answers:
+            async for said in answers:
+                yield wire.decode(Piece, said["piece"])
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most."""

@@ -29,7 +29,6 @@ from .environment import Member, Place, environment, ports_for
 from .gather import Gathering
 from .host import (
     LONGEST_WORD,
-    bundle_from_folder,
     fitting,
     free_ports,
     leave_word,
@@ -90,12 +89,6 @@ class Options:
         """Tell who is what of that many ranks."""
         others = self.chief + self.ps + self.evaluator
         return Roles(ranks - others, self.chief, self.ps, self.evaluator)
-
-
-def main(launch: Mapping[str, Any], bundle: bytes) -> int:
-    """Run until the end; return the container's exit code."""
-    logging.basicConfig(level=logging.WARNING, format="[jupyter-kube] %(message)s")
-    return asyncio.run(Supervisor(launch, bundle or bundle_from_folder()).run())
 
 
 class Supervisor:

@@ -12,7 +12,7 @@ from jupyter_kube import naming
 from jupyter_kube._version import __version__
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import InvalidInput, NotFound
-from jupyter_kube.train import counter, wire
+from jupyter_kube.train import counter, owndesk, wire
 from jupyter_kube.train import outlet as outlet_module
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.feed import Feed, Line
@@ -22,6 +22,7 @@ from jupyter_kube.train.owndesk import OwnDesk
 from jupyter_kube.train.plan import Wish
 from jupyter_kube.train.reading import gathered
 from jupyter_kube.train.runner import Outcome
+from jupyter_kube.train.saving import Piece
 from jupyter_kube.train.serversdesk import ServersDesk
 from jupyter_kube.train.view import JobView
 
@@ -96,13 +97,15 @@ def test_a_job_that_nobody_waits_for_any_more_is_removed():
     asyncio.run(work())
 
 
-@pytest.mark.parametrize("op", ["find", "snapshot", "logs", "reports", "scale", "delete", "follow"])
+@pytest.mark.parametrize(
+    "op", ["find", "snapshot", "logs", "reports", "scale", "delete", "follow", "fetch"]
+)
 def test_jobs_of_others_are_not_there(op):
     async def work():
         made = await cluster()
         labels = naming.labels("job", user="bob")
         await made.put("jobs", {"metadata": {"name": "theirs", "labels": labels}, "spec": {}})
-        assert await refused(made, op, name="theirs", workers=2) == (
+        assert await refused(made, op, name="theirs", workers=2, rank=0) == (
             "NotFound",
             'there is no job "theirs" in default',
         )
@@ -254,6 +257,26 @@ def test_logs_and_reports_come_in_parts():
             ("mine-abcd-0-x", 1),
             ("mine-abcd-1-x", 1),
         ]
+
+    asyncio.run(work())
+
+
+def test_files_come_in_pieces():
+    pieces = [Piece("a", b"\xff" * 300_000, True, False), Piece("b", b"", True, False)]
+
+    async def give(_client, name, key, path, rank):
+        assert (name, path, rank) == ("mine-abcd", "deep", 3)
+        for piece in pieces:
+            yield piece
+
+    async def work():
+        made = await cluster()
+        await made.put("jobs", job("mine-abcd"))
+        await made.put("secrets", {"metadata": {"name": "mine-abcd"}, "data": {"key": KEY_TEXT}})
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(owndesk, "fetch", give)
+            desk = ServersDesk(Kernel(made))
+            assert [piece async for piece in desk.fetch("mine-abcd", b"", "deep", 3)] == pieces
 
     asyncio.run(work())
 

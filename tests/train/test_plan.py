@@ -1,6 +1,7 @@
 """From a wish to manifests, and where a job comes from."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -206,13 +207,16 @@ def test_what_a_user_wrote_is_clipped_and_escaped():
 def test_an_elastic_job_without_lasting_storage_is_warned_of_what_is_lost():
     alone, elastic = Origin("ann"), plan.Wish(workers=4, least=1)
 
-    def warning(planned):
-        return Job(
-            OwnDesk(FakeCluster(), SETTINGS), Ticket(job_view(planned.manifests.job), b"")
-        ).warning
+    def warning(planned, **about):
+        ticket = Ticket(job_view(planned.manifests.job), b"")
+        return Job(OwnDesk(FakeCluster(), SETTINGS), ticket, **about).warning
 
     assert "kube.checkpoint_dir" in warning(made(elastic, alone))
     assert warning(made(plan.Wish(workers=4), alone)) == ""
+    told = warning(made(plan.Wish(name="d"), alone), writes_files=True)
+    assert re.match(
+        "kube.output_dir is in each worker's pod and goes with it: .* %kube cp d-", told
+    )
     claim = {"name": "data", "persistentVolumeClaim": {"claimName": "c"}}
     mount = {"name": "data", "mountPath": "/data"}
     kept = {"image": "k:1", "volumes": [claim], "volume_mounts": [mount]}

@@ -1,0 +1,44 @@
+"""What a worker's container runs: its supervisor, and a door to its files.
+
+The same container with :data:`FILES_ONLY` set gives files away and ends: so what a job has left on
+a volume is fetched when its own pods are gone.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from .door import Door
+from .host import bundle_from_folder, job_folder
+from .worker import Supervisor
+
+FILES_ONLY = "JUPYTER_KUBE_FILES_ONLY"
+"""Variable that makes a container give files away for so many seconds at most, and nothing else."""
+
+
+def main(launch: Mapping[str, Any], bundle: bytes) -> int:
+    """Run until the end; return the container's exit code."""
+    logging.basicConfig(level=logging.WARNING, format="[jupyter-kube] %(message)s")
+    return asyncio.run(_run(launch, bundle))
+
+
+async def _run(launch: Mapping[str, Any], bundle: bytes) -> int:
+    folder = job_folder(os.environ, launch["options"]["job"])
+    door = Door(bytes.fromhex(launch["key"]), f"{folder}/output")
+    await door.open(os.environ.get("POD_IP") or "127.0.0.1")
+    try:
+        if seconds := os.environ.get(FILES_ONLY):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(float(seconds)):
+                    await door.served.wait()
+            return 0
+        return await Supervisor(launch, bundle or bundle_from_folder()).run()
+    finally:
+        await door.close()

@@ -1,0 +1,132 @@
+"""Files that a job has written, given away by its pod and written here."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from pathlib import Path
+
+import pytest
+
+from jupyter_kube.errors import InvalidInput
+from jupyter_kube.models import Profile
+from jupyter_kube.train.cell import pack
+from jupyter_kube.train.door import PORT, found
+from jupyter_kube.train.jobspec import files_pod, manifests
+from jupyter_kube.train.messages import LONGEST, Channel
+from jupyter_kube.train.request import JobRequest
+from jupyter_kube.train.saving import Piece, save
+
+from .workers import KEY, Workers
+
+
+def given(place: Path) -> Iterator[Piece]:
+    import base64
+
+    for piece in found(place):
+        yield Piece(piece["path"], base64.b64decode(piece["data"]), piece["first"], piece["alone"])
+
+
+async def flowing(pieces: list[Piece]) -> AsyncGenerator[Piece]:
+    for piece in pieces:
+        yield piece
+
+
+def bring(pieces: Iterator[Piece] | list[Piece], to: str) -> tuple[str, int, int]:
+    done = asyncio.run(save(flowing(list(pieces)), to))
+    return done.place, done.files, done.bytes
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    folder = tmp_path / "output"
+    (folder / "deep/er").mkdir(parents=True)
+    (folder / "deep/er/large.bin").write_bytes(bytes(range(256)) * 2000)
+    (folder / "empty").write_bytes(b"")
+    (folder / "link").symlink_to(folder / "empty")
+    (folder / "around").symlink_to(folder)
+    return folder
+
+
+def test_a_folder_comes_as_it_is(written: Path, tmp_path: Path) -> None:
+    to = tmp_path / "here"
+    assert bring(given(written), str(to)) == (str(to), 3, 512_000)
+    names = sorted(p.relative_to(to).as_posix() for p in to.rglob("*") if p.is_file())
+    assert names == ["deep/er/large.bin", "empty", "link"]
+    assert (to / "deep/er/large.bin").read_bytes() == bytes(range(256)) * 2000
+
+
+def test_a_single_file_gets_the_name_it_is_given(written: Path, tmp_path: Path) -> None:
+    file = written / "deep/er/large.bin"
+    assert bring(given(file), str(tmp_path / "other.bin"))[0] == str(tmp_path / "other.bin")
+    assert bring(given(file), str(tmp_path))[0] == str(tmp_path / "large.bin")
+    assert bring(given(file), f"{tmp_path}/new/")[0] == str(tmp_path / "new/large.bin")
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", ".", "a\0b"])
+def test_a_path_that_leads_out_of_the_folder_is_refused(path: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="is no path inside a folder"):
+        bring([Piece(path, b"x", first=True, alone=False)], str(tmp_path / "in"))
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_what_is_cut_off_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / "model.bin").write_bytes(b"old")
+
+    async def cut() -> AsyncGenerator[Piece]:
+        yield Piece("model.bin", b"new", first=True, alone=False)
+        raise ConnectionError("gone")
+
+    with pytest.raises(ConnectionError):
+        asyncio.run(save(cut(), str(tmp_path)))
+    with pytest.raises(InvalidInput, match=r"model\.bin cannot be written: File exists"):
+        bring([Piece("model.bin/x", b"new", first=True, alone=False)], str(tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
+    assert (tmp_path / "model.bin").read_bytes() == b"old"
+
+
+def test_a_worker_gives_its_files_to_who_knows_the_key() -> None:
+    source = """
+import pathlib, time
+pathlib.Path(kube.output_dir, "model.txt").write_text("weights")
+print("written", flush=True)
+time.sleep(60)
+"""
+
+    async def ask(host: str, key: bytes, path: str) -> list[dict[str, object]]:
+        reader, writer = await asyncio.open_connection(host, PORT, limit=LONGEST)
+        channel = await Channel.open(reader, writer, key, "M")
+        channel.send("fetch", path=path)
+        said = []
+        while (one := await channel.receive()) is not None:
+            said.append(dict(one))
+        await channel.close()
+        return said
+
+    with Workers(source, workers=1).start() as job:
+        job.pods[0].wait_line("written")
+        host = job.address(0)
+        (piece, over) = asyncio.run(ask(host, KEY, ""))
+        assert (piece["path"], piece["data"]) == ("model.txt", "d2VpZ2h0cw==")
+        assert over["kind"] == "over"
+        (refused,) = asyncio.run(ask(host, KEY, "nothing"))
+        assert refused["text"] == "nothing cannot be read: No such file or directory"
+        assert asyncio.run(ask(host, bytes(32), "")) == []
+
+
+def test_a_pod_for_files_mounts_what_the_jobs_did_and_takes_no_gpu() -> None:
+    profile = Profile("gpu", image="i:1", gpus=2, pvcs={"shared": "/data"})
+    request = JobRequest("job-ab12", "s1", "python", 2, profile, "default", user="ann")
+    job = manifests(request, pack("x = 1", {}), KEY).job
+    job["metadata"]["uid"] = "u-1"
+    pod = files_pod(job, "s2")
+    (container,) = pod["spec"]["containers"]
+    assert (
+        container["volumeMounts"]
+        == (job["spec"]["template"]["spec"]["containers"][0]["volumeMounts"])
+    )
+    assert pod["spec"]["volumes"] == job["spec"]["template"]["spec"]["volumes"]
+    assert set(container["resources"]["limits"]) == {"memory"}
+    assert pod["metadata"]["ownerReferences"][0]["uid"] == "u-1"
+    assert "subdomain" not in pod["spec"]
+    assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "files"
