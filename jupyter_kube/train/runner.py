@@ -226,7 +226,8 @@ class Follower:
                 heard.restarts.add(about)
                 self._feed.line(rank, str(data["text"]))
         elif frame.kind == "exception":
-            heard.told.fates[rank] = f"raised {data['type']}: {data['message']}"
+            how = f"raised {data['type']}" if data["type"] else "cannot run the cell"
+            heard.told.fates[rank] = f"{how}: {data['message']}"
             heard.raised.append(failure.read_raised(data, rank, pod))
         elif frame.kind == "display":
             self._feed.display(rank, mime.unpack(frame.blob))
