@@ -70,6 +70,12 @@ class KubeExtension(ExtensionApp):
                 setattr(serverapp, trait, ours)
             serverapp.log.info("ServerApp.%s = %s", trait, getattr(serverapp, trait).__qualname__)
 
+    def initialize_handlers(self) -> None:
+        """Serve the REST API."""
+        from .handlers import routes
+
+        self.handlers.extend(routes())
+
     def initialize_settings(self) -> None:
         """Offer one kernelspec per profile, and its kernels what they may ask for."""
         serverapp: Any = self.serverapp
@@ -82,7 +88,10 @@ class KubeExtension(ExtensionApp):
             return
         for wrong in settings.wrong_profiles().values():
             serverapp.log.error("A profile is left out: %s", wrong)
+        from .handlers.base import SETTINGS
         from .kernels import news, specs
+
+        self.settings[SETTINGS] = lambda: KubeConfig(parent=self)
 
         for schema in news.SCHEMAS:  # front ends subscribe to what is known when they open
             serverapp.event_logger.register_event_schema(schema)

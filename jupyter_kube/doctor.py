@@ -160,7 +160,6 @@ async def _reachable(client: Any, settings: config.KubeConfig) -> list[Finding]:
     where = f"context {client.context}, namespace {client.namespace}"
     found.append(Finding("ok", f"Kubernetes {version['gitVersion']} at {client.address} ({where})"))
     found += await _rights(client)
-    found += await _accounts(client, settings)
     found += await _nodes(client, settings)
     return found
 
@@ -180,19 +179,6 @@ async def _rights(client: Any) -> list[Finding]:
         text = f"Not allowed in namespace {client.namespace}: {', '.join(missing)}"
         return [Finding("failed", text, "Ask for the Role of deploy/rbac.yaml.")]
     return [Finding("ok", "All rights that kernels and jobs need")]
-
-
-async def _accounts(client: Any, settings: config.KubeConfig) -> list[Finding]:
-    having = [p.name for p in settings.valid_profiles().values() if p.service_account]
-    if having:
-        return [Finding("ok", f"Kernels that may submit jobs: profile {', '.join(having)}")]
-    return [
-        Finding(
-            "warning",
-            "No profile has a service_account: %%kubetrain works in local kernels only",
-            "Apply deploy/rbac.yaml, then set service_account in a profile.",
-        )
-    ]
 
 
 async def _nodes(client: Any, settings: config.KubeConfig) -> list[Finding]:

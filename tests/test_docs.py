@@ -13,6 +13,7 @@ PACKAGE = ROOT / "jupyter_kube"
 DESCRIBED = {
     "train": ("training.md",),
     "kernels": ("kernels.md", "link.md", "files.md"),
+    "handlers": ("rest.md",),
     "localcluster": ("local-cluster.md", "local-cluster-api.md"),
 }
 

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .._version import __version__
 from ..errors import InvalidInput, KubeError
 from ..kube import objects
-from . import options, plan, query, wire
+from . import options, plan, wire
 from .cell import Bundle
 from .origin import origin_of
-from .outlet import LINES, Outlet
+from .outlet import LINES, Reported, pass_on
 from .owndesk import OwnDesk
 from .serversdesk import ERRAND
 
@@ -33,10 +33,9 @@ if TYPE_CHECKING:
     from ..config import KubeConfig
     from ..kube.client import KubeClient
     from .desk import Ticket
+    from .feed import Batch
 
 _PIECE = 250_000  # characters said at a time
-_ALIVE = 15.0  # seconds between signs of life
-_PAUSE, _PAUSE_PER_RANK = 0.05, 0.001  # seconds between two batches
 MOST_FOLLOWED = 24
 """Jobs that one kernel follows at a time; others of its errands need room, too."""
 _PARTS = ("", "kube", "train", "train/backends")
@@ -235,35 +234,23 @@ class Counter:
 
     async def _pass_on(self, errand: Errand, desk: OwnDesk, ticket: Ticket) -> None:
         """Follow a job for a kernel, to the end."""
-        feed = Outlet(ticket.view)
-        following = asyncio.create_task(desk.follow(feed, ticket.key))
-        try:
-            ended = False
-            while not ended:
-                if not await feed.within(_ALIVE):
-                    await _say(errand, "\n")
-                    continue
-                batch = feed.take()
-                ended = batch.ended
-                about = {"view": batch.view, "lines": batch.lines, "dropped": batch.dropped}
-                await _tell(errand, {**wire.encode(about), "reports": feed.take_reported()})
-                await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * batch.view.workers)
-            await _tell(errand, {"outcome": wire.encode(await following)})
-        finally:
-            following.cancel()
-            await asyncio.gather(following, return_exceptions=True)
+
+        async def tell(batch: Batch | None, reports: Reported) -> None:
+            if batch is None:
+                await _say(errand, "\n")
+                return
+            about = {"view": batch.view, "lines": batch.lines, "dropped": batch.dropped}
+            await _tell(errand, {**wire.encode(about), "reports": reports})
+
+        outcome = await pass_on(desk, ticket, tell)
+        await _tell(errand, {"outcome": wire.encode(outcome)})
 
     async def _own(self, desk: OwnDesk, asked: dict[str, Any]) -> str:
         """Return the name of a job, if it is this kernel's user's."""
         name = asked.get("name")
         if not isinstance(name, str):
             raise InvalidInput("a job's name is a text")
-        user = (await desk.origin()).user
-        if not user:
-            raise InvalidInput("it is not known whose kernel this is")
-        name = await query.whole_name(self._client, name, user)
-        job = await query.find_job(self._client, name, user)
-        return str(job["metadata"]["name"])
+        return await desk.own(name)
 
 
 def _read(data: bytes) -> dict[str, Any]:

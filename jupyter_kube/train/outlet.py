@@ -3,20 +3,50 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .feed import Feed
 from .reports import Reports
 
 if TYPE_CHECKING:
+    from .desk import Desk, Ticket
+    from .feed import Batch
+    from .runner import Outcome
     from .view import JobView
+
+Reported = list[tuple[str, list[Any]]]
+"""New reports, by pod."""
 
 LINES = 2000
 """Lines that wait for a kernel at most."""
 _ROOM = 2 * 2**20  # bytes of them
 _FRAMES = 2000  # frames of reports that wait at most, of up to 6 kB
 _REPORTS = 2000  # reports kept, to know new ones
+_ALIVE = 15.0  # seconds between signs of life
+_PAUSE, _PAUSE_PER_RANK = 0.05, 0.001  # seconds between two batches
+
+
+async def pass_on(
+    desk: Desk, ticket: Ticket, tell: Callable[[Batch | None, Reported], Awaitable[None]]
+) -> Outcome:
+    """Follow a job for somebody else, to its end; None for a batch is a sign of life."""
+    feed = Outlet(ticket.view)
+    following = asyncio.create_task(desk.follow(feed, ticket.key))
+    try:
+        ended = False
+        while not ended:
+            if not await feed.within(_ALIVE):
+                await tell(None, [])
+                continue
+            batch = feed.take()
+            ended = batch.ended
+            await tell(batch, feed.take_reported())
+            await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * batch.view.workers)
+        return await following
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
 
 
 class Outlet(Feed):

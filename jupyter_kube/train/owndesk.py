@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
-from ..errors import NotFound
+from ..errors import InvalidInput, NotFound
 from ..kube import objects
 from . import again, jobspec, plan, query
 from .create import create
@@ -131,6 +131,24 @@ class OwnDesk:
     async def origin(self) -> Origin:
         """Tell whose jobs these are."""
         return self._origin or await find_origin(self._client)
+
+    async def own(self, name: str) -> str:
+        """Return the whole name of a job, if it is one of theirs whose desk this is.
+
+        Raises
+        ------
+        NotFound
+            If it is not, or there is none.
+        InvalidInput
+            If nobody knows whose desk this is.
+
+        """
+        user = (await self.origin()).user
+        if not user:
+            raise InvalidInput("it is not known whose jobs these are")
+        whole = await query.whole_name(self._client, name, user)
+        job = await query.find_job(self._client, whole, user)
+        return str(job["metadata"]["name"])
 
     async def _whole(self, name: str) -> str:
         return await query.whole_name(self._client, name, (await self.origin()).user)

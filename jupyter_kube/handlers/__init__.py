@@ -1,0 +1,29 @@
+"""The REST API under ``/jupyter-kube/``, which openapi.yaml describes: a module per resource."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_server.utils import url_path_join
+
+from .cluster import ClusterHandler
+from .jobs import JobHandler, JobsHandler, RerunHandler
+from .kernels import KernelsHandler
+from .logs import LogsHandler
+from .profiles import ProfilesHandler
+
+_NAME = r"([^/]+)"
+ROUTES: tuple[tuple[str, type[Any]], ...] = (
+    ("cluster", ClusterHandler),
+    ("profiles", ProfilesHandler),
+    ("kernels", KernelsHandler),
+    ("jobs", JobsHandler),
+    (f"jobs/{_NAME}", JobHandler),
+    (f"jobs/{_NAME}/rerun", RerunHandler),
+    (f"jobs/{_NAME}/logs", LogsHandler),
+)
+
+
+def routes() -> list[tuple[str, type[Any]]]:
+    """Return the handlers with the places they serve below the server's base URL."""
+    return [(url_path_join("jupyter-kube", path), handler) for path, handler in ROUTES]

@@ -1,0 +1,74 @@
+"""Training jobs: those of the server's user, or all of the namespace to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InvalidInput
+from .base import KubeHandler, route
+
+if TYPE_CHECKING:
+    from ..train.view import JobView
+
+
+class JobsHandler(KubeHandler):
+    """``jobs``."""
+
+    @route
+    async def get(self) -> None:
+        """List jobs without their ranks, newest first; ``?everyone=true``: not only mine."""
+        everyone = self.get_query_argument("everyone", "false")
+        if everyone not in ("true", "false"):
+            raise InvalidInput('everyone must be "true" or "false"')
+        async with self.desk() as desk:
+            views = await desk.jobs(everyone=everyone == "true")
+        rows = [shown(view) for view in views]
+        self.reply({"jobs": [{k: row[k] for k in row if k != "ranks"} for row in rows]})
+
+
+class JobHandler(KubeHandler):
+    """``jobs/NAME``."""
+
+    @route
+    async def get(self, name: str) -> None:
+        """Describe one of my jobs, with its ranks."""
+        async with self.desk() as desk:
+            self.reply(shown(await desk.snapshot(await desk.own(name))))
+
+    @route
+    async def patch(self, name: str) -> None:
+        """Change how many workers an elastic job has at most."""
+        from ..train import options
+
+        workers = options.count(self.read(workers=int)["workers"], "workers", options.MOST_WORKERS)
+        async with self.desk() as desk:
+            self.reply(shown(await desk.scale(await desk.own(name), workers)))
+
+    @route
+    async def delete(self, name: str) -> None:
+        """Stop a job and remove all of it."""
+        async with self.desk() as desk:
+            await desk.delete(await desk.own(name))
+        self.set_status(204)
+        self.finish()
+
+
+class RerunHandler(KubeHandler):
+    """``jobs/NAME/rerun``."""
+
+    @route
+    async def post(self, name: str) -> None:
+        """Create a job that is the same as an earlier one."""
+        async with self.desk() as desk:
+            own = await desk.own(name)
+            if profile := (await desk.snapshot(own)).profile:
+                self.kube.profile(profile)  # one that is offered no more is refused
+            self.reply(shown((await desk.rerun(own)).view), 201)
+
+
+def shown(view: JobView) -> dict[str, Any]:
+    """Say how a job is (pure)."""
+    from ..train import wire
+
+    encoded: dict[str, Any] = wire.encode(view)
+    return {**encoded, "finished": view.finished}

@@ -1,0 +1,192 @@
+"""What all routes promise: who may use them, what they refuse, and that the description is true."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+from jupyter_server.auth.authorizer import Authorizer
+from tornado.httpclient import HTTPClientError
+
+from jupyter_kube import handlers
+from jupyter_kube.handlers import cluster as clusters
+from jupyter_kube.localcluster import LocalCluster
+from tests.kernels.serving import Server
+
+DOCUMENT = yaml.safe_load((Path(handlers.__file__).parent / "openapi.yaml").read_text())
+VERBS = ("get", "post", "patch", "delete")
+DESCRIBED = [
+    (path.lstrip("/"), verb)
+    for path, item in DOCUMENT["paths"].items()
+    for verb in VERBS
+    if verb in item
+]
+
+
+def check(name: str, content: Any) -> None:
+    """Hold an answer against a schema of the description."""
+    schema = {"$ref": f"#/components/schemas/{name}", "components": DOCUMENT["components"]}
+    Draft202012Validator(schema).validate(content)
+
+
+async def refused(fetch: Any, *path: str, **how: Any) -> tuple[int, dict[str, Any]]:
+    """Ask for what is refused; returns the code and the words."""
+    with pytest.raises(HTTPClientError) as raised:
+        await fetch("jupyter-kube", *path, **how)
+    assert raised.value.response is not None
+    body = json.loads(raised.value.response.body)
+    check("Error", body)
+    return raised.value.code, body
+
+
+def test_the_description_has_all_routes_and_verbs_and_no_others() -> None:
+    served = {
+        (path.replace(r"([^/]+)", "{name}"), verb)
+        for path, handler in handlers.ROUTES
+        for verb in VERBS
+        if verb in vars(handler)
+    }
+    assert served == set(DESCRIBED)
+
+
+@pytest.mark.parametrize(("path", "verb"), DESCRIBED)
+async def test_nobody_unknown_is_answered(
+    path: str, verb: str, server: Server, jp_fetch: Any
+) -> None:
+    body = "{}" if verb in ("post", "patch") else None
+    with pytest.raises(HTTPClientError) as raised:
+        await jp_fetch(
+            "jupyter-kube",
+            *path.format(name="x").split("/"),
+            method=verb.upper(),
+            body=body,
+            headers={"Authorization": "token wrong"},
+        )
+    assert raised.value.code == 403
+
+
+class Nobody(Authorizer):
+    """Allows nothing that is ours, and remembers what it was asked."""
+
+    asked: list[tuple[str, str]] = []
+
+    def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
+        self.asked.append((action, resource))
+        return resource != "jupyter-kube"
+
+
+@pytest.mark.parametrize(("path", "verb"), DESCRIBED)
+async def test_an_authorizer_is_asked(
+    path: str, verb: str, server: Server, jp_fetch: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(server.app.web_app.settings, "authorizer", Nobody(parent=server.app))
+    monkeypatch.setattr(Nobody, "asked", [])
+    body = "{}" if verb in ("post", "patch") else None
+    where = path.format(name="x").split("/")
+    with pytest.raises(HTTPClientError) as raised:
+        await jp_fetch("jupyter-kube", *where, method=verb.upper(), body=body)
+    assert raised.value.code == 403
+    assert Nobody.asked == [("read" if verb == "get" else "write", "jupyter-kube")]
+
+
+async def test_a_cookie_alone_changes_nothing(server: Server, http_server_client: Any) -> None:
+    """Jupyter's XSRF check stands before every verb that changes something."""
+    base = server.app.base_url.strip("/")
+    with pytest.raises(HTTPClientError) as raised:
+        await http_server_client.fetch(
+            f"/{base}/jupyter-kube/jobs/x/rerun", method="POST", body="{}"
+        )
+    assert raised.value.code == 403
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "code", "words"),
+    [
+        ("{", "application/json", 400, "not JSON"),
+        ('{"workers": NaN}', "application/json", 400, "not JSON"),
+        ("[" * 20_000, "application/json", 400, "not JSON"),
+        ("[]", "application/json", 400, "an object with workers"),
+        ('{"workers": 2, "more": 1}', "application/json", 400, "an object with workers"),
+        ('{"workers": "2"}', "application/json", 400, "workers must be of type int"),
+        ('{"workers": true}', "application/json", 400, "workers must be of type int"),
+        ('{"workers": 1000000}', "application/json", 400, "workers"),
+        ('{"workers": 2}', "text/plain", 415, "application/json"),
+        (f'{{"workers": {"2" * 70_000}}}', "application/json", 413, "bytes"),
+    ],
+)
+async def test_b30_odd_bodies_are_refused_in_words(
+    body: str, kind: str, code: int, words: str, server: Server, jp_fetch: Any
+) -> None:
+    how = {"method": "PATCH", "body": body, "headers": {"Content-Type": kind}}
+    answered, said = await refused(jp_fetch, "jobs", "x", **how)
+    assert answered == code
+    assert words in said["message"]
+
+
+@pytest.mark.parametrize("name", ["nothing", "a%2Fb", "%3Cscript%3E", "..", "x" * 300])
+async def test_jobs_that_are_not_there_are_not_found(
+    name: str, server: Server, jp_fetch: Any
+) -> None:
+    if name == "..":
+        name = "%2E%2E"
+    for method, more in (("GET", ()), ("DELETE", ()), ("POST", ("rerun",))):
+        body = "{}" if method == "POST" else None
+        code, said = await refused(jp_fetch, "jobs", name, *more, method=method, body=body)
+        assert code in (400, 404)
+        assert said["what"]
+
+
+async def test_a_wrong_question_is_refused(server: Server, jp_fetch: Any) -> None:
+    code, said = await refused(jp_fetch, "jobs", params={"everyone": "perhaps"})
+    assert (code, said["message"]) == (400, 'everyone must be "true" or "false"')
+
+
+async def test_the_cluster_its_profiles_and_kernels_are_shown(
+    server: Server, cluster: LocalCluster
+) -> None:
+    profiles = await server.call("GET", "jupyter-kube", "profiles")
+    check("Profiles", profiles)
+    assert {"python", "gpu"} <= {profile["name"] for profile in profiles["profiles"]}
+    model = await server.start("kube-gpu")
+    kernels = await server.call("GET", "jupyter-kube", "kernels")
+    check("Kernels", kernels)
+    (row,) = kernels["kernels"]
+    assert (row["id"], row["profile"], row["phase"]) == (model["id"], "gpu", "running")
+    assert row["execution_state"] in {"idle", "busy", "starting"}
+    seen = await server.call("GET", "jupyter-kube", "cluster")
+    check("Cluster", seen)
+    assert seen["state"] == "up"
+    (gpu,) = seen["gpus"]
+    assert gpu["held"] == {row["pod"]: 1}
+    assert gpu["total"] == 4
+    await server.delete(model["id"])
+
+
+async def test_a_cluster_out_of_reach_is_an_answer(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clusters, "_PATIENCE", 0.0)
+    seen = await server.call("GET", "jupyter-kube", "cluster")
+    check("Cluster", seen)
+    assert seen["state"] == "unreachable"
+    assert "has not answered" in seen["message"]
+
+
+def test_devices_are_counted_by_who_holds_them() -> None:
+    def pod(name: str, number: int, phase: str = "Running", node: str = "n") -> dict[str, Any]:
+        limits = {"resources": {"limits": {"example.com/gpu": str(number)}}}
+        spec = {"nodeName": node, "containers": [limits, {}]}
+        return {"metadata": {"name": name}, "spec": spec, "status": {"phase": phase}}
+
+    pods = [pod("a", 2), pod("b", 1, "Succeeded"), pod("c", 1, "Pending", ""), pod("d", 0)]
+    nodes = [{"status": {"allocatable": {"example.com/gpu": "4"}}}, {"status": {}}]
+    assert clusters.gpu("example.com/gpu", pods, nodes) == {
+        "resource": "example.com/gpu",
+        "total": 4,
+        "held": {"a": 2},
+    }
+    assert clusters.gpu("example.com/gpu", pods, None)["total"] is None
