@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from . import config, naming, needs
-from .errors import AccessDenied, KubeError
-from .kube import objects, rbac
+from .errors import KubeError
+from .kube import objects
 from .kube.client import KubeClient
 from .kube.watch import Reflector
 from .messages import Message
@@ -107,62 +107,20 @@ async def _demo(options: Options, settings: config.KubeConfig) -> int:
     places = _Places(client)
     try:
         settings.namespace = client.namespace
-        async with _service_account(client, settings, options) as profile:
-            try:
-                with _workspace() as folder:
-                    async with _server(folder, settings, lab=options.lab) as server:
-                        try:
-                            if options.lab:
-                                return await _stay_open(server)
-                            return await _run_notebook(server, places, folder, profile)
-                        finally:
-                            await places.note_kernels(server)
-            finally:
-                await places.clear(keep_jobs=options.keep)
+        profile = settings.profile(options.profile).name
+        try:
+            with _workspace() as folder:
+                async with _server(folder, settings, lab=options.lab) as server:
+                    try:
+                        if options.lab:
+                            return await _stay_open(server)
+                        return await _run_notebook(server, places, folder, profile)
+                    finally:
+                        await places.note_kernels(server)
+        finally:
+            await places.clear(keep_jobs=options.keep)
     finally:
         await client.close()
-
-
-@asynccontextmanager
-async def _service_account(
-    client: KubeClient, settings: config.KubeConfig, options: Options
-) -> AsyncIterator[str]:
-    """Choose the profile; where it has no service account, give it one that may submit jobs."""
-    profile = settings.profile(options.profile)
-    if profile.service_account:
-        yield profile.name
-        return
-    made: list[objects.Resource] = []
-    try:
-        await _make_account(client, made)
-        raw = {name: p.to_json() for name, p in settings.parsed_profiles().items()}
-        raw[profile.name]["service_account"] = rbac.NAME
-        settings.profiles = raw
-        yield profile.name
-    except AccessDenied as error:
-        raise KubeError(
-            f'the profile "{profile.name}" has no service_account, and none can be made',
-            error.why,
-            "Ask for the objects of deploy/rbac.yaml in this namespace, then name the service"
-            " account in the profile.",
-        ) from error
-    finally:
-        for resource in reversed(made):
-            await objects.delete(client, resource, rbac.NAME)
-
-
-async def _make_account(client: KubeClient, made: list[objects.Resource]) -> None:
-    """Create what is missing of the service account and its rights; ``made`` says what that was."""
-    for manifest in rbac.manifests(client.namespace):
-        resource = objects.by_kind(manifest["apiVersion"], manifest["kind"])
-        if not await _exists(client, resource, rbac.NAME):
-            await objects.create(client, resource, manifest)
-            made.append(resource)
-
-
-async def _exists(client: KubeClient, resource: objects.Resource, name: str) -> bool:
-    found = await objects.list_(client, resource, fields=f"metadata.name={name}")
-    return bool(found["items"])
 
 
 @contextmanager

@@ -18,6 +18,11 @@ from .models import Profile
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 _SERVER = ("jupyter_server", "jupyter_client", "ipykernel", "tornado", "zmq")
+_WITHOUT = {
+    "kernel_manager_class": "starts cannot be cancelled, and kernels end with their server",
+    "kernel_websocket_connection_class": "crashes are seen late, and cells wait for each other",
+    "session_manager_class": "notebooks do not find their kernels again after a server's restart",
+}
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,7 @@ def _jupyter_classes() -> Iterator[Finding]:
 
     from .kernels.connection import KubeWebsocketConnection
     from .kernels.manager import KubeMappingKernelManager
+    from .kernels.sessions import KubeSessionManager
 
     ServerApp.clear_instance()
     server = ServerApp()
@@ -102,6 +108,7 @@ def _jupyter_classes() -> Iterator[Finding]:
         for trait, ours in (
             ("kernel_manager_class", KubeMappingKernelManager),
             ("kernel_websocket_connection_class", KubeWebsocketConnection),
+            ("session_manager_class", KubeSessionManager),
         ):
             live = getattr(server, trait)
             name = f"ServerApp.{trait} = {live.__module__}.{live.__qualname__}"
@@ -110,7 +117,7 @@ def _jupyter_classes() -> Iterator[Finding]:
             else:
                 yield Finding(
                     "warning",
-                    f"{name}: not ours, so starts cannot be cancelled and crashes are seen late",
+                    f"{name}: not ours, so {_WITHOUT[trait]}",
                     f"Remove that setting, or use a subclass of {ours.__name__}.",
                 )
     finally:

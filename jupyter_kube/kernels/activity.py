@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from jupyter_client.session import DELIM
-from jupyter_server._tz import utcnow
 
 if TYPE_CHECKING:
     from .kernel import KubeKernelManager
@@ -45,7 +44,7 @@ def record(manager: Any, kernel: Any, message: list[bytes]) -> None:
 
 def touch(manager: Any, kernel: Any) -> None:
     """Note that a kernel does something now; as exactly as anybody needs it, of many messages."""
-    now = utcnow()
+    now = datetime.now(UTC)
     if not timedelta() <= now - kernel.last_activity < _EXACT:
         manager.last_kernel_activity = kernel.last_activity = now
 
@@ -85,5 +84,5 @@ async def learn(kernel: KubeKernelManager) -> None:
         kernel.execution_state, states = "busy" if recording.busy else "idle", states + 1
         if not recording.busy:
             if kernel.last_activity == activity:
-                kernel.last_activity = utcnow() - timedelta(seconds=recording.quiet)
+                kernel.last_activity = datetime.now(UTC) - timedelta(seconds=recording.quiet)
             return

@@ -164,6 +164,19 @@ def open_sockets(connection: Any) -> Any:
     return type(connection)._open_sockets
 
 
+# --- sessions ------------------------------------------------------------------------------------
+
+
+def session_rows(sessions: Any) -> list[dict[str, str]]:
+    """Return what Jupyter has noted of each session: id, path, name, type, kernel_id.
+
+    From its table: its own list leaves out, and forgets, those whose kernel is not there.
+    """
+    rows = sessions.cursor.execute("SELECT session_id, path, name, type, kernel_id FROM session")
+    names = "id", "path", "name", "type", "kernel_id"
+    return [dict(zip(names, tuple(row), strict=True)) for row in rows.fetchall()]
+
+
 # --- the server ----------------------------------------------------------------------------------
 
 

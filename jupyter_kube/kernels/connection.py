@@ -31,6 +31,7 @@ _WELCOME = b'"iopub_welcome"'
 _STATUS = b'"status"'
 _REPLY = "_reply"
 _CELL, _CELL_REPLY = "execute_request", "execute_reply"
+_RELIEF = 10.0  # seconds
 _AGAIN = (0.015, 0.03, *[0.06] * 48)
 """Seconds a kernel gets to welcome each subscription; then it is one that welcomes nobody."""
 
@@ -49,6 +50,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         self._topics: list[bytes] = []
         self._asking: asyncio.TimerHandle | None = None
         self._catching: asyncio.Task[None] | None = None  # gets what was said before
+        self._relief: asyncio.TimerHandle | None = None  # until then output is not limited
         self._behind = False  # whether that is still to be done
         self._later: deque[tuple[Any, list[Any]]] = deque()  # what the kernel says meanwhile
         self._given: set[str] = set()  # ids of what was said before and has been passed on
@@ -120,6 +122,8 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             kernel.listeners.remove(self)
         self._stop_asking()
         self._stop_catching()
+        if self._relief is not None:
+            self._relief.cancel()
         return super().disconnect()
 
     # --- what the kernel manager tells -----------------------------------------------------------
@@ -136,6 +140,19 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         cell = self.ledger.running_cell()
         if cell is not None:
             self._send("stream", {"name": "stderr", "text": f"{words}\n"}, cell)
+
+    def kernel_reached(self) -> None:
+        """Let through what piled up while the pod was out of reach: the kernel does not flood."""
+        if self._relief is not None:
+            self._relief.cancel()
+        elif not self.limit_rate:
+            return
+        self.set_trait("limit_rate", False)
+        self._relief = asyncio.get_running_loop().call_later(_RELIEF, self._limit_again)
+
+    def _limit_again(self) -> None:
+        self._relief = None
+        self.set_trait("limit_rate", True)
 
     def kernel_down(self) -> None:
         """Keep what is sent from now on."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from jupyter_server._tz import utcnow
 from jupyter_server.services.kernels.kernelmanager import (
     ServerKernelManager,
     emit_kernel_action_event,
@@ -51,6 +51,9 @@ class Listener(Protocol):
 
     def kernel_says(self, words: str) -> None:
         """Write something under the cell that is at work."""
+
+    def kernel_reached(self) -> None:
+        """Expect what piled up while the pod was out of reach."""
 
     def kernel_down(self) -> None:
         """Send nothing more to the kernel until it is up again."""
@@ -139,7 +142,7 @@ class KubeKernelManager(ServerKernelManager):
         self.kernel_id, self.warm = kernel_id, warm
         self._enter("starting", "The server is attaching to the kernel again." if found else "")
         self.attached = found is not None
-        self.last_activity = utcnow()
+        self.last_activity = datetime.now(UTC)
         self._word = asyncio.get_running_loop().create_future()
         self._starting = asyncio.create_task(self._start(kernel_id, env, found))
 
@@ -170,7 +173,7 @@ class KubeKernelManager(ServerKernelManager):
 
         """
         await self.provisioner.claim(notebook)
-        self.warm, self._notebook, self.last_activity = False, notebook, utcnow()
+        self.warm, self._notebook, self.last_activity = False, notebook, datetime.now(UTC)
 
     async def first_word(self, patience: float | None) -> None:
         """Return when the kernel is ready or known to wait; raise why it cannot start."""
@@ -280,6 +283,8 @@ class KubeKernelManager(ServerKernelManager):
                 self.reason = "The connection to the pod was lost and is being restored."
             case "link-up" if self.up:
                 self.reason = ""
+                for listener in list(self.listeners):
+                    listener.kernel_reached()
 
     def _progress(self, state: PodState) -> None:
         self.reason = state.message
@@ -346,7 +351,7 @@ class KubeKernelManager(ServerKernelManager):
         self._settle()
         self._enter(stage, why)
         self._why, self.silence = why, ""
-        self.last_activity = utcnow()
+        self.last_activity = datetime.now(UTC)
         for listener in list(self.listeners):
             listener.kernel_down()
 

@@ -6,7 +6,10 @@ from typing import Any
 
 from jupyter_server.services.sessions.sessionmanager import SessionManager
 
+from . import adapter
 from .manager import KubeMappingKernelManager
+
+_NOTED = "id", "path", "name", "type"
 
 
 class KubeSessionManager(SessionManager):
@@ -63,10 +66,10 @@ class KubeSessionManager(SessionManager):
             await manager.settled()
 
     def _kernel_of(self, session_id: str) -> str | None:
-        row = self.cursor.execute(
-            "SELECT kernel_id FROM session WHERE session_id=?", (session_id,)
-        ).fetchone()
-        return row["kernel_id"] if row else None
+        for row in adapter.session_rows(self):
+            if row["id"] == session_id:
+                return str(row["kernel_id"])
+        return None
 
     def _note(self, kernel_id: str | None) -> None:
         manager = self.kernel_manager
@@ -76,12 +79,5 @@ class KubeSessionManager(SessionManager):
             return
         kernel = manager.ours(kernel_id)
         if kernel is not None:
-            rows = self.cursor.execute(
-                "SELECT session_id, path, name, type FROM session WHERE kernel_id=?", (kernel_id,)
-            ).fetchall()
-            kernel.remember(
-                [
-                    {"id": row[0], "path": row["path"], "name": row["name"], "type": row["type"]}
-                    for row in rows
-                ]
-            )
+            rows = [row for row in adapter.session_rows(self) if row["kernel_id"] == kernel_id]
+            kernel.remember([{key: row[key] for key in _NOTED} for row in rows])

@@ -90,7 +90,7 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 @pytest.fixture
 def client(target: Target, jp_asyncio_loop: asyncio.AbstractEventLoop) -> Iterator[KubeClient]:
-    """A client of the cluster; afterwards nothing of ours may be left in the namespace."""
+    """A client of the cluster."""
     opened = jp_asyncio_loop.run_until_complete(target.connect())
     yield opened
     jp_asyncio_loop.run_until_complete(opened.close())

@@ -132,6 +132,8 @@ async def test_two_servers_of_one_name_never_share_a_kernel(
         assert await value(socket, "(mine := 1)") == "1"
         async with running_server(tmp_path, config(target)) as second:
             async with asyncio.timeout(120):
+                while not await second.request("GET", "api/kernels"):
+                    await asyncio.sleep(0.1)  # it has found the kernel's pod, and tries to attach
                 while await second.request("GET", "api/kernels"):
                     assert await value(socket, "mine") == "1"
         assert await value(socket, "mine") == "1"

@@ -85,8 +85,7 @@ def test_the_shipped_settings_are_profiles_that_servers_take() -> None:
     loaded = json.loads(settings["data"]["jupyter_kube_config.json"])
     profiles = KubeConfig(**loaded["KubeConfig"]).parsed_profiles()
     assert {profile.gpus for profile in profiles.values()} == {0, 1}
-    accounts = {profile.service_account for profile in profiles.values()}
-    assert accounts == {rbac.NAME}
+    assert {profile.service_account for profile in profiles.values()} == {""}
 
 
 def test_the_charts_values_fit_what_else_is_shipped() -> None:

@@ -15,6 +15,7 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from jupyter_server.services.kernels.connection.channels import ZMQChannelsWebsocketConnection
 from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
+from jupyter_server.services.sessions.sessionmanager import SessionManager
 from traitlets.config import Config
 
 from jupyter_kube.kernels import adapter
@@ -39,6 +40,17 @@ from jupyter_kube.kernels import adapter
 )
 def test_what_we_touch_is_there(owner: type[Any], names: list[str]) -> None:
     assert [name for name in names if not hasattr(owner, name)] == []
+
+
+async def test_sessions_are_in_the_table_we_read() -> None:
+    sessions = SessionManager(kernel_manager=AsyncMappingKernelManager())
+    row = {"id": "s", "path": "a/b.ipynb", "name": "b", "type": "notebook", "kernel_id": "k"}
+    names = ["session_id", *list(row)[1:]]
+    sessions.cursor.execute(
+        f"INSERT INTO session ({', '.join(names)}) VALUES (?, ?, ?, ?, ?)", [*row.values()]
+    )
+    assert adapter.session_rows(sessions) == [row]
+    sessions.close()
 
 
 async def test_a_kernel_manager_has_the_attributes_we_set_and_read() -> None:

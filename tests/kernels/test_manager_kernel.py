@@ -59,6 +59,9 @@ class FrontEnd:
     def kernel_says(self, words: str) -> None:
         self.told.append(f"says {words}")
 
+    def kernel_reached(self) -> None:
+        self.told.append("reached")
+
     def kernel_down(self) -> None:
         self.told.append("down")
 
@@ -148,7 +151,7 @@ async def test_a_lost_link_is_a_reason_and_no_death(front_end: FrontEnd) -> None
     assert kernel.stage == "up"
     kernel.kernel_event({"event": "link-up"})
     assert kernel.reason == ""
-    assert front_end.told == []
+    assert front_end.told == ["reached"]
 
 
 @pytest.mark.parametrize(("phase", "answered"), [("waiting", True), ("pulling", False)])
