@@ -128,3 +128,23 @@ async def test_a_kernel_at_work_goes_on_without_a_server_but_not_for_ever(
     assert "(lost_busy_timeout of the profile)" in words
     name = naming.kernel_name(kernel["id"])
     await objects.delete(client, objects.PODS, name)
+
+
+@pytest.mark.timeout(180)
+async def test_a_kernels_lifetime_ends_it_whatever_it_does(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    async with running_server(tmp_path, config(target, lifetime=12)) as server:
+        kernel = await server.start_kernel("kube-python")
+        socket = await server.connect(kernel["id"])
+        cell = socket.send_code("import time; time.sleep(600)")
+        reply = await socket.collect(cell, 90)
+        assert reply.status == "aborted"
+        assert "its lifetime is over" in reply.text
+        model = await server.request("GET", f"api/kernels/{kernel['id']}")
+        assert model["execution_state"] == "dead"
+        async with asyncio.timeout(60):
+            while await pods_of(client):
+                await asyncio.sleep(0.2)
+        socket.close()
+        await server.request("DELETE", f"api/kernels/{kernel['id']}")

@@ -15,6 +15,7 @@ import pytest
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.session import JupyterServer, KernelSocket, running_server
+from jupyter_kube.train.query import delete_job, list_jobs
 
 from .conftest import Target
 
@@ -119,6 +120,49 @@ async def test_f20_kernels_outlive_their_server(
         assert await names(client) == pods
         for session in sessions:
             await server.request("DELETE", f"api/sessions/{session['id']}")
+    assert await names(client) == set()
+
+
+TRAINS = """%%kubetrain python -w 2 --name outlives -o total
+import time
+for step in range(10):
+    print("step", step, flush=True)
+    time.sleep(1)
+total = kube.world_size
+"""
+
+
+@pytest.mark.timeout(180)
+async def test_f20_a_job_goes_on_and_so_does_the_cell_that_follows_it(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    """The kernel is a pod without credentials: it follows its job by its server."""
+    front_end = uuid.uuid4().hex
+    settings = config(target)
+    settings["KubeConfig"]["profiles"]["python"]["service_account"] = ""
+    async with running_server(tmp_path, settings) as server:
+        assert server.process is not None
+        session = await notebook(server, "train.ipynb")
+        socket = await server.connect(session["kernel"]["id"], front_end)
+        assert (await socket.run("%load_ext jupyter_kube", 60)).status == "ok"
+        cell = socket.send_code(TRAINS)
+        async with asyncio.timeout(60):
+            while not [view for view in await list_jobs(client) if view.phase == "running"]:
+                await asyncio.sleep(0.2)
+        server.process.send_signal(signal.SIGKILL)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await socket.receive()
+        socket.close()
+    async with running_server(tmp_path, settings) as server:
+        socket = await server.connect(session["kernel"]["id"], front_end)
+        assert (await socket.collect(cell, 90)).status == "ok"
+        assert await value(socket, "total") == "2"
+        (view,) = await list_jobs(client)
+        assert view.phase == "succeeded"
+        socket.close()
+        await server.request("DELETE", f"api/sessions/{session['id']}")
+        await delete_job(client, view.name)
     assert await names(client) == set()
 
 
