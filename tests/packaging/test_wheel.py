@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
 from pathlib import Path
@@ -99,3 +100,30 @@ def test_without_extras_the_magics_load_quickly_and_alone(core: Path) -> None:
 
 def test_the_command_runs_from_the_bare_core(core: Path) -> None:
     assert "demo" in run(core.parent / "jupyter-kube", "--help")
+
+
+RELY_ON_JUPYTER = (
+    "tests/kernels/test_manager_adapter.py",
+    "tests/kernels/test_server_v1.py",
+    "tests/kernels/test_activity.py",
+    "tests/test_app.py",
+)
+
+
+def test_the_lowest_versions_of_jupyter_will_do(tmp_path: Path) -> None:
+    """CI has the newest; what touches private parts of Jupyter is run with the others, too."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"][
+        "optional-dependencies"
+    ]
+    lowest = [each.replace(">=", "==") for each in extras["server"] if "jupyter" in each]
+    python = environment(tmp_path / "env", f"{ROOT}[test]", "ipykernel==7.3", *lowest)
+    run(
+        python,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        *RELY_ON_JUPYTER,
+        PYTHONPATH=str(ROOT),
+    )
