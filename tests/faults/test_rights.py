@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from jupyter_kube import naming
+from jupyter_kube import naming, train
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.errors import AccessDenied
 from jupyter_kube.kube import objects, rbac
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.kube.watch import Reflector
@@ -21,6 +23,7 @@ from .serving import account_kubeconfig, gone, serving
 
 ACCOUNT = "fewer-rights"
 NEEDED = ["create pods", "create secrets"]
+JOBS_NEED = ["create jobs", "create secrets", "create services"]
 HELPFUL = [
     "create pods/portforward",
     "get pods/portforward",
@@ -76,6 +79,22 @@ async def test_f18_a_right_that_is_needed_is_named_and_the_rest_goes_on(
         assert await server.request("GET", "api/kernels") == []
         await _a_local_kernel_works(server)
     await gone(client)
+
+
+@pytest.mark.parametrize(
+    "fewer", ["create jobs", "create secrets", "create services"], indirect=True
+)
+async def test_f18_a_right_that_a_job_needs_is_named_and_nothing_is_left(
+    fewer: Path, target: Target, client: KubeClient, request: pytest.FixtureRequest
+) -> None:
+    settings = KubeConfig(**(target.settings() | {"kubeconfig": str(fewer)}))
+    with pytest.raises(AccessDenied) as caught:
+        await asyncio.to_thread(train.submit, "print(1)", workers=2, settings=settings)
+    verb, plural = request.node.callspec.params["fewer"].split()
+    for word in (verb, plural, target.namespace):
+        assert word in str(caught.value)
+    await gone(client)
+    assert (await objects.list_(client, objects.JOBS, labels=naming.SELECTOR))["items"] == []
 
 
 @pytest.mark.parametrize("fewer", HELPFUL, indirect=True)
