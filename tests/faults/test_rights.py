@@ -55,6 +55,8 @@ def fewer(
         for rule in manifest.get("rules", ()):
             if rule["resources"] == [plural]:
                 rule["verbs"] = [v for v in rule["verbs"] if v != verb]
+        if manifest["kind"] == "Role":
+            manifest["rules"] = [rule for rule in manifest["rules"] if rule["verbs"]]
         made.append(manifest)
     run = jp_asyncio_loop.run_until_complete
     kinds = [objects.by_kind(each["apiVersion"], each["kind"]) for each in made]
