@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_kube.config import KubeConfig
+from jupyter_kube.kernels.manager import KubeMappingKernelManager
+from jupyter_kube.kernels.provisioner import KubeProvisioner
+
 ROOT = Path(__file__).parent.parent
 DEVELOPERS = ROOT / "docs" / "developers"
 PACKAGE = ROOT / "jupyter_kube"
@@ -46,6 +50,22 @@ def test_every_module_of_a_package_is_described(package, pages):
     words = set(re.findall(r"[\w]+\.py", text))
     modules = {path.name for path in (PACKAGE / package).glob("[a-z]*.py")}
     assert modules - words == set()
+
+
+def test_the_reference_has_every_setting_as_its_help_says_it():
+    rows = [
+        f"| `{owner.__name__}.{name}` | `{trait.default_value!r}` | {plain(trait.help)} |"
+        for owner in (KubeConfig, KubeMappingKernelManager, KubeProvisioner)
+        for name, trait in sorted(owner.class_own_traits(config=True).items())
+        if name != "profiles"  # has a page of its own
+    ]
+    page = (ROOT / "docs" / "reference" / "settings.md").read_text()
+    assert [row for row in rows if row not in page] == []
+    assert page.count("\n| `") == len(rows) + 1
+
+
+def plain(text):
+    return " ".join(text.split()).replace("``", "`")
 
 
 def test_users_read_about_words_that_kernels_say():
