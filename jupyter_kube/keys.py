@@ -160,7 +160,8 @@ class ProfileKeys:
     service_account: str = _key(
         "",
         rules.NAME,
-        "Service account whose token kernels get, so that they can submit jobs; empty: no token.",
+        "Service account whose token kernels get, for code that uses the Kubernetes API itself;"
+        " empty: no token, and jobs need none.",
         "jupyter-kube",
     )
 
