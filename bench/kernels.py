@@ -6,7 +6,7 @@ each way to a pod (``auto``, the default; ``pod-ip``; ``port-forward``) and out 
 program; ``local`` (a stock kernel of a stock server) and ``local-nodelay`` (a local kernel of a
 server with our websocket).
 
-    python -m bench.kernels [-n 12] [--json FILE] [--markdown FILE]
+    python -m bench.kernels [-n 12] [--json FILE] [--markdown FILE] [--page README.md]
 
 It uses this machine's test cluster, or any that ``--kubeconfig`` and ``--image`` name. A long run
 can be cut into parts: ``--minutes`` ends one, and a further one with the same ``--json`` goes on.
@@ -36,12 +36,13 @@ from bench.arms.local import local
 from bench.arms.ours import RIGHTS, WAYS, ours, settings
 from bench.arms.warm import Warm, warm
 from bench.place import Place, Rights, place
-from bench.report import Aim, Samples, aims, facts, in_detail, side_by_side
+from bench.report import Aim, Samples, aims, between_marks, facts, in_detail, side_by_side
 from jupyter_kube.session import ServerError
 from tests.cluster import Cluster, up, used
 
 LOCAL = ("local", "local-nodelay")
 ARMS = (bare.Floor.name, *WAYS, Warm.name, gp.NAME, eg.NAME, *LOCAL)
+COLUMNS = (*ARMS, startup.STOCK, startup.OURS)
 PHASES = ("lives", "starts", "crowds", "idle", "startup")
 AIMS = (
     Aim("start", "auto", "floor", 1.1),
@@ -237,8 +238,12 @@ def rights(names: list[str]) -> dict[str, Rights]:
 
 def markdown(samples: Samples) -> str:
     """Show everything, most important first."""
-    arms = [*ARMS, startup.STOCK, startup.OURS]
-    parts = (side_by_side(samples, arms), aims(samples, AIMS), facts(samples), in_detail(samples))
+    parts = (
+        side_by_side(samples, COLUMNS),
+        aims(samples, AIMS),
+        facts(samples),
+        in_detail(samples),
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -266,6 +271,9 @@ def main() -> None:
         print(shown)
         if options.markdown:
             Path(options.markdown).write_text(shown)
+        if options.page:
+            page, table = Path(options.page), side_by_side(samples, COLUMNS)
+            page.write_text(between_marks(page.read_text(), table))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -282,6 +290,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", default="", help="file for all samples; one that is there is added to"
     )
     made.add_argument("--markdown", default="", help="file for the tables, beside stdout")
+    made.add_argument("--page", default="", help="a page, as README.md, whose table is replaced")
     made.add_argument("--kubeconfig", default="", help="another cluster than the test one")
     made.add_argument("--context", default="", help="its context (default: the current one)")
     made.add_argument("--image", default="", help="an image with ipykernel that it can pull")

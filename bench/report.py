@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+BEGIN, END = "<!-- bench -->", "<!-- /bench -->"
+"""Where a page has the table of medians."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -161,6 +164,22 @@ def aims(samples: Samples, wanted: Iterable[Aim]) -> str:
 def facts(samples: Samples) -> str:
     """Say when, where and with what all was taken."""
     return "\n".join(f"- {name}: {value}" for name, value in samples.facts.items())
+
+
+def between_marks(page: str, table: str) -> str:
+    """Put a table into a page, in the place of what is between its two marks.
+
+    Raises
+    ------
+    ValueError
+        If they are not there.
+
+    """
+    before, _, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not end:
+        raise ValueError(f"the page has no {BEGIN} … {END}")
+    return f"{before}{BEGIN}\n\n{table}\n\n{END}{after}"
 
 
 def _what(figure: Figure) -> str:

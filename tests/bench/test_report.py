@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from bench.report import Aim, Samples, aims, in_detail, side_by_side
+from bench.report import Aim, Samples, aims, between_marks, in_detail, side_by_side
 
 
 @pytest.fixture
@@ -22,6 +22,15 @@ def test_medians_stand_side_by_side_and_what_was_not_measured_is_left_open(sampl
         "| start → first result, ms | 120 | 240 |",
         "| cell, back to back, ms | 6 | – |",
     ]
+
+
+def test_a_pages_table_is_replaced_and_nothing_else():
+    page = "# Title\n\n<!-- bench -->\nold\n<!-- /bench -->\nend\n"
+    replaced = between_marks(page, "| new |")
+    assert replaced == "# Title\n\n<!-- bench -->\n\n| new |\n\n<!-- /bench -->\nend\n"
+    assert between_marks(replaced, "| new |") == replaced
+    with pytest.raises(ValueError, match="has no <!-- bench -->"):
+        between_marks("# Title", "| new |")
 
 
 def test_details_tell_number_and_spread(samples):
