@@ -7,7 +7,7 @@ writer.py, and the image's pyzmq.
 
 Each order of the server's has an ``id``, which its answer repeats:
 
-- ``list`` (``names``): ``files``, ``links``, ``left``, ``known`` and the folder's ``root``;
+- ``list`` (``names``): ``files``, ``links``, ``left``, ``odd``, ``known``, the folder's ``root``;
 - ``read`` (``spans``): the bytes, a frame for each;
 - ``write`` (``pieces``: file, expected digest, offset; a frame for each; ``first`` of a transfer):
   ``landed`` and ``failed``, of the transfer so far;
@@ -303,6 +303,7 @@ class _Files:
             "files": list(found.files.values()),
             "links": found.links,
             "left": found.left,
+            "odd": found.odd,
             "known": self._known,
         }
 

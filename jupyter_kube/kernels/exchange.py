@@ -59,6 +59,8 @@ class Report:
     links: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
     """Files that were too much."""
+    odd: list[str] = field(default_factory=list)
+    """Names with characters that do not travel."""
     size: int = 0
 
     def words(self, to: str) -> str:
@@ -78,6 +80,7 @@ class Report:
             (f"Deleted on the other side, and kept in {to}", self.gone),
             ("Links do not travel", self.links),
             ("Too much to travel, and left behind", self.left),
+            ("Left behind for what is in their names", self.odd),
         ):
             if paths:
                 lines.append(f"{what}: {listed(paths)}.")
@@ -137,7 +140,7 @@ class Exchange:
             mine: Listing = await self._here(lambda folder: folder.listing(names))
             there = await _there(line, fit=True)
             planned = plan(mine.files, there.files, there.known, named=bool(names))
-            report = Report(gone=planned.gone, links=mine.links)
+            report = Report(gone=planned.gone, links=mine.links, odd=mine.odd)
 
             async def prepare(batch: list[Span]) -> Coroutine[Any, Any, Answer]:
                 data = await self._here(lambda folder: folder.read(batch))
@@ -182,7 +185,7 @@ class Exchange:
             there = await _there(line, names, fit=fit)
             mine: Listing = await self._here(lambda folder: folder.listing(fit=True))
             planned = plan(there.files, mine.files, there.known, named=bool(names))
-            report = Report(gone=planned.gone, links=there.links, left=there.left)
+            report = Report(gone=planned.gone, links=there.links, left=there.left, odd=there.odd)
             writer = Writer(Folder(self._root(), self._limits), "kernel", self._limits)
 
             async def prepare(batch: list[Span]) -> Coroutine[Any, Any, Answer]:
@@ -266,6 +269,7 @@ class _There:
     files: dict[str, File]
     links: list[str]
     left: list[str]
+    odd: list[str]
     known: Known
     root: str
 
@@ -275,7 +279,8 @@ async def _there(line: Line, names: Sequence[str] = (), *, fit: bool) -> _There:
     files = [File(*about) for about in answer["files"]]
     left = [File(*about).path for about in answer["left"]]
     by_path = {file.path: file for file in files}
-    return _There(by_path, answer["links"], left, answer["known"], answer["root"])
+    odd = answer.get("odd", [])  # an older pod's courier refuses such folders
+    return _There(by_path, answer["links"], left, odd, answer["known"], answer["root"])
 
 
 async def _know(line: Line, files: Iterable[File], known: Known) -> None:

@@ -61,6 +61,8 @@ class Listing(NamedTuple):
     """Links, and what is neither file nor folder: they do not travel."""
     left: list[File]
     """Files that would be too much."""
+    odd: list[str]
+    """Names that no other side could have, written with their control characters escaped."""
 
 
 class Span(NamedTuple):
@@ -114,7 +116,7 @@ class Folder:
             If a name is no path inside, nothing has it, or it is too much.
 
         """
-        found = Listing({}, [], [])
+        found = Listing({}, [], [], [])
         ignored = Ignore(self._rules())
         for start in self._starts(names):
             self._look(start, ignored, found)
@@ -200,8 +202,12 @@ class Folder:
             below = f"{path}/{name}" if path else name
             if len(found.files) > _FAR * self._limits.files:
                 return  # more tells nothing new
-            if not name.endswith(PART) and not ignored(below, folder=is_folder):
+            if name.endswith(PART) or ignored(below, folder=is_folder):
+                continue
+            if _is_plain(below):
                 self._look(below, ignored, found)
+            else:
+                found.odd.append(repr(below)[1:-1])
 
     def _fitting(self, files: list[File]) -> tuple[list[File], list[File]]:
         """Divide files into those that may travel together, small ones first, and the rest."""
@@ -262,15 +268,18 @@ def check_path(path: str) -> None:
         If it is absolute, leads up, or has characters that no file's name should have.
 
     """
-    parts = path.split("/")
+    if not _is_plain(path):
+        raise FolderError(f"{path[:80]!r} is not a path inside the folder")
+
+
+def _is_plain(path: str) -> bool:
     windows = os.name == "nt" and any(sign in path for sign in '\\:*?"<>|')
-    if (
+    return not (
         len(path) > _LONGEST_PATH
-        or any(part in {"", ".", ".."} for part in parts)
+        or any(part in {"", ".", ".."} for part in path.split("/"))
         or any(ord(sign) < 32 for sign in path)
         or windows
-    ):
-        raise FolderError(f"{path[:80]!r} is not a path inside the folder")
+    )
 
 
 def batches(spans: Iterable[Span]) -> Iterator[list[Span]]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_kube.kernels import writer as writers
+from jupyter_kube.kernels.exchange import Report
 from jupyter_kube.kernels.folder import (
     LIMITS,
     PART,
@@ -127,6 +128,18 @@ def test_a_name_behind_a_link_is_refused(tmp_path: Path) -> None:
     for name in ("link/key", "link/*"):
         with pytest.raises(FolderError, match="behind a link"):
             Folder(tmp_path / "root").listing([name])
+
+
+def test_only_names_with_control_characters_stay_behind(tmp_path: Path) -> None:
+    put(tmp_path, "fine")
+    put(tmp_path, "a\nb")
+    put(tmp_path, "sub\x1b[31m/inside")
+    put(tmp_path, "sub/tab\there")
+    listed = Folder(tmp_path).listing()
+    assert set(listed.files) == {"fine"}
+    assert sorted(listed.odd) == ["a\\nb", "sub/tab\\there", "sub\\x1b[31m"]
+    report = Report(odd=listed.odd).words("the kernel")
+    assert "Left behind for what is in their names: a\\nb, " in report
 
 
 def test_too_much_is_refused_before_anything_is_read(
