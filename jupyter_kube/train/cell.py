@@ -21,6 +21,7 @@ from importlib import resources
 from typing import Any, NoReturn, cast
 
 from ..errors import InvalidInput
+from .bytecode import Names, compile_cell
 from .frameworks import (
     LEGACY_KERAS,
     connects_workers,
@@ -29,7 +30,7 @@ from .frameworks import (
     uses_legacy_keras,
 )
 from .modules import Code, gather, imported
-from .names import Names, analyse, compile_cell
+from .names import analyse
 from .sizes import Item
 from .values import dumps, refuse_total, weigh
 

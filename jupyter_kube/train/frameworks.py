@@ -10,7 +10,8 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 from ..errors import InvalidInput
-from .names import analyse, compile_cell
+from .bytecode import compile_cell
+from .names import analyse
 
 LEGACY_KERAS = "TF_USE_LEGACY_KERAS"
 """Variable that makes ``tf.keras`` the Keras 2 of the package ``tf_keras``."""

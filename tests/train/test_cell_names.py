@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jupyter_kube.train.names import Names, analyse
+from jupyter_kube.train.bytecode import Names
+from jupyter_kube.train.names import analyse
 
 
 def of(source: str) -> Names:
