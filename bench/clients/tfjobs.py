@@ -57,12 +57,12 @@ def work(client, asked):
     name = asked["name"]
     if not asked["retry"]:
         client.wait_for_job_conditions(name, job_kind=KIND, expected_conditions={"Running"})
-        client.get_job_logs(name, job_kind=KIND, follow=True)
+        client.get_job_logs(name, job_kind=KIND, is_master=False, follow=True)
         return
     logs = {}
     while not logs:
         with contextlib.suppress(Exception):
-            logs, _ = client.get_job_logs(name, job_kind=KIND, follow=True)
+            logs, _ = client.get_job_logs(name, job_kind=KIND, is_master=False, follow=True)
         time.sleep(0.1)
 
 

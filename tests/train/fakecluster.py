@@ -26,7 +26,7 @@ class FakeCluster:
         self.requests = []
         self.faults = {}
         self.logs = defaultdict(FakeLog)
-        self.watching = defaultdict(int)
+        self.watching, self.read = defaultdict(int), defaultdict(int)
         self._version = 0
         self._news = asyncio.Condition()
 
@@ -85,6 +85,7 @@ class FakeCluster:
     async def stream(self, path, *, query=None, **_options):
         parts = path.partition("/namespaces/default/")[2].split("/")
         if parts[-1] == "log":
+            self.read[parts[1]] += 1
             yield self._log(parts[1], follow="follow" in query)
             return
         self.watching[parts[0]] += 1

@@ -151,6 +151,26 @@ def test_out_of_memory_names_rank_limit_and_what_next():
     assert str(outcome.error) == ("rank 1 ran out of memory (limit 2Gi). Next: --memory 4Gi.")
 
 
+def test_two_hundred_ranks_are_followed_at_once_and_asked_for_when_they_run():
+    ranks = 200
+
+    async def scenario(cluster, feed, _following):
+        for rank in range(ranks):  # without a place yet
+            await cluster.put("pods", pod(rank, message="0/1 nodes are available"))
+        await shown(feed, lambda view: len(view.ranks) == ranks and view.ranks[-1].reason)
+        assert not cluster.read
+        for rank in range(ranks):
+            await cluster.put("pods", pod(rank))
+            name = f"digits-ab12-{rank}-x"
+            await cluster.say(name, "begun", f"{rank}\r", "done")
+            await cluster.frame(name, "end", {"ok": True}, rank=rank)
+
+    outcome, feed = follow(scenario, workers=ranks)
+    assert outcome.view.phase == "succeeded"
+    lines = [(line.rank, line.text) for line in feed.take().lines]
+    assert sorted(lines) == sorted((r, text) for r in range(ranks) for text in ("begun", "done"))
+
+
 def test_the_last_lines_of_a_rank_that_died_are_quoted():
     async def scenario(cluster, _feed, _following):
         for rank in (0, 1):
