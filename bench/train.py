@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import tempfile
 import time
 from collections.abc import Mapping
@@ -169,6 +170,7 @@ def markdown(samples: Samples, workers: list[int]) -> str:
 def main() -> None:
     """Do what the command line says."""
     options = parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed then, too
     samples = Samples()
     if options.json and Path(options.json).exists():
         samples.read(Path(options.json))
