@@ -9,7 +9,9 @@ import contextlib
 import importlib
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
@@ -72,7 +74,19 @@ def make_strategy(name: str, shares: Callable[[], bool]) -> Any:
                 return super().experimental_distribute_dataset(dataset, options)
             return self.distribute_datasets_from_function(lambda _context: dataset)
 
-    return Strategy()
+    strategy = Strategy()
+    _end_by_sigterm()
+    return strategy
+
+
+def _end_by_sigterm() -> None:
+    """Undo that TensorFlow passes over SIGTERM, by a handler that Python does not know of.
+
+    Else each restart would wait for SIGKILL. One that the cell has set, or will set, stays.
+    """
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -47,7 +47,7 @@ log = logging.getLogger("jupyter-kube")
 TERMINATED = 128 + signal.SIGTERM
 NOBODY_THERE = 1
 
-_GRACE = 2.0  # seconds from SIGTERM to SIGKILL: TensorFlow swallows SIGTERM
+_GRACE = 2.0  # seconds from SIGTERM to SIGKILL
 _CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
 _RETRY = (0.04, 0.001, 2.0)  # seconds between attempts: at first, more for each worker, at most
 _QUIET = 0.5  # seconds in which nobody is told that it is looked for

@@ -174,7 +174,11 @@ def test_paddle_fleet_trains_one_model_in_the_processes_of_one_worker() -> None:
 
 
 def test_tensorflow_runs_a_loop_of_ones_own() -> None:
-    lines, _ = run("tensorflow", LOOP)
+    caught = """
+status = open("/proc/self/status").read().partition("SigCgt:")[2].split()[0]
+print("SIGTERM caught", int(status, 16) >> 14 & 1)
+"""
+    lines, _ = run("tensorflow", LOOP + caught)
     first = 1 - 0.01 * 2 * ((1 + 9) / 2 + (4 + 16) / 2)
     second = first - 0.01 * 2 * first * ((25 + 49) / 2 + (36 + 64) / 2)
-    assert lines == [[f"2 {round(second, 4)}"]] * 2
+    assert lines == [[f"2 {round(second, 4)}", "SIGTERM caught 0"]] * 2
