@@ -27,7 +27,8 @@ _SECRET_ENTRY = re.compile(r"[A-Za-z0-9_.-]{1,253}")
 
 _PART = "[a-z0-9]+(?:[._-]+[a-z0-9]+)*"
 _IMAGE = re.compile(
-    rf"(?:[A-Za-z0-9.-]+(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
+    # A name without a dot or a port is no registry's, and names are lower case.
+    rf"(?:(?:localhost|[A-Za-z0-9-]+(?=[.:])[A-Za-z0-9.-]*)(?::[0-9]+)?/)?{_PART}(?:/{_PART})*"
     r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[a-z0-9]+:[0-9a-f]{32,128})?"
 )
 _LONGEST_IMAGE = 400

@@ -191,6 +191,7 @@ ROWS: dict[str, tuple[Row, str]] = {
         IMAGE.format("https://x.example/y", " without https://"),
     ),
     "B18": (profile(image=":1"), IMAGE.format(":1", "")),
+    "B18 case": (profile(image="Team/lab"), IMAGE.format("Team/lab", "")),
     "B18 list": (
         lambda: Profile.parse("p", {"image": "a:1", "options": {"image": ["a:1"]}}).vary(
             {"image": "b:1"}
