@@ -37,9 +37,13 @@ async def connection(settings: config.KubeConfig) -> KubeClient:
     """
     way_in = (_kubeconfigs(settings.kubeconfig), settings.context, settings.namespace)
     if way_in not in _open:
-        if not _open:
-            background.at_close(_close_all)
-        _open[way_in] = await KubeClient.connect(settings)
+        made = await KubeClient.connect(settings)
+        if way_in in _open:  # somebody else was quicker
+            await made.close()
+        else:
+            if not _open:
+                background.at_close(_close_all)
+            _open[way_in] = made
     return _open[way_in]
 
 

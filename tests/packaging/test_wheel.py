@@ -117,13 +117,5 @@ def test_the_lowest_versions_of_jupyter_will_do(tmp_path: Path) -> None:
     ]
     lowest = [each.replace(">=", "==") for each in extras["server"] if "jupyter" in each]
     python = environment(tmp_path / "env", f"{ROOT}[test]", "ipykernel==7.3", *lowest)
-    run(
-        python,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        *RELY_ON_JUPYTER,
-        PYTHONPATH=str(ROOT),
-    )
+    own = {"PYTHONPATH": str(ROOT), "PYTEST_ADDOPTS": "-q -p no:cacheprovider"}
+    run(python, "-m", "pytest", *RELY_ON_JUPYTER, **own)

@@ -1,8 +1,11 @@
 """One connection for each state of a kubeconfig."""
 
+import asyncio
+
 import pytest
 
 from jupyter_kube.config import KubeConfig
+from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.train.background import background
 from jupyter_kube.train.connection import connection
 
@@ -25,3 +28,23 @@ def test_a_kubeconfig_that_has_changed_is_read_again(tmp_path, monkeypatch):
     assert connect() is first
     kubeconfig(tmp_path, "http://127.0.0.1:20")
     assert connect().server == "http://127.0.0.1:20"
+
+
+def test_all_who_ask_at_once_get_the_same_and_none_is_left_open(tmp_path, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig(tmp_path, "http://127.0.0.1:1")))
+    made = []
+    connect = KubeClient.connect
+
+    async def noted(settings):
+        made.append(await connect(settings))
+        await asyncio.sleep(0)
+        return made[-1]
+
+    monkeypatch.setattr(KubeClient, "connect", noted)
+
+    async def ask():
+        return await asyncio.gather(*(connection(KubeConfig()) for _ in range(3)))
+
+    assert len({id(client) for client in background.run(ask())}) == 1
+    background.close()
+    assert [client._session.closed for client in made] == [True] * len(made)
