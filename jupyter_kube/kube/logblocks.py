@@ -72,6 +72,18 @@ def _text(raw: bytes, longest: int) -> str:
     return text if size <= longest else f"{text}… ({size:,} bytes)"
 
 
+def in_utc(data: bytes) -> bytes:
+    """Write the times of whole lines in the usual form, which most nodes' have already.
+
+    What the node says instead of a log bears no time, and stays as it is.
+    """
+    last = data.rfind(b"\n", 0, -1) + 1
+    if _is_stamped(data) and _is_stamped(data[last : last + STAMP + 1]):
+        return data
+    pieces = (_split(raw) for raw in data.split(b"\n")[:-1])
+    return b"".join(b"%b %b\n" % (time, text) if time else text + b"\n" for time, text in pieces)
+
+
 async def cut(chunks: AsyncIterator[bytes], longest: int = LONGEST_LINE) -> AsyncGenerator[bytes]:
     """Cut a stream's chunks at the ends of lines; a newline is added where the last one has none.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..errors import ClusterError, ClusterUnavailable, InvalidManifest, NotFound
 from .client import KubeClient
-from .logblocks import Block, LogLine, Place, cut
+from .logblocks import Block, LogLine, Place, cut, in_utc
 from .objects import PODS, get
 
 _PAUSE, _LONGEST_PAUSE = 0.05, 2.0
@@ -65,7 +65,7 @@ async def read_blocks(
     opened = client.stream(path, query=query, idle_timeout=60, what=f"read the log of pod {pod}")
     async with opened as chunks, aclosing(cut(chunks)) as received:
         async for data in received:
-            yield Block(data)
+            yield Block(in_utc(data))
 
 
 async def follow(

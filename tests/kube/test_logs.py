@@ -218,6 +218,16 @@ def test_times_sort_as_text(time: str, utc: str) -> None:
     assert logblocks.utc(time) == utc
 
 
+def test_times_of_a_block_are_written_in_utc() -> None:
+    usual = written(0, 1)
+    assert logblocks.in_utc(usual) is usual
+    words = b"unable to retrieve\n"
+    data = b"2026-11-24T11:00:00.5+02:00 a  b\n" + words + usual + words
+    assert logblocks.in_utc(data) == (
+        b"2026-11-24T09:00:00.500000000Z a  b\n" + words + usual + words
+    )
+
+
 def written_at(*times: str) -> bytes:
     return b"".join(f"{time} {number}\n".encode() for number, time in enumerate(times))
 
