@@ -59,7 +59,8 @@ class Ignore:
 def _rule(line: str) -> tuple[_Pattern, bool, bool] | None:
     """Read a line: what it matches, whether folders only, and whether that is ignored."""
     text = line.rstrip("\r\n")
-    text = re.sub(r"(?<!\\)[ \t]+$", "", text)
+    bare = text.rstrip(" \t")
+    text = text[: len(bare) + bare.endswith("\\")]  # a blank that is escaped stays
     if not text or text.startswith("#") or len(text) > _LONGEST:
         return None
     ignored = not text.startswith("!")

@@ -36,7 +36,9 @@ from jupyter_kube.kernels.kubeignore import DEFAULT, FILE, Ignore
         (r"\#x", "#x", False, True),
         (r"\!x", "!x", False, True),
         ("# note", "# note", False, False),
-        ("x   ", "x", False, True),
+        ("x \t ", "x", False, True),
+        ("x\\  ", "x ", False, True),
+        ("x\\  ", "x", False, False),
         ("x\r\n", "x", False, True),
         ("", "x", False, False),
         ("/", "x", True, False),
@@ -52,6 +54,7 @@ def test_a_rule(rule: str, path: str, folder: bool, expected: bool) -> None:
     [
         ("**/a/" * 60 + "z", "a/" * 400 + "b"),
         ("*a" * 60 + "z", "a" * 400),
+        (" " * 300_000 + "x", "x"),
         ("**/" + "*a" * 30 + "/" + "**/" * 30 + "x", "/".join(["a" * 200] * 30)),
     ],
 )
