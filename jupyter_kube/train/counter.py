@@ -202,7 +202,7 @@ class Counter:
         await _tell(errand, {"over": True})
 
     async def _fetch(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
-        rank = options.count(asked.get("rank", ""), "rank", options.MOST_WORKERS)
+        rank = options.count(asked.get("rank", ""), "rank")
         name = await self._own(desk, asked)
         key = (await desk.find(name)).key
         async with aclosing(desk.fetch(name, key, str(asked.get("path", "")), rank)) as pieces:

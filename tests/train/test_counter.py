@@ -265,7 +265,7 @@ def test_files_come_in_pieces():
     pieces = [Piece("a", b"\xff" * 300_000, True, False), Piece("b", b"", True, False)]
 
     async def give(_client, name, key, path, rank):
-        assert (name, path, rank) == ("mine-abcd", "deep", 3)
+        assert (name, path, rank) == ("mine-abcd", "deep", 1003)
         for piece in pieces:
             yield piece
 
@@ -276,7 +276,7 @@ def test_files_come_in_pieces():
         with pytest.MonkeyPatch.context() as patched:
             patched.setattr(owndesk, "fetch", give)
             desk = ServersDesk(Kernel(made))
-            assert [piece async for piece in desk.fetch("mine-abcd", b"", "deep", 3)] == pieces
+            assert [piece async for piece in desk.fetch("mine-abcd", b"", "deep", 1003)] == pieces
 
     asyncio.run(work())
 
