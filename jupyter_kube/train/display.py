@@ -20,7 +20,8 @@ MOST_RANKS = 32
 """Ranks shown one by one; the rest is summed up."""
 MOST_LINES = 5000
 MOST_CHARACTERS = 1_000_000
-"""Output that one cell prints; what follows shows in the panel only, a few lines at a time."""
+"""Output that one cell prints; of what follows only figures and the like, and a few lines at a time
+in the panel."""
 TAIL = 12
 _AT_ONCE = 3
 """Updates that may come without a pause between them."""
@@ -315,6 +316,7 @@ class Printer:
         """Print a batch's lines, or keep the last ones if there were too many."""
         if self.full():
             self.tail = [*self.tail, *batch.lines][-TAIL:]
+            self._show_rich(batch.lines)
             return
         out = []
         if batch.dropped:
@@ -332,6 +334,14 @@ class Printer:
         if self.full():
             out.append(f"… enough lines for one cell; the rest: %kube logs {batch.view.name}")
         self._print(out)
+        self._show_rich(batch.lines[len(shown) :])
+
+    def _show_rich(self, lines: Iterable[Line]) -> None:
+        """Display what is more than text, which no log has later; a feed gives a bounded number."""
+        for line in lines:
+            if line.rich is not None and self._display is not None:
+                self._print([f"[{line.rank}]"])
+                self._display(line.rich)
 
     def _print(self, lines: list[str]) -> None:
         if lines:

@@ -99,6 +99,20 @@ def test_printing_is_bounded_and_goes_on_as_a_tail(capsys):
     assert [line.text for line in printer.tail] == ["later"]
 
 
+def test_figures_show_where_there_is_no_more_room_for_lines(capsys):
+    shown = []
+    printer = display.Printer(lines=1, display=shown.append)
+    for name in ("first", "later"):
+        feed = Feed(view())
+        feed.line(0, "line")
+        feed.line(0, "line")
+        feed.display(1, {"text/plain": name})
+        printer.show(feed.take())
+    assert shown == [{"text/plain": "first"}, {"text/plain": "later"}]
+    printed = capsys.readouterr().out.splitlines()
+    assert printed == ["[0] line", printed[1], "[1]", "[1]"]
+
+
 def test_a_notebook_gets_one_display_renewed_in_place(capsys):
     shown = []
 
