@@ -17,7 +17,7 @@ from .feed import Feed, Line
 from .reading import gathered
 from .results import open_outcome
 from .runner import Outcome
-from .saving import Fetched, save
+from .saving import Fetched, save, text_file
 from .view import JobView
 
 _GO_WITH_PODS = (
@@ -120,7 +120,8 @@ class Job:
     def save_logs(self, path: str | os.PathLike[str], rank: int | None = None) -> int:
         """Write all that the ranks printed to a file, however much; returns how many lines.
 
-        Lines are as :meth:`logs` has them, each after its rank, as in ``[0] epoch 1``.
+        Lines are as :meth:`logs` has them, each after its rank, as in ``[0] epoch 1``. A file that
+        is there is replaced when the new one is whole.
 
         Raises
         ------
@@ -130,7 +131,7 @@ class Job:
             If the file cannot be written.
 
         """
-        with Path(path).open("w", encoding="utf-8", errors="backslashreplace") as file:
+        with text_file(Path(path)) as file:
             return self._on.run(self._write_logs(file, rank))
 
     async def _write_logs(self, file: TextIO, rank: int | None) -> int:

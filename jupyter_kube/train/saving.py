@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
+from typing import IO, TextIO
 
 from ..errors import InvalidInput
 
@@ -59,6 +59,25 @@ async def save(pieces: AsyncGenerator[Piece], to: str) -> Fetched:
     finally:
         saver.discard()
     return saver.done
+
+
+@contextmanager
+def text_file(path: Path) -> Iterator[TextIO]:
+    """Open a file to write text to; one that is there is replaced when the new one is whole."""
+    target = path.resolve()  # of a link what it leads to
+    if target.exists() and not target.is_file():  # a device has no name to be given away
+        with target.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+        return
+    part = target.with_name(target.name + _PART)
+    try:
+        with part.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            yield file
+        part.replace(target)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise
 
 
 @contextmanager

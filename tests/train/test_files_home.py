@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
 
 import pytest
 
-from jupyter_kube.errors import InvalidInput
+from jupyter_kube.errors import InvalidInput, NotFound
 from jupyter_kube.models import Profile
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.door import PORT, found
 from jupyter_kube.train.jobspec import files_pod, manifests
 from jupyter_kube.train.messages import LONGEST, Channel
 from jupyter_kube.train.request import JobRequest
-from jupyter_kube.train.saving import Piece, save
+from jupyter_kube.train.saving import Piece, save, text_file
 
 from .workers import KEY, Workers
 
@@ -61,6 +62,32 @@ def test_a_single_file_gets_the_name_it_is_given(written: Path, tmp_path: Path) 
     assert bring(given(file), str(tmp_path / "other.bin"))[0] == str(tmp_path / "other.bin")
     assert bring(given(file), str(tmp_path))[0] == str(tmp_path / "large.bin")
     assert bring(given(file), f"{tmp_path}/new/")[0] == str(tmp_path / "new/large.bin")
+
+
+def test_a_text_replaces_a_file_only_when_it_is_whole(tmp_path: Path) -> None:
+    kept, link = tmp_path / "kept.log", tmp_path / "link.log"
+    kept.write_text("old")
+    link.symlink_to(kept)
+
+    def ask() -> None:
+        with text_file(link) as file:
+            file.write("half")
+            raise NotFound("its pods are gone")
+
+    with pytest.raises(NotFound):
+        ask()
+    assert kept.read_text() == "old"
+    with text_file(link) as file:
+        file.write("new")
+        assert kept.read_text() == "old"
+    assert kept.read_text() == "new"
+    assert sorted(tmp_path.iterdir()) == [kept, link]
+    assert link.is_symlink()
+    with pytest.raises(IsADirectoryError), text_file(tmp_path):
+        pass
+    with text_file(Path(os.devnull)) as file:
+        file.write("nowhere")
+    assert not Path(os.devnull).is_file()
 
 
 @pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", ".", "a\0b"])
