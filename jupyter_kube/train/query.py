@@ -110,7 +110,7 @@ async def read_logs(
 ) -> AsyncGenerator[list[Line]]:
     """Give the plain lines of a job's pods, rank by rank and some at a time.
 
-    With ``tail`` each rank's begin near its end, with that many lines or a few more.
+    With ``tail`` they are the last so many of each rank, or some more.
 
     Raises
     ------
@@ -137,7 +137,8 @@ async def read_logs(
         if ranks not in pods:
             yield [Line(ranks[0], "(its lines are gone with its pod)")]
         for pod in sorted(pods.get(ranks, ())):
-            async with aclosing(reading.plain_lines(client, pod, ranks, key, tail)) as pieces:
+            opened = reading.plain_lines(client, pod, ranks, key, tail=tail, rank=rank)
+            async with aclosing(opened) as pieces:
                 async for piece in pieces:
                     yield [line for line in piece if rank in (None, line.rank)]
 

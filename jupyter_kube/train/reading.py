@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -21,6 +21,12 @@ _FRAME = b" " + frames.MARK.encode()
 _PROGRESS = b"\r\n"
 _FRAME_LINES = 1200
 """Lines at a log's end that the largest result and its like may take."""
+_MORE = 16
+"""How many times as many lines are asked for when too few of them were plain."""
+_MOST_HELD = 20_000
+"""Lines kept at most while a log's last ones are looked for."""
+_LEAST_PIECE = 4096
+"""Bytes from which on a node may keep a line in pieces, each of which it counts as a line."""
 
 
 def runs(data: bytes) -> Iterator[tuple[bytes, str | None]]:
@@ -49,32 +55,91 @@ def runs(data: bytes) -> Iterator[tuple[bytes, str | None]]:
 
 
 async def plain_lines(
-    client: KubeClient, pod: str, ranks: range, key: bytes, tail: int | None = None
+    client: KubeClient,
+    pod: str,
+    ranks: range,
+    key: bytes,
+    *,
+    tail: int | None = None,
+    rank: int | None = None,
 ) -> AsyncGenerator[list[Line]]:
     """Give the plain lines that a pod's log still has, some at a time, and what it displayed.
 
-    With ``tail`` it begins near the end, with that many lines or a few more.
+    With ``tail`` they are the last so many of each rank, or of ``rank`` only, or some more.
     """
-    rank, procs = ranks[0], len(ranks)
+    wanted = ranks if rank is None else range(rank, rank + 1)
+    if tail is not None and tail * len(wanted) <= _MOST_HELD:
+        yield await _last_lines(client, pod, ranks, key, tail=tail, wanted=wanted)
+        return
+    opened = _read(client, pod, ranks, key, whose=wanted[0], told=tail is not None)
+    async with aclosing(opened) as pieces:
+        async for _, lines in pieces:
+            yield lines
+
+
+async def _last_lines(
+    client: KubeClient, pod: str, ranks: range, key: bytes, *, tail: int, wanted: range
+) -> list[Line]:
+    """Return the last plain lines of each rank that is wanted.
+
+    Lines that are none, and other ranks of the pod, may have filled the log's end: then more of it
+    is read.
+    """
+    asked = tail + _FRAME_LINES
+    while True:
+        kept: dict[int, deque[Line]] = defaultdict(lambda: deque(maxlen=tail))
+        number = size = 0
+        opened = _read(client, pod, ranks, key, whose=wanted[0], told=True, tail=asked)
+        async with aclosing(opened) as pieces:
+            async for data, lines in pieces:
+                number += data.count(b"\n")
+                size += len(data)
+                for line in lines:
+                    kept[line.rank].append(line)
+        was_all = number + size // _LEAST_PIECE < asked
+        if was_all or all(len(kept[each]) == tail for each in wanted):
+            return [line for each in wanted for line in kept[each]]
+        asked *= _MORE
+
+
+async def _read(
+    client: KubeClient,
+    pod: str,
+    ranks: range,
+    key: bytes,
+    *,
+    whose: int,
+    told: bool,
+    tail: int | None = None,
+) -> AsyncGenerator[tuple[bytes, list[Line]]]:
+    """Give what a pod's log has, or its last lines, and which lines of it are to be read.
+
+    Parameters
+    ----------
+    whose
+        The rank to which is said what is missing.
+    told
+        Whether it need not be said that the log's beginning is.
+
+    """
     parser = frames.Parser(key)
-    wanted = None if tail is None else tail + _FRAME_LINES
-    told = tail is not None
     try:
-        async with aclosing(logs.read_blocks(client, pod, tail=wanted)) as blocks:
+        async with aclosing(logs.read_blocks(client, pod, tail=tail)) as blocks:
             async for block in blocks:
                 lines = []
                 for data, text in runs(block.data):
                     said = parser.feed(text) if text is not None else None
                     if parser.cut and not told:
                         told = True
-                        lines.append(Line(rank, BEGINNING_LOST))
+                        lines.append(Line(whose, BEGINNING_LOST))
                     if isinstance(said, frames.Frame):
                         lines += [Line(said.rank, each) for each in _to_be_read(data, said)]
                         continue
-                    lines += [line_of(rank, procs, each) for each in _to_be_read(data, said)]
-                yield lines
+                    found = _to_be_read(data, said)
+                    lines += [line_of(ranks[0], len(ranks), each) for each in found]
+                yield block.data, lines
     except ClusterError as error:
-        yield [Line(rank, f"(its lines cannot be read: {error})")]
+        yield b"", [Line(whose, f"(its lines cannot be read: {error})")]
 
 
 def _to_be_read(data: bytes, said: frames.Frame | str | None) -> list[str]:

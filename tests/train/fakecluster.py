@@ -86,7 +86,8 @@ class FakeCluster:
         parts = path.partition("/namespaces/default/")[2].split("/")
         if parts[-1] == "log":
             self.read[parts[1]] += 1
-            yield self._log(parts[1], follow="follow" in query)
+            tail = int(query["tailLines"]) if "tailLines" in query else None
+            yield self._log(parts[1], follow="follow" in query, tail=tail)
             return
         self.watching[parts[0]] += 1
         try:
@@ -104,10 +105,11 @@ class FakeCluster:
                 after = version
                 yield event
 
-    async def _log(self, pod, *, follow):
+    async def _log(self, pod, *, follow, tail):
         if pod not in self.logs:
             raise from_status(400, {"message": "waiting to start"})
-        log, at = self.logs[pod], 0
+        log = self.logs[pod]
+        at = 0 if tail is None else max(0, len(log.lines) - tail)
         while True:
             async with log.news:
                 while follow and at == len(log.lines) and not log.ended:
