@@ -71,6 +71,12 @@ class KubeMagics(Magics):
                     "--pip is for workers, and -w 0 has none",
                     next="Run %pip install in a cell of its own.",
                 )
+            if options.export or options.detach:
+                raise InvalidInput(
+                    f"{'--export' if options.export else '--detach'} is for jobs on the cluster,"
+                    " and -w 0 runs the cell in this kernel",
+                    next="Ask for at least one worker.",
+                )
             return self._run_here(cell, dry=options.dry_run)
         settings = config.load()
         if options.dry_run:
@@ -145,6 +151,8 @@ class KubeMagics(Magics):
         tail = None if options.tail is None else count(options.tail, "--tail")
         if options.file and (options.follow or options.tail):
             raise InvalidInput("--file takes all that was said", "leave -f and --tail out")
+        if options.follow and tail is not None:
+            raise InvalidInput("-f begins with a job's first line", "leave --tail out, or -f")
         job = attach(options.name)
         if options.file:
             self._save_logs(job, options.file, rank)

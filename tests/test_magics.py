@@ -140,11 +140,12 @@ def test_logs_and_why_after_the_end(shell, capsys, tmp_path):
     assert (tmp_path / "all.log").read_text() == "".join(
         f"[{rank}] {rank} {n}\n" for rank in (0, 1) for n in range(3)
     )
-    for wrong in (f"--file {tmp_path}", "--file x --tail 1"):
+    for wrong in (f"--file {tmp_path}", "--file x --tail 1", "-f --tail 0"):
         assert not shell.run_cell(f"%kube logs {name} {wrong}").success
     told = capsys.readouterr().err.splitlines()
     assert told[0].startswith(f"UsageError: --file {tmp_path} cannot be written: ")
     assert told[1] == "UsageError: --file takes all that was said: leave -f and --tail out"
+    assert told[2] == "UsageError: -f begins with a job's first line: leave --tail out, or -f"
     background.run(settled(name))
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("JUPYTER_KUBE_USER", "somebody-else")
@@ -295,6 +296,14 @@ def test_in_this_kernel(shell, capsys):
         ("-w 0\nreturn 1", "line 1: 'return' outside function"),
         ("-w 0 --memory 4GB\nran = 1", 'memory "4GB" is not a Kubernetes quantity'),
         ("-w 0 --cpu x\nran = 1", 'cpu "x" is not'),
+        (
+            "-w 0 --detach\nran = 1",
+            "--detach is for jobs on the cluster, and -w 0 runs the cell in",
+        ),
+        (
+            "-w 0 --export /x\nran = 1",
+            "--export is for jobs on the cluster, and -w 0 runs the cell",
+        ),
     ],
 )
 def test_what_is_wrong_is_refused_in_this_kernel_too(shell, capsys, cell, words):
