@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ..train.view import JobView
 
 
+_LONGEST_KEY = 200  # characters
+
+
 class JobsHandler(KubeHandler):
     """``jobs``."""
 
@@ -58,12 +61,15 @@ class RerunHandler(KubeHandler):
 
     @route
     async def post(self, name: str) -> None:
-        """Create a job that is the same as an earlier one."""
+        """Create a job that is the same as an earlier one: one for each ``Idempotency-Key``."""
+        key = self.request.headers.get("Idempotency-Key", "")
+        if len(key) > _LONGEST_KEY:
+            raise InvalidInput(f"Idempotency-Key has more than {_LONGEST_KEY} characters")
         async with self.desk() as desk:
             own = await desk.own(name)
             if profile := (await desk.snapshot(own)).profile:
                 self.kube.profile(profile)  # one that is offered no more is refused
-            self.reply(shown((await desk.rerun(own)).view), 201)
+            self.reply(shown((await desk.rerun(own, key)).view), 201)
 
 
 def shown(view: JobView) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from jupyter_core.utils import ensure_async
 from jupyter_server.base.handlers import JupyterHandler
 from jupyter_server.base.websocket import WebSocketMixin
 from tornado import web
+from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from ..errors import KubeError
@@ -61,11 +62,11 @@ class LogsHandler(Place, WebSocketMixin, WebSocketHandler, JupyterHandler):
 
     async def _tell_all(self) -> None:
         try:
-            with contextlib.suppress(WebSocketClosedError):
+            with contextlib.suppress(WebSocketClosedError, StreamClosedError):
                 try:
                     await self._follow()
                 except KubeError as error:
-                    self._say({"error": told(error)})
+                    await self._say({"error": told(error)})
             self.close()
         except Exception:
             self.log.exception("the log of job %s cannot be told", self._name)
@@ -83,7 +84,8 @@ class LogsHandler(Place, WebSocketMixin, WebSocketHandler, JupyterHandler):
 
         if batch is not None:  # signs of life are the websocket's own
             about = {"lines": wire.encode(batch.lines), "dropped": batch.dropped}
-            self._say({"job": shown(batch.view), **about, "reports": reports})
+            await self._say({"job": shown(batch.view), **about, "reports": reports})
 
-    def _say(self, message: dict[str, Any]) -> None:
-        self.write_message(json.dumps(message))
+    async def _say(self, message: dict[str, Any]) -> None:
+        """Send, and wait until it is gone: so a slow browser holds back what is read for it."""
+        await self.write_message(json.dumps(message))

@@ -44,6 +44,7 @@ def again(
     roles: Iterable[Mapping[str, Any]] = (),
     *,
     user: str,
+    submission: str = "",
 ) -> Again:
     """Build what runs a job again.
 
@@ -54,6 +55,8 @@ def again(
         pods tell the digest of their image, that very image is used.
     user
         Whose the new one is.
+    submission
+        Its id; empty: a fresh one.
 
     Raises
     ------
@@ -61,7 +64,7 @@ def again(
         If parts of the earlier one are not there any more.
 
     """
-    old, submission = job["metadata"]["name"], naming.new_id()
+    old, submission = job["metadata"]["name"], submission or naming.new_id()
     name, key = naming.job_name(old.rpartition("-")[0], submission), random.token_bytes(32)
     labels = {k: v for k, v in job["metadata"]["labels"].items() if k.startswith(_OURS)}
     labels.pop(naming.ROLE, None)

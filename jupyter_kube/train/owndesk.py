@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
@@ -61,9 +61,17 @@ class OwnDesk:
         """Write as YAML what :meth:`submit` would create."""
         return export(await self._plan(wish, bundle))
 
-    async def rerun(self, name: str) -> Ticket:
-        """Create a job that is the same as an earlier one."""
+    async def rerun(self, name: str, wanted: str = "") -> Ticket:
+        """Create a job that is the same as an earlier one.
+
+        With the same ``wanted`` again, it is the job that is there already.
+        """
         job = await query.find_job(self._client, await self._whole(name))
+        user = (await self.origin()).user
+        about = f"{job['metadata']['uid']} {user} {wanted}"
+        submission = naming.digest(about, 16) if wanted else ""
+        if submission and (made := await self._made(submission)):
+            return made
         own = naming.selector(job=job["metadata"]["name"])
         pods, found = await asyncio.gather(
             objects.list_(self._client, objects.PODS, labels=own),
@@ -71,10 +79,27 @@ class OwnDesk:
         )
         secrets = await asyncio.gather(*map(self._secret, again.secrets_of(job)))
         roles = [each for each in found["items"] if not is_whole(each)]
-        user = (await self.origin()).user
-        made = again.again(job, filter(None, secrets), pods["items"], roles, user=user)
-        created = await create(self._client, made.manifests, made.submission)
-        return Ticket(job_view(created), made.key)
+        new = again.again(
+            job,
+            filter(None, secrets),
+            pods["items"],
+            roles,
+            user=user,
+            submission=submission,
+        )
+        created = await create(self._client, new.manifests, new.submission)
+        if submission:  # its Secret may be another request's, with another key
+            return await self.find(created["metadata"]["name"])
+        return Ticket(job_view(created), new.key)
+
+    async def _made(self, submission: str) -> Ticket | None:
+        """Return the job of a submission, if it is whole."""
+        own = naming.selector(submission=submission)
+        for job in (await objects.list_(self._client, objects.JOBS, labels=own))["items"]:
+            if is_whole(job):
+                with suppress(NotFound):  # its Secret is yet to come
+                    return await self.find(job["metadata"]["name"])
+        return None
 
     async def _secret(self, name: str) -> dict[str, Any] | None:
         try:  # one by one: to list Secrets is a right to read all of them

@@ -12,10 +12,14 @@ from tornado.httpclient import HTTPClientError
 
 from jupyter_kube import train
 from jupyter_kube.config import KubeConfig
+from jupyter_kube.handlers.logs import LogsHandler
 from jupyter_kube.session import hang_up
+from jupyter_kube.train.feed import Feed
+from jupyter_kube.train.origin import USER_ENV
+from jupyter_kube.train.view import JobView
 from tests.kernels.serving import NAMESPACE_NAME, PROFILES, Server
 
-from .test_routes import check
+from .test_routes import check, refused
 
 WAITS = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
 
@@ -58,12 +62,37 @@ async def test_a_job_is_listed_followed_run_again_and_removed(
     everyones = await jp_fetch("jupyter-kube", "jobs", params={"everyone": "true"})
     assert json.loads(everyones.body) == listed
 
-    again = await server.call("POST", "jupyter-kube", "jobs", job.name, "rerun")
+    again, twice = (
+        json.loads(answer.body)
+        for answer in await asyncio.gather(
+            *(
+                jp_fetch(
+                    *("jupyter-kube", "jobs", job.name, "rerun"),
+                    method="POST",
+                    body="{}",
+                    headers={"Idempotency-Key": "one click"},
+                )
+                for _ in range(2)
+            )
+        )
+    )
     check("Job", again)
+    assert twice["name"] == again["name"]
     assert again["name"] != job.name
     assert (await told(jp_ws_fetch, again["name"]))[-1]["job"]["phase"] == "succeeded"
 
-    for name in (job.name, again["name"]):
+    other = await server.call("POST", "jupyter-kube", "jobs", job.name, "rerun")
+    late = await jp_fetch(
+        *("jupyter-kube", "jobs", job.name, "rerun"),
+        method="POST",
+        body="{}",
+        headers={"Idempotency-Key": "one click"},
+    )
+    assert json.loads(late.body)["name"] == again["name"] != other["name"]
+    listed = await server.call("GET", "jupyter-kube", "jobs")
+    assert {row["name"] for row in listed["jobs"]} == {job.name, again["name"], other["name"]}
+
+    for name in (job.name, again["name"], other["name"]):
         found = await server.call("GET", "jupyter-kube", "jobs", name)
         check("Job", found)
         assert len(found["ranks"]) == 2
@@ -89,6 +118,54 @@ async def test_a_running_job_is_scaled_and_stopped_while_it_is_followed(
     assert raised.value.code == 400
     await server.call("DELETE", "jupyter-kube", "jobs", job.name)
     assert (await following)[-1]["job"]["phase"] == "stopped"
+
+
+async def test_another_users_job_is_listed_and_nothing_else(
+    server: Server,
+    settings: KubeConfig,
+    jp_ws_fetch: Any,
+    jp_fetch: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patched:
+        patched.setenv(USER_ENV, "somebody else")
+        job = await asyncio.to_thread(train.submit, WAITS, workers="1:2", settings=settings)
+    try:
+        assert await server.call("GET", "jupyter-kube", "jobs") == {"jobs": []}
+        everyones = await jp_fetch("jupyter-kube", "jobs", params={"everyone": "true"})
+        (row,) = json.loads(everyones.body)["jobs"]
+        assert (row["name"], row["user"]) == (job.name, "somebody else")
+        asked: list[tuple[str, tuple[str, ...], str | None]] = [
+            ("GET", (), None),
+            ("PATCH", (), '{"workers": 1}'),
+            ("POST", ("rerun",), "{}"),
+            ("DELETE", (), None),
+        ]
+        for name in (job.name, job.name.rpartition("-")[0]):
+            for method, more, body in asked:
+                how = {"method": method, "body": body}
+                how |= {"headers": {"Content-Type": "application/json"}} if body else {}
+                code, said = await refused(jp_fetch, "jobs", name, *more, **how)
+                assert (code, said["what"][:15]) == (404, "there is no job")
+            (message,) = await told(jp_ws_fetch, name)
+            assert message["error"]["what"].startswith("there is no job")
+        after = await jp_fetch("jupyter-kube", "jobs", params={"everyone": "true"})
+        (row,) = json.loads(after.body)["jobs"]
+        assert (row["name"], row["workers"], row["finished"]) == (job.name, 2, False)
+    finally:
+        await asyncio.to_thread(job.cancel)
+
+
+async def test_a_slow_browser_holds_back_what_is_read_for_it() -> None:
+    taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    handler = object.__new__(LogsHandler)
+    handler.write_message = lambda text: taken  # type: ignore[assignment,method-assign]
+    batch = Feed(JobView("digits-ab12", workers=1)).take()
+    telling = asyncio.create_task(handler._tell(batch, []))
+    await asyncio.wait([telling], timeout=0.05)
+    assert not telling.done()
+    taken.set_result(None)
+    await telling
 
 
 async def test_a_job_that_is_not_there_is_said_over_the_websocket(

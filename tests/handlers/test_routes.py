@@ -95,12 +95,25 @@ async def test_an_authorizer_is_asked(
 
 async def test_a_cookie_alone_changes_nothing(server: Server, http_server_client: Any) -> None:
     """Jupyter's XSRF check stands before every verb that changes something."""
-    base = server.app.base_url.strip("/")
-    with pytest.raises(HTTPClientError) as raised:
-        await http_server_client.fetch(
-            f"/{base}/jupyter-kube/jobs/x/rerun", method="POST", body="{}"
-        )
-    assert raised.value.code == 403
+    base = f"/{server.app.base_url.strip('/')}/jupyter-kube"
+    token = {"Authorization": f"token {server.app.identity_provider.token}"}
+    known = await http_server_client.fetch(f"{base}/jobs", headers=token)
+    given = [each.partition(";")[0] for each in known.headers.get_list("Set-Cookie")]
+    (cookie,) = (each for each in given if each.startswith("username-"))
+    where = {"Cookie": cookie, "Referer": http_server_client.get_url("/")}
+    await http_server_client.fetch(f"{base}/jobs", headers=where)  # it says who asks
+    for path, verb in DESCRIBED:
+        if verb == "get":
+            continue
+        with pytest.raises(HTTPClientError) as raised:
+            await http_server_client.fetch(
+                f"{base}/{path.format(name='x')}",
+                method=verb.upper(),
+                headers=where,
+                body=None if verb == "delete" else "{}",
+            )
+        assert raised.value.code == 403
+        assert b"'_xsrf' argument missing" in raised.value.response.body
 
 
 @pytest.mark.parametrize(
