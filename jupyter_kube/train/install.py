@@ -80,9 +80,10 @@ def _missing(found: Iterable[dict[str, Any]]) -> list[str]:
 
 
 def _address(source: dict[str, Any]) -> str:
+    inside = f"#subdirectory={folder}" if (folder := source.get("subdirectory")) else ""
     if vcs := source.get("vcs_info"):
-        return f"{vcs['vcs']}+{source['url']}@{vcs['commit_id']}"
-    return str(source["url"])
+        return f"{vcs['vcs']}+{source['url']}@{vcs['commit_id']}{inside}"
+    return f"{source['url']}{inside}"
 
 
 def _pip(requirements: Sequence[str], arguments: Sequence[str], scratch: Path) -> None:

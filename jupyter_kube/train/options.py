@@ -22,7 +22,8 @@ LONGEST_NAME = 30
 
 _LONGEST_REQUIREMENT = 500
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
-_VERSION = r"(?:===|[~=!<>]=|[<>]) *[A-Za-z0-9._*+!-]+"
+_VERSION = r"(?:===|[~=!<>]=|[<>]) *[A-Za-z0-9][A-Za-z0-9._*+!-]*"
+_CREDENTIALS = re.compile(r"://(?!git@[^/?#@]*(?:[/?#]|$))[^/?#]*@")
 _REQUIREMENT = re.compile(  # of https://peps.python.org/pep-0508/ what people write
     rf"{_NAME} *(?:\[ *{_NAME}(?: *, *{_NAME})* *\])? *"
     rf"(?:{_VERSION}(?: *, *{_VERSION})*|@ *[a-z][a-z0-9+]*://[!-~]+)?(?: *;[ -~]+)?"
@@ -225,6 +226,12 @@ def requirements(value: Sequence[str]) -> tuple[str, ...]:
     """
     found = [" ".join(each.split()) for each in value]
     for each in found:
+        if _CREDENTIALS.search(each):  # they are not repeated: messages stay in notebooks
+            raise InvalidInput(
+                "--pip takes no address with a user or a password: all can see these at the job",
+                "the credentials of a private index or repository belong into the profile's"
+                " env_from_secrets",
+            )
         if len(each) > _LONGEST_REQUIREMENT or not _REQUIREMENT.fullmatch(each):
             raise InvalidInput(
                 f'--pip "{clip(each)}" is no requirement',

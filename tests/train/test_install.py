@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from jupyter_kube.errors import InvalidInput
 from jupyter_kube.train import options
+from jupyter_kube.train.install import _missing
 
 from .workers import Workers
 
@@ -24,6 +25,7 @@ from .workers import Workers
         "ruamel.yaml[jinja2,libyaml]~=0.18",
         "x @ https://packages.example/x-1-py3-none-any.whl",
         "x @ git+https://git.example/x@main",
+        "x @ git+ssh://git@git.example/a/x@main#subdirectory=x",
         'tomli; python_version < "3.11"',
         "x===1.0+local",
     ],
@@ -54,9 +56,51 @@ def test_what_is_no_requirement(text: str) -> None:
         options.requirements([text])
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x @ git+https://ann:SECRET@git.example/x",
+        "x @ https://SECRET@git.example/x.whl",
+        "x @ git+https://git:SECRET@git.example/x",
+        "x @ git+https://git@SECRET@git.example/x",
+        "git+https://ann:SECRET@git.example/x",
+    ],
+)
+def test_credentials_are_refused_and_not_repeated(text: str) -> None:
+    with pytest.raises(InvalidInput, match="env_from_secrets") as raised:
+        options.requirements([text])
+    assert "SECRET" not in str(raised.value)
+
+
+def test_a_package_in_a_folder_of_a_repository_is_installed_from_there() -> None:
+    vcs = {"vcs_info": {"vcs": "git", "commit_id": "c0"}, "url": "https://git.example/all"}
+    archive = {"archive_info": {}, "url": "https://git.example/all.zip"}
+    about = {"metadata": {"name": "x"}, "is_direct": True}
+    found = [
+        {**about, "download_info": {**source, **inside}}
+        for source in (vcs, archive)
+        for inside in ({"subdirectory": "a/x"}, {})
+    ]
+    assert _missing(found) == [
+        "x @ git+https://git.example/all@c0#subdirectory=a/x",
+        "x @ git+https://git.example/all@c0",
+        "x @ https://git.example/all.zip#subdirectory=a/x",
+        "x @ https://git.example/all.zip",
+    ]
+
+
+PARTS = st.sampled_from(["[a]", "==1", ">= 0.8", ",", ";", "@ https://h/x.whl"]) | st.text(
+    max_size=3
+)
+OPTION = st.sampled_from(["-r", "--index-url", "-", "-e"])
+
+
 @settings(deadline=None)
-@given(st.text(max_size=30))
-def test_no_requirement_is_an_option_or_holds_one(text: str) -> None:
+@given(st.lists(PARTS, max_size=3), OPTION, st.text(max_size=5), st.sampled_from(" \t\n"))
+def test_no_requirement_is_an_option_or_holds_one(
+    parts: list[str], option: str, rest: str, between: str
+) -> None:
+    text = between.join(["einops", *parts, option, rest])
     try:
         (found,) = options.requirements([text])
     except InvalidInput:
