@@ -102,7 +102,8 @@ class KubeMagics(Magics):
         """Write a file that only its user may read."""
         try:
             with open(path, "w", opener=_private) as file:
-                os.fchmod(file.fileno(), 0o600)  # it may have been there before
+                if hasattr(os, "fchmod"):  # Windows has other rights
+                    os.fchmod(file.fileno(), 0o600)  # it may have been there before
                 file.write(text)
         except OSError as error:
             raise InvalidInput(f"--export {path} cannot be written", str(error)) from None

@@ -414,3 +414,9 @@ def test_tensorflow_trains_one_model_on_two_workers(shell, capsys):
     losses = shell.user_ns["losses"]
     assert losses[0] > losses[1] > losses[2]
     assert 0 < shell.user_ns["weights"][0][0][0] < 3
+
+
+def test_a_file_is_written_where_rights_cannot_be_set(tmp_path, monkeypatch):
+    monkeypatch.delattr("os.fchmod")  # as on Windows
+    magics.KubeMagics._write_private(None, str(tmp_path / "job.yaml"), "a: 1")
+    assert (tmp_path / "job.yaml").read_text() == "a: 1"

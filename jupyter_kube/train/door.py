@@ -38,8 +38,7 @@ class Door:
     """
 
     def __init__(self, key: bytes, folder: str) -> None:
-        self.served = asyncio.Event()
-        """Set when somebody has been served."""
+        self._served = asyncio.Event()
         self._key, self._folder = key, Path(folder)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -52,6 +51,14 @@ class Door:
             self._server = await asyncio.start_server(self._accept, inside, PORT, limit=LONGEST)
         except OSError as error:  # the job can do without
             log.warning("files cannot be fetched from this pod: %s", error)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait so long for somebody who is then served to the end, however long that takes."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._served.wait()
+        except TimeoutError:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def close(self) -> None:
         """Stop listening and cut all connections."""
@@ -74,7 +81,7 @@ class Door:
             if asked is not None and asked["kind"] == "fetch":
                 await self._give(channel, str(asked["path"]))
                 await channel.close()
-                self.served.set()
+                self._served.set()
         except (NotOurs, TimeoutError):
             log.warning("a connection from %s was not ours", writer.get_extra_info("peername"))
         except OSError:

@@ -46,7 +46,8 @@ _MESSAGE = "/dev/termination-log"
 _SECRET_PART = 1_000_000  # bytes: a Secret holds 1 MiB
 _GRACE = 5
 _WAITING = "TF_NUM_INTEROP_THREADS"
-_FILES_TIME = 600  # seconds a pod for files waits for who wants them
+_FILES_WAIT = 600  # seconds a pod for files waits for who wants them
+_FILES_LONGEST = 24 * 3600  # seconds it gives them at most, to who may have gone unnoticed
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", _WAITING)
 _FEWEST_WAITING = 8
 _PASSING = {
@@ -245,12 +246,12 @@ def files_pod(job: Mapping[str, Any], submission: str) -> dict[str, Any]:
         for kind, amounts in (container.get("resources") or {}).items()
         if kind in ("requests", "limits")
     }
-    only = {"name": FILES_ONLY, "value": str(_FILES_TIME)}
+    only = {"name": FILES_ONLY, "value": str(_FILES_WAIT)}
     spec = {
         **{k: v for k, v in template["spec"].items() if k not in ("subdomain", "resourceClaims")},
         "containers": [{**container, "resources": resources, "env": [*container["env"], only]}],
         "restartPolicy": "Never",
-        "activeDeadlineSeconds": 2 * _FILES_TIME,
+        "activeDeadlineSeconds": _FILES_LONGEST,
     }
     return {
         "apiVersion": "v1",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import IO, TextIO
 
 from ..errors import InvalidInput
 
+_WINDOWS = os.name == "nt"
 _PART = ".kube-part"
 """End of the name of a file that is being written."""
 
@@ -137,6 +139,7 @@ class _Saver:
 def _checked(path: str) -> PurePosixPath:
     """Refuse a path that leads out of the folder."""
     found = PurePosixPath(path)
-    if found.is_absolute() or ".." in found.parts or "\0" in path or not found.parts:
+    foreign = any(each in path for each in ("\0\\:" if _WINDOWS else "\0"))
+    if foreign or found.is_absolute() or ".." in found.parts or not found.parts:
         raise InvalidInput(f"{path[:80]!r} is no path inside a folder")
     return found

@@ -9,7 +9,6 @@ This module travels into pods: standard library only.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 from collections.abc import Mapping
@@ -20,7 +19,7 @@ from .host import bundle_from_folder, job_folder
 from .worker import Supervisor
 
 FILES_ONLY = "JUPYTER_KUBE_FILES_ONLY"
-"""Variable that makes a container give files away for so many seconds at most, and nothing else."""
+"""Variable that makes a container wait so many seconds for who wants its files, and do no more."""
 
 
 def main(launch: Mapping[str, Any], bundle: bytes) -> int:
@@ -35,9 +34,7 @@ async def _run(launch: Mapping[str, Any], bundle: bytes) -> int:
     await door.open(os.environ.get("POD_IP") or "127.0.0.1")
     try:
         if seconds := os.environ.get(FILES_ONLY):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(float(seconds)):
-                    await door.served.wait()
+            await door.wait(float(seconds))
             return 0
         return await Supervisor(launch, bundle or bundle_from_folder()).run()
     finally:

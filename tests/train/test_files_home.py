@@ -11,12 +11,14 @@ import pytest
 
 from jupyter_kube.errors import InvalidInput, NotFound
 from jupyter_kube.models import Profile
+from jupyter_kube.train import saving
 from jupyter_kube.train.cell import pack
-from jupyter_kube.train.door import PORT, found
+from jupyter_kube.train.door import PORT, Door, found
 from jupyter_kube.train.jobspec import files_pod, manifests
 from jupyter_kube.train.messages import LONGEST, Channel
 from jupyter_kube.train.request import JobRequest
 from jupyter_kube.train.saving import Piece, save, text_file
+from jupyter_kube.train.start import FILES_ONLY
 
 from .workers import KEY, Workers
 
@@ -97,6 +99,18 @@ def test_a_path_that_leads_out_of_the_folder_is_refused(path: str, tmp_path: Pat
     assert list(tmp_path.rglob("*")) == []
 
 
+@pytest.mark.parametrize("path", [r"..\..\x", "C:x", r"\\host\x"])
+def test_on_windows_so_are_its_own_paths(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    piece = Piece(path, b"x", first=True, alone=False)
+    assert bring([piece], str(tmp_path / "plain"))[1] == 1
+    monkeypatch.setattr(saving, "_WINDOWS", True)
+    with pytest.raises(InvalidInput, match="is no path inside a folder"):
+        bring([piece], str(tmp_path / "in"))
+    assert not (tmp_path / "in").exists()
+
+
 def test_what_is_cut_off_leaves_what_was_there(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"old")
 
@@ -141,6 +155,46 @@ time.sleep(60)
         assert asyncio.run(ask(host, bytes(32), "")) == []
 
 
+def test_a_pod_for_files_stays_while_it_gives_them(
+    written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def give() -> tuple[bool, list[str]]:
+        given, go_on = asyncio.Event(), asyncio.Event()
+        one = Door(KEY, str(written))
+        give = one._give
+
+        async def slowly(channel: Channel, path: str) -> None:
+            given.set()
+            await go_on.wait()
+            await give(channel, path)
+
+        monkeypatch.setattr(one, "_give", slowly)
+        await one.open("127.0.0.1")
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", PORT, limit=LONGEST)
+            channel = await Channel.open(reader, writer, KEY, "M")
+            channel.send("fetch", path="empty")
+            await given.wait()
+            waiting = asyncio.create_task(one.wait(0))
+            await asyncio.wait([waiting], timeout=0.05)
+            early = waiting.done()
+            go_on.set()
+            said = []
+            while (message := await channel.receive()) is not None:
+                said.append(str(message["kind"]))
+            await channel.close()
+            await waiting
+            return early, said
+        finally:
+            await one.close()
+
+    assert asyncio.run(give()) == (False, ["piece", "over"])
+
+
+def test_a_pod_for_files_nobody_wants_ends() -> None:
+    asyncio.run(Door(KEY, "nowhere").wait(0))
+
+
 def test_a_pod_for_files_mounts_what_the_jobs_did_and_takes_no_gpu() -> None:
     profile = Profile("gpu", image="i:1", gpus=2, pvcs={"shared": "/data"})
     request = JobRequest("job-ab12", "s1", "python", 2, profile, "default", user="ann")
@@ -156,4 +210,6 @@ def test_a_pod_for_files_mounts_what_the_jobs_did_and_takes_no_gpu() -> None:
     assert set(container["resources"]["limits"]) == {"memory"}
     assert pod["metadata"]["ownerReferences"][0]["uid"] == "u-1"
     assert "subdomain" not in pod["spec"]
+    (wait,) = (each["value"] for each in container["env"] if each["name"] == FILES_ONLY)
+    assert pod["spec"]["activeDeadlineSeconds"] > 100 * int(wait)
     assert pod["metadata"]["labels"]["app.kubernetes.io/component"] == "files"
