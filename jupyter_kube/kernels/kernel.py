@@ -95,6 +95,7 @@ class KubeKernelManager(ServerKernelManager):
         """Whether nobody has asked for it yet."""
         self.caught_up: set[str] = set()
         """Sessions that have been given what an attached kernel said before."""
+        self._unreached = False  # since the link was lost
         self._cut_off = False  # dead here, while the pod goes on
         self._callbacks = adapter.add_callbacks(self)
         self._starting: asyncio.Task[None] | None = None
@@ -281,10 +282,13 @@ class KubeKernelManager(ServerKernelManager):
                 self._heard(event["seconds"])
             case "link-lost" if self.up:
                 self.reason = "The connection to the pod was lost and is being restored."
+                self._unreached = True
             case "link-up" if self.up:
                 self.reason = ""
-                for listener in list(self.listeners):
-                    listener.kernel_reached()
+                if self._unreached:  # and not moved to a better way
+                    self._unreached = False
+                    for listener in list(self.listeners):
+                        listener.kernel_reached()
 
     def _progress(self, state: PodState) -> None:
         self.reason = state.message

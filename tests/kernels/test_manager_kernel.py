@@ -146,6 +146,8 @@ async def test_what_nobody_repairs_is_a_dead_kernel(
 
 async def test_a_lost_link_is_a_reason_and_no_death(front_end: FrontEnd) -> None:
     kernel = await running(front_end)
+    kernel.kernel_event({"event": "link-up"})  # it has moved to a better way
+    assert front_end.told == []
     kernel.kernel_event({"event": "link-lost", "reason": "reset"})
     assert "connection to the pod" in kernel.reason
     assert kernel.stage == "up"
