@@ -87,6 +87,10 @@ class KubeConfig(LoggingConfigurable):
         wrong = self.wrong_profiles()
         return {n: Profile.parse(n, values) for n, values in self._raw().items() if n not in wrong}
 
+    def gpu_resources(self) -> list[str]:
+        """Return what profiles call their GPUs, as in ``nvidia.com/gpu``."""
+        return sorted({profile.gpu_resource for profile in self.valid_profiles().values()})
+
     def wrong_profiles(self) -> dict[str, InvalidInput]:
         """Tell what is wrong with the profiles that are, by name, and with the default's name."""
         wrong = {}

@@ -22,10 +22,9 @@ class ClusterHandler(KubeHandler):
     @route
     async def get(self) -> None:
         """Say how the cluster is; that it is out of reach is an answer, too."""
-        resources = sorted({p.gpu_resource for p in self.kube.valid_profiles().values()})
         try:
             async with self.client() as client:
-                self.reply(await _seen(client, resources))
+                self.reply(await _seen(client, self.kube.gpu_resources()))
         except NotConfigured as error:
             self.reply({"state": "none", "message": str(error)})
 
@@ -77,9 +76,12 @@ def gpu(
     held: Counter[str] = Counter()
     for pod in pods:
         if pod["spec"].get("nodeName") and pod["status"].get("phase") in ("Pending", "Running"):
-            held[pod["metadata"]["name"]] += sum(
-                int(container.get("resources", {}).get("limits", {}).get(resource, 0))
-                for container in pod["spec"]["containers"]
-            )
+            held[pod["metadata"]["name"]] += count(pod, resource)
     holders = {name: number for name, number in sorted(held.items()) if number}
     return {"resource": resource, "total": total, "held": holders}
+
+
+def count(pod: Mapping[str, Any], resource: str) -> int:
+    """Count devices of one kind that a pod asks for (pure)."""
+    limits = (each.get("resources", {}).get("limits") for each in pod["spec"]["containers"])
+    return sum(int((each or {}).get(resource, 0)) for each in limits)

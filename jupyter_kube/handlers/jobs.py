@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
@@ -25,8 +27,7 @@ class JobsHandler(KubeHandler):
             raise InvalidInput('everyone must be "true" or "false"')
         async with self.desk() as desk:
             views = await desk.jobs(everyone=everyone == "true")
-        rows = [shown(view) for view in views]
-        self.reply({"jobs": [{k: row[k] for k in row if k != "ranks"} for row in rows]})
+        self.reply({"jobs": [row(view) for view in views]})
 
 
 class JobHandler(KubeHandler):
@@ -76,5 +77,13 @@ def shown(view: JobView) -> dict[str, Any]:
     """Say how a job is (pure)."""
     from ..train import wire
 
-    encoded: dict[str, Any] = wire.encode(view)
-    return {**encoded, "finished": view.finished}
+    return {**row(view), "ranks": wire.encode(view.ranks)}
+
+
+def row(view: JobView) -> dict[str, Any]:
+    """Say how a job is, of its ranks only how many are in which phase (pure)."""
+    from ..train import wire
+
+    told = {each.name: getattr(view, each.name) for each in fields(view) if each.name != "ranks"}
+    counts = Counter(rank.state.phase for rank in view.ranks)
+    return {**wire.encode(told), "finished": view.finished, "counts": dict(counts)}

@@ -91,6 +91,8 @@ class KubeKernelManager(ServerKernelManager):
         """Counts what the kernel has said of its state."""
         self.attached = False
         """Whether the kernel ran before this server did."""
+        self.joined: datetime | None = None
+        """When this server's session with the pod began: before that it was not idle."""
         self.warm = False
         """Whether nobody has asked for it yet."""
         self.caught_up: set[str] = set()
@@ -301,6 +303,7 @@ class KubeKernelManager(ServerKernelManager):
             listener.kernel_waits()
 
     def _launched(self) -> None:
+        self.joined = datetime.now(UTC)
         self.emit(**news.start(self.kernel_id, "ready"))
         if not self.warm:
             self.parent.launched(self.kernel_id)

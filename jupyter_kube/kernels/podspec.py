@@ -95,6 +95,8 @@ def pod(
         annotations[naming.NOTEBOOK] = notebook
     if kernel_name:
         annotations[naming.KERNEL_NAME] = kernel_name
+    if profile.idle_timeout:
+        annotations[naming.IDLE_TIMEOUT] = f"{profile.idle_timeout:g}"
     metadata = {
         "name": naming.kernel_name(kernel_id),
         "namespace": namespace,

@@ -59,6 +59,7 @@ async def test_a_job_is_listed_followed_run_again_and_removed(
     listed = await server.call("GET", "jupyter-kube", "jobs")
     check("Jobs", listed)
     assert [(row["name"], row["workers"]) for row in listed["jobs"]] == [(job.name, 2)]
+    assert listed["jobs"][0]["counts"] == {"succeeded": 2}
     everyones = await jp_fetch("jupyter-kube", "jobs", params={"everyone": "true"})
     assert json.loads(everyones.body) == listed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from jsonschema import Draft202012Validator
 from jupyter_server.auth.authorizer import Authorizer
 from tornado.httpclient import HTTPClientError
 
-from jupyter_kube import handlers
+from jupyter_kube import handlers, naming
 from jupyter_kube.handlers import cluster as clusters
+from jupyter_kube.handlers.kernels import ends
 from jupyter_kube.localcluster import LocalCluster
 from tests.kernels.serving import Server
 
@@ -170,6 +172,7 @@ async def test_the_cluster_its_profiles_and_kernels_are_shown(
     (row,) = kernels["kernels"]
     assert (row["id"], row["profile"], row["phase"]) == (model["id"], "gpu", "running")
     assert row["execution_state"] in {"idle", "busy", "starting"}
+    assert (row["gpus"], row["ends"]) == (1, None)
     seen = await server.call("GET", "jupyter-kube", "cluster")
     check("Cluster", seen)
     assert seen["state"] == "up"
@@ -187,6 +190,34 @@ async def test_a_cluster_out_of_reach_is_an_answer(
     check("Cluster", seen)
     assert seen["state"] == "unreachable"
     assert "has not answered" in seen["message"]
+
+
+def test_a_kernels_end_is_the_first_that_is_known() -> None:
+    idle = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    pod: dict[str, Any] = {
+        "metadata": {},
+        "spec": {},
+        "status": {"startTime": "2026-01-01T10:00:00Z"},
+    }
+    assert ends(pod, idle) is None
+    pod["metadata"]["annotations"] = {naming.IDLE_TIMEOUT: "7200"}
+    assert ends(pod, idle) == "2026-01-01T14:00:00+00:00"
+    assert ends(pod, None) is None
+    pod["spec"]["activeDeadlineSeconds"] = 10800
+    assert ends(pod, idle) == ends(pod, None) == "2026-01-01T13:00:00+00:00"
+    pod["metadata"]["annotations"] = {naming.IDLE_TIMEOUT: "soon"}
+    assert ends(pod, idle) == "2026-01-01T13:00:00+00:00"
+
+
+async def test_an_idle_kernel_of_this_server_has_an_end(
+    server: Server, cluster: LocalCluster
+) -> None:
+    model = await server.start("kube-idle")
+    (row,) = (await server.call("GET", "jupyter-kube", "kernels"))["kernels"]
+    manager = server.manager(model["id"])
+    since = max(manager.last_activity, manager.joined)
+    assert row["ends"] == (since + timedelta(hours=2)).isoformat(timespec="seconds")
+    await server.delete(model["id"])
 
 
 def test_devices_are_counted_by_who_holds_them() -> None:

@@ -22,6 +22,7 @@ _BASE = {"image": "python:3", "cpu": "100m", "memory": "512Mi"}
 PROFILES: dict[str, dict[str, Any]] = {
     "python": _BASE,
     "gpu": {**_BASE, "gpus": 1},
+    "idle": {**_BASE, "idle_timeout": "2h"},
     "four-gpus": {**_BASE, "gpus": 4},
     "impossible": {**_BASE, "gpus": 99},
     "bad": {**_BASE, "image": "localhost/missing:1"},
