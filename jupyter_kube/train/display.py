@@ -5,19 +5,18 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from html import escape
 from typing import Any, Protocol
 
 from ..checks import clip
-from . import curves
+from . import curves, grid
 from .feed import Batch, Feed, Line
-from .view import JobView, RankView
+from .view import JobView
+from .words import detail, duration, place, shown, state, title
 
-MOST_RANKS = 32
-"""Ranks shown one by one; the rest is summed up."""
 MOST_LINES = 5000
 MOST_CHARACTERS = 1_000_000
 """Output that one cell prints; of what follows only figures and the like, and a few lines at a time
@@ -28,78 +27,10 @@ _AT_ONCE = 3
 REDRAW = 1.0
 """Seconds between two drawings of curves."""
 
-_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
-"""A terminal's control sequences."""
 _MOVES = re.compile(r"\x1b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
-"""Those that are no colours."""
+"""Control sequences of a terminal that are no colours."""
 
 _WIDTH = 78
-_SIGNS = {
-    "queued": "…",
-    "waiting": "…",
-    "pulling": "↓",
-    "starting": "…",
-    "running": "▸",
-    "succeeded": "✓",
-    "failed": "✗",
-    "stopped": "■",
-    "gone": "✗",
-}
-_COLOURS = {
-    "running": "--jp-info-color1",
-    "succeeded": "--jp-success-color1",
-    "failed": "--jp-error-color1",
-    "gone": "--jp-error-color1",
-    "waiting": "--jp-warn-color1",
-    "queued": "--jp-warn-color1",
-}
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people say it: ``45 s``, ``1 min 12 s``, ``2 h 3 min``, ``1 d 4 h``."""
-    whole = max(0, int(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60} s"
-    if whole < 86400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86400} d {whole % 86400 // 3600} h"
-
-
-def metrics(values: Mapping[str, Any]) -> str:
-    """Write reported metrics in the order reported, numbers to four digits."""
-    return "  ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in values.items()
-    )
-
-
-def title(view: JobView) -> str:
-    """Write what the job is."""
-    number = f"{view.least} to {view.workers}" if view.least else str(view.workers)
-    workers = ", ".join(view.roles) or f"{number} worker" + "s" * (view.workers != 1)
-    workers += f" of {view.procs} processes" if view.procs > 1 else ""
-    return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
-
-
-def state(view: JobView, now: float) -> str:
-    """Write how the job stands and for how long."""
-    if view.started is None:
-        return view.phase
-    return f"{view.phase}, {duration((view.ended or now) - view.started)}"
-
-
-def detail(rank: RankView, now: float) -> str:
-    """Write what there is to say about a rank: its reason to wait, else progress or metrics."""
-    if rank.state.phase in ("running", "succeeded"):
-        told = metrics(rank.metrics)
-        progress = _CODES.sub("", rank.progress)
-        return rank.says or "  ".join(part for part in (told, progress) if part)
-    if rank.due is None:
-        return rank.reason
-    replaced = f"Kubernetes replaces it in {duration(rank.due - now)}"
-    return f"{rank.reason}; {replaced}" if rank.reason else replaced
 
 
 def text(view: JobView, now: float) -> str:
@@ -108,13 +39,13 @@ def text(view: JobView, now: float) -> str:
     lines = [f"{head}{right:>{max(len(right) + 2, _WIDTH - len(head))}}"]
     if view.message:
         lines.append(f"    {view.message}")
-    shown, rest = _shown(view)
-    places = [_place(view, rank) for rank in shown]
+    ranks, rest = shown(view)
+    places = [place(view, rank) for rank in ranks]
     width = max(map(len, places), default=0)
     lines += [
-        f"{r.rank:>3}  {f'{place:<{width}}  ' if width else ''}"
+        f"{r.rank:>3}  {f'{where:<{width}}  ' if width else ''}"
         f"{r.state.phase:<9}  {detail(r, now)}".rstrip()
-        for r, place in zip(shown, places, strict=True)
+        for r, where in zip(ranks, places, strict=True)
     ]
     return "\n".join([*lines, *rest])
 
@@ -124,23 +55,9 @@ def html(view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = ""
 
     ``drawing`` is HTML to be put below the ranks: curves.
     """
-    shown, rest = _shown(view)
-    message = f"<div>{escape(view.message)}</div>" if view.message else ""
     lines = "\n".join(f"[{line.rank}] {line.text}" for line in tail)
     below = f'<pre style="margin:.5em 0 0">{escape(lines)}</pre>' if lines else ""
-    return (
-        '<div style="font-family:var(--jp-code-font-family,monospace);'
-        'font-size:var(--jp-code-font-size,13px);color:var(--jp-ui-font-color1,inherit)">'
-        '<div style="display:flex;justify-content:space-between;gap:2em;'
-        'border-bottom:1px solid var(--jp-border-color2,#ccc);padding-bottom:.2em">'
-        f"<b>{escape(title(view))}</b><span>{_badge(view.phase)} {escape(state(view, now))}</span>"
-        f"</div>{message}"
-        '<div style="display:grid;gap:.1em 2em;'
-        'grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))" role="list">'
-        + "".join(_html_rank(rank, _place(view, rank), now) for rank in shown)
-        + "".join(f"<div>{escape(line)}</div>" for line in rest)
-        + f"</div>{drawing}{below}</div>"
-    )
+    return grid.framed(f"{grid.heading(view, now)}{grid.ranks(view, now)}{drawing}{below}")
 
 
 def table(views: Iterable[JobView], now: float, *, owners: bool = False) -> str:
@@ -158,39 +75,6 @@ def table(views: Iterable[JobView], now: float, *, owners: bool = False) -> str:
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
     )
-
-
-def _shown(view: JobView) -> tuple[list[RankView], list[str]]:
-    """Choose the ranks to show one by one, those in trouble first, and sum up the rest."""
-    if len(view.ranks) <= MOST_RANKS:
-        return list(view.ranks), []
-    calm = ("running", "succeeded")
-    order = sorted(view.ranks, key=lambda r: (r.state.phase in calm, r.rank))
-    shown = sorted(order[:MOST_RANKS], key=lambda r: r.rank)
-    counts = Counter(rank.state.phase for rank in order[MOST_RANKS:])
-    summed = ", ".join(f"{number} {phase}" for phase, number in counts.items())
-    return shown, [f"     and {len(order) - MOST_RANKS} more: {summed}"]
-
-
-def _place(view: JobView, rank: RankView) -> str:
-    """Name a rank's role, or its pod where several share one; empty in the plainest jobs."""
-    return rank.role or (f"pod {rank.rank // view.procs}" if view.procs > 1 else "")
-
-
-def _html_rank(rank: RankView, place: str, now: float) -> str:
-    return (
-        f'<div role="listitem" title="{escape(rank.state.name)}">{rank.rank:>3} '
-        f"{f'{place} ' if place else ''}"
-        f"{_badge(rank.state.phase)} {escape(rank.state.phase)} "
-        f'<span style="color:var(--jp-ui-font-color2,inherit)">'
-        f"{escape(detail(rank, now))}</span></div>"
-    )
-
-
-def _badge(phase: str) -> str:
-    colour = _COLOURS.get(phase, "--jp-ui-font-color2")
-    sign = _SIGNS.get(phase, "…")
-    return f'<span style="color:var({colour},inherit)" aria-hidden="true">{sign}</span>'
 
 
 class Screen(Protocol):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jupyter_kube.models import PodState
-from jupyter_kube.train import display
+from jupyter_kube.train import display, words
 from jupyter_kube.train.feed import Feed, Line
 from jupyter_kube.train.preview import yaml
 from jupyter_kube.train.view import JobView, RankView
@@ -36,7 +36,7 @@ def test_text():
 def test_many_ranks_show_those_in_trouble_and_sum_up_the_rest():
     ranks = [rank(n, "waiting" if n == 99 else "running") for n in range(100)]
     shown = display.text(view(*ranks), 0).splitlines()
-    assert len(shown) == 1 + display.MOST_RANKS + 1
+    assert len(shown) == 1 + words.MOST_RANKS + 1
     assert shown[-2].startswith(" 99  waiting")
     assert shown[-1] == "     and 68 more: 68 running"
 
@@ -46,7 +46,7 @@ def test_html_escapes_everything_that_comes_from_outside():
     ranks = (rank(0, "waiting", evil), rank(1, loss=evil))
     made = display.html(view(*ranks, profile=evil, message=evil), 0, [Line(0, evil)])
     assert "<img" not in made
-    assert made.count("&lt;img") == 5
+    assert made.count("&lt;img") == 6
 
 
 @pytest.mark.parametrize(

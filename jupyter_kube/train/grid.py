@@ -1,0 +1,114 @@
+"""All ranks of a job at a glance, as HTML: the same in a cell's output and in the panel (pure).
+
+It needs no style sheet, follows JupyterLab's theme where there is one, and never says by colour
+alone what it says. Whatever comes from outside is escaped.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from itertools import groupby
+
+from . import words
+from .view import JobView, RankView
+
+_SIGNS = {
+    "queued": "○",
+    "waiting": "…",
+    "pulling": "↓",
+    "starting": "◔",
+    "running": "▸",
+    "succeeded": "✓",
+    "failed": "✗",
+    "stopped": "■",
+    "gone": "–",
+}
+_COLOURS = {
+    "running": "--jp-info-color1",
+    "succeeded": "--jp-success-color1",
+    "failed": "--jp-error-color1",
+    "gone": "--jp-error-color1",
+    "waiting": "--jp-warn-color1",
+    "queued": "--jp-warn-color1",
+}
+_TILES = "display:grid;grid-template-columns:repeat(auto-fill,minmax(3.5em,1fr));margin:.3em 0"
+_ROWS = (
+    "display:grid;gap:.1em 2em;grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))"
+)
+_FONT = (
+    "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
+    "color:var(--jp-ui-font-color1,inherit)"
+)
+
+
+def framed(inner: str) -> str:
+    """Put HTML into the fonts and colours that all of ours has."""
+    return f'<div style="{_FONT}">{inner}</div>'
+
+
+def heading(view: JobView, now: float) -> str:
+    """Render what the job is and how it stands."""
+    return (
+        '<div style="display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 2em;'
+        'border-bottom:1px solid var(--jp-border-color2,#ccc);padding-bottom:.2em">'
+        f"<b>{escape(words.title(view))}</b>"
+        f"<span>{badge(view.phase)} {escape(words.state(view, now))}</span></div>"
+    )
+
+
+def ranks(view: JobView, now: float) -> str:
+    """Render the ranks: one by one with what there is to say, above that of many all as tiles."""
+    message = f"<div>{escape(view.message)}</div>" if view.message else ""
+    shown, rest = words.shown(view)
+    tiles = _tiles(view.ranks) if rest else ""
+    rows = "".join(_row(rank, words.place(view, rank), now) for rank in shown)
+    more = "".join(f"<div>{escape(line)}</div>" for line in rest)
+    return f'{message}{tiles}<div style="{_ROWS}" role="list">{rows}</div>{more}'
+
+
+def badge(phase: str) -> str:
+    """Render a phase's sign in its colour; the word is to stand beside it."""
+    colour = _COLOURS.get(phase, "--jp-ui-font-color2")
+    return f'<span style="color:var({colour},inherit)" aria-hidden="true">{_sign(phase)}</span>'
+
+
+def _sign(phase: str) -> str:
+    return _SIGNS.get(phase, "…")
+
+
+def _row(rank: RankView, place: str, now: float) -> str:
+    phase = rank.state.phase
+    return (
+        f'<div role="listitem" title="{escape(_tip(rank))}">{rank.rank:>3} '
+        f"{f'{escape(place)} ' if place else ''}"
+        f"{badge(phase)} {escape(phase)} "
+        f'<span style="color:var(--jp-ui-font-color2,inherit)">'
+        f"{escape(words.detail(rank, now))}</span></div>"
+    )
+
+
+def _tiles(all_ranks: tuple[RankView, ...]) -> str:
+    """Render one small tile a rank; neighbours of whom the same is said share their colour."""
+    runs = groupby(all_ranks, key=lambda rank: (rank.state.phase, rank.reason))
+    tiles = "".join(_run(phase, reason, list(run)) for (phase, reason), run in runs)
+    counted = escape(f"{len(all_ranks)} ranks: {words.counts(all_ranks)}")
+    return (
+        f'<div>{counted}</div><div role="img" aria-label="{counted}" style="{_TILES}">{tiles}</div>'
+    )
+
+
+def _run(phase: str, reason: str, run: list[RankView]) -> str:
+    colour = _COLOURS.get(phase, "--jp-ui-font-color2")
+    tip = escape(f"{phase}: {reason}" if reason else phase)
+    inner = "".join(f"<span>{_sign(phase)}{rank.rank}</span>" for rank in run)
+    return (
+        f'<span style="display:contents;color:var({colour},inherit)" title="{tip}">{inner}</span>'
+    )
+
+
+def _tip(rank: RankView) -> str:
+    """Say of a rank what its row has no room for."""
+    on = f" on {rank.state.node}" if rank.state.node else ""
+    pod = f"{rank.state.name}{on}"
+    phase = f"{rank.state.phase}: {rank.reason}" if rank.reason else rank.state.phase
+    return " · ".join(filter(None, [phase, pod]))

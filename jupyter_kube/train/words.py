@@ -1,0 +1,89 @@
+"""What is said of a job and its ranks, in one line each (pure)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .view import JobView, RankView
+
+MOST_RANKS = 32
+"""Ranks shown one by one; the rest is summed up."""
+
+_CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
+"""A terminal's control sequences."""
+
+
+def uncoded(text: str) -> str:
+    """Take a terminal's control sequences out of a text."""
+    return _CODES.sub("", text) if "\x1b" in text else text
+
+
+def duration(seconds: float) -> str:
+    """Write a duration as people say it: ``45 s``, ``1 min 12 s``, ``2 h 3 min``, ``1 d 4 h``."""
+    whole = max(0, int(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    if whole < 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86400} d {whole % 86400 // 3600} h"
+
+
+def metrics(values: Mapping[str, Any]) -> str:
+    """Write reported metrics in the order reported, numbers to four digits."""
+    return "  ".join(
+        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in values.items()
+    )
+
+
+def title(view: JobView) -> str:
+    """Write what the job is."""
+    number = f"{view.least} to {view.workers}" if view.least else str(view.workers)
+    workers = ", ".join(view.roles) or f"{number} worker" + "s" * (view.workers != 1)
+    workers += f" of {view.procs} processes" if view.procs > 1 else ""
+    return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
+
+
+def state(view: JobView, now: float) -> str:
+    """Write how the job stands and for how long."""
+    if view.started is None:
+        return view.phase
+    return f"{view.phase}, {duration((view.ended or now) - view.started)}"
+
+
+def detail(rank: RankView, now: float) -> str:
+    """Write what there is to say about a rank: its reason to wait, else progress or metrics."""
+    if rank.state.phase in ("running", "succeeded"):
+        told = metrics(rank.metrics)
+        return rank.says or "  ".join(part for part in (told, uncoded(rank.progress)) if part)
+    if rank.due is None:
+        return rank.reason
+    replaced = f"Kubernetes replaces it in {duration(rank.due - now)}"
+    return f"{rank.reason}; {replaced}" if rank.reason else replaced
+
+
+def place(view: JobView, rank: RankView) -> str:
+    """Name a rank's role, or its pod where several share one; empty in the plainest jobs."""
+    return rank.role or (f"pod {rank.rank // view.procs}" if view.procs > 1 else "")
+
+
+def shown(view: JobView) -> tuple[list[RankView], list[str]]:
+    """Choose the ranks to show one by one, those in trouble first, and sum up the rest."""
+    if len(view.ranks) <= MOST_RANKS:
+        return list(view.ranks), []
+    calm = ("running", "succeeded")
+    order = sorted(view.ranks, key=lambda r: (r.state.phase in calm, r.rank))
+    one_by_one = sorted(order[:MOST_RANKS], key=lambda r: r.rank)
+    rest = order[MOST_RANKS:]
+    return one_by_one, [f"     and {len(rest)} more: {counts(rest)}"]
+
+
+def counts(ranks: Iterable[RankView]) -> str:
+    """Count ranks by phase, as in ``3 running, 1 waiting``."""
+    found = Counter(rank.state.phase for rank in ranks)
+    return ", ".join(f"{number} {phase}" for phase, number in found.items())
