@@ -97,6 +97,7 @@ async def test_a_kernels_life_a_job_and_the_command_line_use_exactly_the_roles_v
         profiles={"python": PROFILES["python"]},
     )
     await asyncio.to_thread(train, settings)
+    await server.call("GET", "jupyter-kube", "fit")
     client = await KubeClient.connect(settings)
     try:
         await inventory.rows(client)

@@ -7,6 +7,7 @@ from typing import Any
 from jupyter_server.utils import url_path_join
 
 from .cluster import ClusterHandler
+from .fit import FitHandler
 from .jobs import JobHandler, JobsHandler, RerunHandler
 from .kernels import KernelsHandler
 from .logs import LogsHandler
@@ -16,6 +17,7 @@ _NAME = r"([^/]+)"
 ROUTES: tuple[tuple[str, type[Any]], ...] = (
     ("cluster", ClusterHandler),
     ("profiles", ProfilesHandler),
+    ("fit", FitHandler),
     ("kernels", KernelsHandler),
     ("jobs", JobsHandler),
     (f"jobs/{_NAME}", JobHandler),

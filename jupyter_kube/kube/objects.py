@@ -177,6 +177,7 @@ async def list_(
     limit: int | None = None,
     after: str = "",
     at: str = "",
+    everywhere: bool = False,
 ) -> Json:
     """Return the List object: ``items``, and ``metadata.resourceVersion`` to watch from.
 
@@ -189,6 +190,8 @@ async def list_(
         Such a place.
     at
         A resourceVersion of the last minutes: list what there was then.
+    everywhere
+        List all namespaces' objects.
 
     """
     query = {
@@ -201,7 +204,7 @@ async def list_(
     }
     found = await client.request(
         "GET",
-        resource.path(_space(client, resource, namespace)),
+        resource.path("" if everywhere else _space(client, resource, namespace)),
         query={key: value for key, value in query.items() if value},
         what=f"list {resource.plural}",
     )
@@ -217,6 +220,7 @@ async def pages(
     labels: str = "",
     fields: str = "",
     size: int,
+    everywhere: bool = False,
 ) -> AsyncIterator[Json]:
     """Give the List objects of at most ``size`` objects each that together are one list.
 
@@ -236,6 +240,7 @@ async def pages(
             fields=fields,
             limit=size,
             after=after,
+            everywhere=everywhere,
         )
         yield page
         after = page["metadata"].get("continue") or ""

@@ -44,13 +44,22 @@ def _amounts(text: str) -> dict[str, str]:
 
 def _short(resource: str, requested: str, used: str, limited: str) -> str:
     """Say of one resource how much is needed and left."""
-    name = resource.removeprefix("requests.").removeprefix("limits.").removeprefix("count/")
-    size = any(part in name for part in _SIZES)
+    size = is_size(resource)
     need, limit = amount(requested), amount(limited)
     left = max(limit - amount(used), amount("0"))
-    # One device is a GPU to people; MIG slices and others keep the name that tells them apart.
-    word = "GPU" if name.endswith("/gpu") else {"cpu": "CPU"}.get(name, name)
-    needs = f"needs {readable(need, size=size)} {word}, "
+    needs = f"needs {readable(need, size=size)} {word(resource)}, "
     if need > limit:
         return f"{needs}more than the {readable(limit, size=size)} that are allowed"
     return f"{needs}{readable(left, size=size)} left"
+
+
+def word(resource: str) -> str:
+    """Say what people call a resource, as nodes, pods or quotas name it."""
+    name = resource.removeprefix("requests.").removeprefix("limits.").removeprefix("count/")
+    # One device is a GPU to people; MIG slices and others keep the name that tells them apart.
+    return "GPU" if name.endswith("/gpu") else {"cpu": "CPU"}.get(name, name)
+
+
+def is_size(resource: str) -> bool:
+    """Say whether a resource is counted in bytes."""
+    return any(part in resource for part in _SIZES)

@@ -13,6 +13,7 @@ RULES: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
     ("", ("secrets",), ("create", "get", "delete")),
     ("", ("services",), ("create",)),
     ("", ("events",), ("list", "watch")),
+    ("", ("resourcequotas",), ("list",)),
     ("batch", ("jobs",), ("create", "get", "list", "watch", "patch", "delete")),
 )
 """(API group, resources, verbs): what the server, the magics and the command line call."""

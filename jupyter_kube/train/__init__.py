@@ -1,7 +1,7 @@
 """Fanning a cell out into a training job.
 
-``submit``, ``attach``, ``rerun``, ``kill`` and ``jobs`` are imported when first used: this package
-costs nothing to import.
+``submit``, ``fits``, ``attach``, ``rerun``, ``kill`` and ``jobs`` are imported when first used:
+this package costs nothing to import.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .handle import Job
-    from .job import attach, jobs, kill, rerun, submit
+    from .job import attach, fits, jobs, kill, rerun, submit
 
-__all__ = ["Job", "attach", "jobs", "kill", "rerun", "submit"]
+__all__ = ["Job", "attach", "fits", "jobs", "kill", "rerun", "submit"]
 
 
 def __getattr__(name: str) -> Any:

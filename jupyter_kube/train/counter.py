@@ -115,6 +115,7 @@ class Counter:
             "submit": self._submit,
             "preview": self._preview,
             "export": self._export,
+            "fit": self._fit,
             "rerun": self._rerun,
             "find": self._find,
             "snapshot": self._snapshot,
@@ -168,6 +169,10 @@ class Counter:
 
     async def _export(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         await _tell(errand, {"text": await desk.export(*_job(asked))})
+
+    async def _fit(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
+        fit = await desk.fit(wire.decode(plan.Wish, asked.get("wish")))
+        await _tell(errand, {"fit": wire.encode(fit)})
 
     async def _find(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:
         ticket = await desk.find(await self._own(desk, asked))

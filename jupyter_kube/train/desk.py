@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from ..kube.room import Fit
     from .cell import Bundle
     from .feed import Feed, Line
     from .plan import Wish
@@ -43,6 +44,9 @@ class Desk(Protocol):
 
     async def export(self, wish: Wish, bundle: Bundle) -> str:
         """Write as YAML what :meth:`submit` would create."""
+
+    async def fit(self, wish: Wish) -> Fit:
+        """Say how many of a wish's workers there is room for now."""
 
     async def rerun(self, name: str) -> Ticket:
         """Create a job that is the same as an earlier one."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from .. import config
 from ..errors import InvalidInput, NotConfigured
+from ..kube.room import Fit
 from . import options, plan
 from .background import background
 from .connection import find_desk
@@ -132,6 +133,32 @@ def hand_in(
     async def work() -> Job:
         desk = await find_desk(settings)
         return Job(desk, await desk.submit(wish, bundle), writes_files=files)
+
+    return background.run(work())
+
+
+def fits(
+    workers: int | str = 1,
+    *,
+    profile: str = "",
+    gpus: int | None = None,
+    cpu: str | None = None,
+    memory: str | None = None,
+    settings: config.KubeConfig | None = None,
+) -> Fit:
+    """Say how many workers there is room for now; parameters are those of :func:`submit`.
+
+    Raises
+    ------
+    InvalidInput
+        If no worker can be so.
+
+    """
+    least, most = options.workers(workers)
+    wish = plan.Wish(workers=most, least=least, profile=profile, gpus=gpus, cpu=cpu, memory=memory)
+
+    async def work() -> Fit:
+        return await (await find_desk(settings or config.load())).fit(wish)
 
     return background.run(work())
 

@@ -14,6 +14,7 @@ from . import again, jobspec, plan, query
 from .create import create
 from .desk import PodReports, Ticket
 from .fetch import fetch
+from .fit import fit
 from .origin import Origin, find_origin
 from .preview import export, preview
 from .runner import Follower, Outcome
@@ -22,6 +23,7 @@ from .view import JobView, is_whole, job_view
 if TYPE_CHECKING:
     from ..config import KubeConfig
     from ..kube.client import KubeClient
+    from ..kube.room import Fit
     from .cell import Bundle
     from .feed import Feed, Line
     from .saving import Piece
@@ -60,6 +62,10 @@ class OwnDesk:
     async def export(self, wish: plan.Wish, bundle: Bundle) -> str:
         """Write as YAML what :meth:`submit` would create."""
         return export(await self._plan(wish, bundle))
+
+    async def fit(self, wish: plan.Wish) -> Fit:
+        """Say how many of a wish's workers there is room for now."""
+        return await fit(self._client, wish, self._settings, await self.origin())
 
     async def rerun(self, name: str, wanted: str = "") -> Ticket:
         """Create a job that is the same as an earlier one.

@@ -165,8 +165,8 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         If there is no such profile, it cannot be so, or its Python is known to be another.
 
     """
-    profile = _profile(wish, settings, origin)
-    check_python(bundle.python, profile)
+    profile_ = profile(wish, settings, origin)
+    check_python(bundle.python, profile_)
     submission = naming.new_id()
     base = wish.name or naming.slug(origin.title, options.LONGEST_NAME) or bundle.framework
     others = wish.chief or wish.ps or wish.evaluator
@@ -176,11 +176,11 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
         framework=bundle.framework,
         workers=wish.workers,
         least=wish.least,
-        procs=1 if others else options.processes(wish.procs, profile.gpus),
+        procs=1 if others else options.processes(wish.procs, profile_.gpus),
         chief=wish.chief,
         ps=wish.ps,
         evaluator=wish.evaluator,
-        profile=profile,
+        profile=profile_,
         namespace=space,
         outputs=wish.outputs,
         pip=wish.pip,
@@ -195,14 +195,21 @@ def make(wish: Wish, bundle: Bundle, settings: KubeConfig, origin: Origin, space
     return Plan(request, bundle, jobspec.manifests(request, bundle, key), key)
 
 
-def _profile(wish: Wish, settings: KubeConfig, origin: Origin) -> Profile:
-    """Choose the pods' shape: the profile named, else the kernel's own pod, else the default."""
+def profile(wish: Wish, settings: KubeConfig, origin: Origin) -> Profile:
+    """Choose the pods' shape: the profile named, else the kernel's own pod, else the default.
+
+    Raises
+    ------
+    InvalidInput
+        If there is no such profile, or it cannot be so.
+
+    """
     place = {"user": user_name(), "folder": ""}
     if origin.pod is not None:
         place = {"user": origin.user, "folder": str(PurePosixPath(origin.notebook).parent)}
     if origin.pod is not None and not wish.profile:
         base = settings.valid_profiles().get(origin.profile)
-        profile = like_kernel(origin.pod, base and base.placed(**place))
+        found = like_kernel(origin.pod, base and base.placed(**place))
     else:
-        profile = settings.profile(wish.profile).placed(**place)
-    return profile.resize(gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory)
+        found = settings.profile(wish.profile).placed(**place)
+    return found.resize(gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._version import __version__
 from ..errors import ClusterUnavailable, InvalidInput, KubeError
+from ..kube.room import Fit
 from . import wire
 from .desk import PodReports, Ticket
 from .feed import BEGINNING_LOST, Feed, Line
@@ -57,6 +58,10 @@ class ServersDesk:
     async def export(self, wish: Wish, bundle: Bundle) -> str:
         """Write as YAML what :meth:`submit` would create."""
         return str((await self._one("export", wish=wish, bundle=bundle))["text"])
+
+    async def fit(self, wish: Wish) -> Fit:
+        """Say how many of a wish's workers there is room for now."""
+        return wire.decode(Fit, (await self._one("fit", wish=wish))["fit"])
 
     async def rerun(self, name: str) -> Ticket:
         """Create a job that is the same as an earlier one."""

@@ -182,6 +182,39 @@ async def test_the_cluster_its_profiles_and_kernels_are_shown(
     await server.delete(model["id"])
 
 
+async def test_what_fits_is_said_before_it_is_submitted(server: Server, jp_fetch: Any) -> None:
+    async def fit(**asked: str) -> dict[str, Any]:
+        found = json.loads((await jp_fetch("jupyter-kube", "fit", params=asked)).body)
+        check("Fit", found)
+        return dict(found)
+
+    assert (await fit(profile="gpu", workers="4"))["fits"] == 4
+    model = await server.start("kube-gpu")
+    found = await fit(profile="gpu", workers="4")
+    assert (found["fits"], found["wanted"]) == (3, 4)
+    assert found["why"].startswith("3 of 4 fit: 3 of 4 GPUs free, 1 held by the kernel of ")
+    assert (await fit(profile="gpu", workers="1", gpus="2"))["fits"] == 1
+    assert (await fit())["wanted"] == 1
+    await server.delete(model["id"])
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ({"profile": "nothing"}, 'there is no profile "nothing"'),
+        ({"workers": "0"}, "at least one worker"),
+        ({"workers": "many"}, "must be a whole number"),
+        ({"gpus": "0.5"}, "GPUs are whole devices"),
+    ],
+)
+async def test_what_cannot_be_at_all_is_refused(
+    query: dict[str, str], words: str, server: Server, jp_fetch: Any
+) -> None:
+    code, said = await refused(jp_fetch, "fit", params=query)
+    assert code == 400
+    assert words in said["message"]
+
+
 async def test_a_cluster_out_of_reach_is_an_answer(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
