@@ -22,6 +22,11 @@ def _jupyter_server_extension_points() -> list[dict[str, Any]]:
     return [{"module": "jupyter_kube", "app": KubeExtension}]
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Tell ``jupyter-builder develop`` where the front end is built."""
+    return [{"src": "labextension", "dest": "jupyter-kube"}]
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
     """Provide ``%%kubetrain`` and ``%kube`` after ``%load_ext jupyter_kube``."""
     from .magics import KubeMagics

@@ -1,0 +1,126 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import {
+  Dialog,
+  InputDialog,
+  showDialog,
+  showErrorMessage
+} from '@jupyterlab/apputils';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { UUID } from '@lumino/coreutils';
+
+import * as api from '../api';
+import { CommandIDs } from '../tokens';
+import type { IClusterModel, Job } from '../tokens';
+import { describeJob, textArgument } from './arguments';
+
+/** What may be done with jobs; opening one is the job view's affair. */
+export function addJobCommands(
+  app: JupyterFrontEnd,
+  model: IClusterModel,
+  trans: TranslationBundle
+): void {
+  const { commands } = app;
+  const settings = app.serviceManager.serverSettings;
+  const jobOf = (args: ReadonlyPartialJSONObject): Job | undefined =>
+    model.jobs.get(textArgument(args, 'name'));
+
+  commands.addCommand(CommandIDs.scaleJob, {
+    label: trans.__('Scale Job…'),
+    caption: trans.__('Change how many workers an elastic job has at most'),
+    describedBy: describeJob(trans),
+    isEnabled: args => isElastic(jobOf(args)),
+    execute: async args => {
+      const job = jobOf(args);
+      const workers = job && (await askWorkers(job, trans));
+      if (job && workers) {
+        await said(trans.__('%1 is not scaled', job.name), () =>
+          api.scaleJob(settings, job.name, workers)
+        );
+      }
+    }
+  });
+
+  commands.addCommand(CommandIDs.killJob, {
+    label: args =>
+      jobOf(args)?.finished ? trans.__('Remove Job…') : trans.__('Kill Job…'),
+    describedBy: describeJob(trans),
+    isEnabled: args => jobOf(args) !== undefined,
+    execute: async args => {
+      const job = jobOf(args);
+      if (job && (await consent(job, trans))) {
+        await said(trans.__('%1 is not removed', job.name), () =>
+          api.killJob(settings, job.name)
+        );
+      }
+    }
+  });
+
+  commands.addCommand(CommandIDs.rerunJob, {
+    label: trans.__('Run Job Again'),
+    caption: trans.__('Create a job that is the same as this one'),
+    describedBy: describeJob(trans),
+    execute: async args => {
+      const name = textArgument(args, 'name');
+      const key = UUID.uuid4();
+      const job = await said(trans.__('%1 is not run again', name), () =>
+        api.rerunJob(settings, name, key)
+      );
+      return job?.name;
+    }
+  });
+}
+
+/** Whether a job's size may change now. */
+export function isElastic(job: Job | undefined): boolean {
+  return !!job && job.least > 0 && !job.finished;
+}
+
+async function askWorkers(
+  job: Job,
+  trans: TranslationBundle
+): Promise<number | null> {
+  const { value } = await InputDialog.getNumber({
+    title: trans.__('Scale %1', job.name),
+    label: trans.__('Workers, at most (it needs %1)', job.least),
+    value: job.workers,
+    okLabel: trans.__('Scale')
+  });
+  return value;
+}
+
+async function consent(job: Job, trans: TranslationBundle): Promise<boolean> {
+  const [title, body, label] = job.finished
+    ? [
+        trans.__('Remove %1?', job.name),
+        trans.__('Its logs and its result will be gone.'),
+        trans.__('Remove')
+      ]
+    : [
+        trans.__('Kill %1?', job.name),
+        trans.__('Its workers will be stopped, and its logs will be gone.'),
+        trans.__('Kill')
+      ];
+  const { button } = await showDialog({
+    title,
+    body,
+    buttons: [
+      Dialog.cancelButton(),
+      Dialog.warnButton({ label, ariaLabel: title })
+    ]
+  });
+  return button.accept;
+}
+
+/** Do something; what the server says against it is shown. */
+async function said<T>(
+  title: string,
+  action: () => Promise<T>
+): Promise<T | undefined> {
+  try {
+    return await action();
+  } catch (error) {
+    await showErrorMessage(title, (error as Error).message);
+    return undefined;
+  }
+}

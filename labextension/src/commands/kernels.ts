@@ -1,0 +1,135 @@
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import { Dialog, showDialog } from '@jupyterlab/apputils';
+import type { Session, ServiceManager } from '@jupyterlab/services';
+import { KernelAPI } from '@jupyterlab/services';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { find } from '@lumino/algorithm';
+
+import { CommandIDs } from '../tokens';
+import type { IClusterModel, Kernel } from '../tokens';
+import { describeKernel, describeText, textArgument } from './arguments';
+
+/** The kernelspec of a profile. */
+export const specOf = (profile: string): string => `kube-${profile}`;
+
+/** What may be done with kernels; all of it through Jupyter's own API. */
+export function addKernelCommands(
+  app: JupyterFrontEnd,
+  model: IClusterModel,
+  trans: TranslationBundle,
+  folder: () => string
+): void {
+  const { commands, serviceManager } = app;
+  const settings = serviceManager.serverSettings;
+  const kernelOf = (args: ReadonlyPartialJSONObject): Kernel | undefined =>
+    model.kernels.get(textArgument(args, 'id'));
+  // What another server started is known to the cluster, but not to this server's API.
+  const isHere = (args: ReadonlyPartialJSONObject): boolean =>
+    (kernelOf(args)?.execution_state ?? null) !== null;
+
+  commands.addCommand(CommandIDs.startKernel, {
+    label: args =>
+      trans.__('New Notebook on Profile %1', textArgument(args, 'profile')),
+    caption: trans.__('Open a new notebook whose kernel is a pod'),
+    describedBy: describeText('profile', trans.__('The profile')),
+    execute: args =>
+      commands.execute('notebook:create-new', {
+        cwd: folder(),
+        kernelName: specOf(textArgument(args, 'profile'))
+      })
+  });
+
+  commands.addCommand(CommandIDs.interruptKernel, {
+    label: trans.__('Interrupt Kernel'),
+    describedBy: describeKernel(trans),
+    isEnabled: isHere,
+    execute: args =>
+      KernelAPI.interruptKernel(textArgument(args, 'id'), settings)
+  });
+
+  commands.addCommand(CommandIDs.restartKernel, {
+    label: trans.__('Restart Kernel…'),
+    describedBy: describeKernel(trans),
+    isEnabled: isHere,
+    execute: async args => {
+      const kernel = kernelOf(args);
+      if (kernel && (await consent('restart', kernel, trans))) {
+        await KernelAPI.restartKernel(kernel.id, settings);
+      }
+    }
+  });
+
+  commands.addCommand(CommandIDs.stopKernel, {
+    label: trans.__('Stop Kernel…'),
+    describedBy: describeKernel(trans),
+    isEnabled: isHere,
+    execute: async args => {
+      const kernel = kernelOf(args);
+      if (kernel && (await consent('stop', kernel, trans))) {
+        await stop(kernel.id, serviceManager);
+      }
+    }
+  });
+
+  commands.addCommand(CommandIDs.openNotebook, {
+    label: trans.__('Open Notebook'),
+    describedBy: describeKernel(trans),
+    isEnabled: args => !!notebookOf(kernelOf(args), serviceManager),
+    execute: args => {
+      const path = notebookOf(kernelOf(args), serviceManager);
+      return path ? commands.execute('docmanager:open', { path }) : undefined;
+    }
+  });
+}
+
+async function consent(
+  what: 'restart' | 'stop',
+  kernel: Kernel,
+  trans: TranslationBundle
+): Promise<boolean> {
+  const [title, button] =
+    what === 'stop'
+      ? [trans.__('Stop this kernel?'), trans.__('Stop')]
+      : [trans.__('Restart this kernel?'), trans.__('Restart')];
+  const { accept } = (
+    await showDialog({
+      title,
+      body: trans.__(
+        '%1: all its variables will be lost.',
+        kernel.notebook || kernel.pod
+      ),
+      buttons: [
+        Dialog.cancelButton(),
+        Dialog.warnButton({ label: button, ariaLabel: title })
+      ]
+    })
+  ).button;
+  return accept;
+}
+
+/** End a kernel; with its session, where it has one, so that its notebook knows. */
+async function stop(
+  id: string,
+  services: ServiceManager.IManager
+): Promise<void> {
+  const session = sessionOf(id, services);
+  await (session
+    ? services.sessions.shutdown(session.id)
+    : services.kernels.shutdown(id));
+}
+
+function sessionOf(
+  id: string,
+  services: ServiceManager.IManager
+): Session.IModel | undefined {
+  return find(services.sessions.running(), each => each.kernel?.id === id);
+}
+
+/** The notebook as it is called now, or else as it was when the kernel started. */
+function notebookOf(
+  kernel: Kernel | undefined,
+  services: ServiceManager.IManager
+): string | undefined {
+  return kernel && (sessionOf(kernel.id, services)?.path ?? kernel.notebook);
+}

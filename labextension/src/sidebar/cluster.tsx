@@ -1,0 +1,65 @@
+import { Button } from '@jupyterlab/ui-components';
+import type { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+
+import { CommandIDs } from '../tokens';
+import type { IClusterModel } from '../tokens';
+import type { IContext } from './sidebar';
+
+/** Where the cluster is and how it is; never empty. */
+export function ClusterSection(context: IContext): JSX.Element {
+  const { model, commands, trans } = context;
+  const stuck = ['lost', 'missing', 'ended'].includes(model.connection);
+  return (
+    <div className="jp-KubeCluster">
+      <p role="status" className="jp-KubeCluster-state">
+        {stateOf(model, trans)}
+      </p>
+      {model.cluster?.context && (
+        <p>{trans.__('Context: %1', model.cluster.context)}</p>
+      )}
+      {model.cluster?.namespace && (
+        <p>{trans.__('Namespace: %1', model.cluster.namespace)}</p>
+      )}
+      {stuck && (
+        <Button
+          className="jp-mod-styled jp-mod-minimal"
+          onClick={() => commands.execute(CommandIDs.reconnect)}
+        >
+          {trans.__('Try again')}
+        </Button>
+      )}
+    </div>
+  );
+}
+
+/** How the cluster is, or why nobody knows, in one text. */
+export function stateOf(
+  model: IClusterModel,
+  trans: TranslationBundle
+): string {
+  switch (model.connection) {
+    case 'connecting':
+      return trans.__('Asking the server…');
+    case 'missing':
+      return trans.__(
+        'The server extension jupyter_kube is not there. Install jupyter-kube[server] where the Jupyter Server runs, and restart it.'
+      );
+    case 'lost':
+      return trans.__('The Jupyter Server does not answer; it is tried again.');
+    case 'ended':
+      return model.trouble?.message ?? '';
+    case 'live':
+      break;
+  }
+  if (model.staleSince) {
+    return trans.__(
+      'No answer since %1: what you see may be old.',
+      model.staleSince.toLocaleTimeString()
+    );
+  }
+  const { state, message, version } = model.cluster ?? { state: 'none' };
+  return state === 'up'
+    ? trans.__('Reachable, Kubernetes %1', version ?? '')
+    : (message ?? trans.__('No cluster'));
+}
