@@ -137,6 +137,22 @@ def read_wish(options: argparse.Namespace) -> Wish:
     )
 
 
+def write_line(options: argparse.Namespace) -> str:
+    """Write the shortest line of ``%%kubetrain`` that is read as these options."""
+    words: list[str] = []
+    for action in train_parser()._actions:
+        value = getattr(options, action.dest, action.default)
+        if value == action.default or value is None:
+            continue
+        name = action.option_strings[:1]
+        if action.nargs == 0:
+            words += name
+        else:
+            for each in value if isinstance(value, list) else [value]:
+                words += [*name, str(each)]
+    return shlex.join(words)
+
+
 def kube_parser() -> Parser:
     """Build the parser of ``%kube``."""
     parser = Parser("%kube", description="Look at jobs and steer them, and exchange files.")
@@ -149,6 +165,8 @@ def kube_parser() -> Parser:
 
     status = command("status", "list my jobs, or show one", named="?")
     status.add_argument("--all", action="store_true", help="list everyone's, with their owners")
+    panel = command("panel", "show a panel that runs cells, and watches and steers jobs", named="?")
+    panel.set_defaults(all=False)
     logs = command("logs", "print what the ranks printed")
     logs.add_argument("-r", "--rank", metavar="R", help="one rank only")
     logs.add_argument("-f", "--follow", action="store_true", help="go on as lines come")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.error import UsageError
-from IPython.core.magic import Magics, cell_magic, line_magic, magics_class
+from IPython.core.magic import Magics, cell_magic, line_cell_magic, magics_class
 
 from .errors import InvalidInput
 from .magicline import FILES, HelpShown, kube_parser, read_wish, train_parser
@@ -21,6 +21,12 @@ from .magicline import FILES, HelpShown, kube_parser, read_wish, train_parser
 if TYPE_CHECKING:
     from .train.display import Screen
     from .train.handle import Job
+
+
+_STEERED_BY = (
+    "The panel shows in notebooks. Here: %%kubetrain above a cell, and %kube attach, logs, scale,"
+    " kill, why NAME."
+)
 
 
 def _private(path: str, flags: int) -> int:
@@ -39,10 +45,10 @@ class KubeMagics(Magics):
         """Run this cell on several workers; ``%%kubetrain -h`` lists the options."""
         return self._guarded(self._kubetrain, line, cell)
 
-    @line_magic  # type: ignore[untyped-decorator]  # as above
-    def kube(self, line: str) -> Any:
+    @line_cell_magic  # type: ignore[untyped-decorator]  # as above
+    def kube(self, line: str, cell: str = "") -> Any:
         """Look at and steer jobs, and bring files to a kernel's pod; ``%kube -h`` says how."""
-        return self._guarded(self._kube, line)
+        return self._guarded(self._kube, line, cell)
 
     def _guarded(self, work: Callable[..., Any], *args: str) -> Any:
         """Do work so that a user sees our errors in words, and nothing of our insides."""
@@ -112,8 +118,13 @@ class KubeMagics(Magics):
             " a key: keep it as you would keep these."
         )
 
-    def _kube(self, line: str) -> None:
+    def _kube(self, line: str, cell: str) -> None:
         options = kube_parser().read(line)
+        if options.command == "panel":
+            self._panel(options, cell)
+            return
+        if cell.strip():
+            raise InvalidInput("%%kube takes a cell for the panel only, as in %%kube panel")
         if options.command is None:
             kube_parser().print_help()
             return
@@ -121,6 +132,19 @@ class KubeMagics(Magics):
             self._exchange(options.command, options.names)
         else:
             getattr(self, f"_{options.command}")(options)
+
+    def _panel(self, options: argparse.Namespace, cell: str) -> None:
+        """Show the panel; where there is no front end, what it would say."""
+        if not hasattr(self.shell, "kernel"):
+            self._status(options)
+            print(_STEERED_BY)
+            return
+        from .needs import modules
+
+        modules("The panel", "widgets", "ipywidgets")
+        from .widgets import open_panel
+
+        open_panel(self.shell, options.name or "", cell)
 
     def _exchange(self, command: str, names: Sequence[str]) -> None:
         """Have the server bring files, where this kernel is a pod that it started."""

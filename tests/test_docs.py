@@ -18,6 +18,7 @@ DESCRIBED = {
     "train": ("training.md",),
     "kernels": ("kernels.md", "link.md", "files.md"),
     "handlers": ("rest.md",),
+    "widgets": ("panel.md",),
     "localcluster": ("local-cluster.md", "local-cluster-api.md"),
 }
 

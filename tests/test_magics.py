@@ -358,7 +358,7 @@ def test_what_is_wrong_is_refused_in_one_sentence_before_anything_is_created(she
             "statsu",
             (
                 'unknown command "statsu"; did you mean status? '
-                "(status, logs, cp, attach, scale, kill, rerun, why, push, pull, files)"
+                "(status, panel, logs, cp, attach, scale, kill, rerun, why, push, pull, files)"
             ),
         ),
         ("logs", "the following arguments are required: NAME"),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _PIECE = 250_000  # characters said at a time
 MOST_FOLLOWED = 24
 """Jobs that one kernel follows at a time; others of its errands need room, too."""
-_PARTS = ("", "kube", "train", "train/backends")
+_PARTS = ("", "kube", "train", "train/backends", "widgets")
 """Folders of this package that a kernel needs."""
 
 

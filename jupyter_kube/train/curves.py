@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from html import escape
 
-from .reports import Report
+from .reports import Report, Reports
 
 MOST_RANKS = 8
 """Ranks drawn, those with the lowest numbers."""
@@ -24,8 +24,27 @@ _COLOURS = ("1f77b4", "d95f02", "1b9e77", "e7298a", "7570b3", "66a61e", "a6761d"
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDTH = 40
 
+REDRAW = 1.0
+"""Seconds between two drawings."""
+
 Curves = dict[str, dict[int, dict[float, float]]]
 """By metric and rank, from step to value."""
+
+
+class Drawing:
+    """Curves drawn anew if there are new reports, once in a while."""
+
+    def __init__(self) -> None:
+        self.svg = self.text = ""
+        self._at, self._version = 0.0, 0
+
+    def renew(self, reports: Reports, now: float, *, ended: bool) -> None:
+        """Draw if it is time to; ``now`` in seconds."""
+        if reports.version == self._version or (now < self._at + REDRAW and not ended):
+            return
+        self._at, self._version = now, reports.version
+        drawn = curves(reports)
+        self.svg, self.text = svg(drawn), text(drawn)
 
 
 def curves(reports: Iterable[Report]) -> Curves:

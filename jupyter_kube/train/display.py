@@ -24,8 +24,6 @@ in the panel."""
 TAIL = 12
 _AT_ONCE = 3
 """Updates that may come without a pause between them."""
-REDRAW = 1.0
-"""Seconds between two drawings of curves."""
 
 _MOVES = re.compile(r"\x1b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
 """Control sequences of a terminal that are no colours."""
@@ -101,33 +99,23 @@ class NotebookScreen:
         self._handle: Any = None
         self._shown = ""
         self._printer = Printer(display=lambda rich: display(dict(rich), raw=True))
-        self._drawing = self._curves = ""
-        self._drawn_at, self._drawn = 0.0, 0
+        self._curves = curves.Drawing()
 
     def show(self, batch: Batch) -> None:
         """Renew the panel and print the new lines."""
         self._printer.show(batch)
         now = self._clock()
-        self._draw(batch, now)
-        plain = "\n".join(filter(None, [text(batch.view, now), self._curves]))
+        self._curves.renew(batch.reports, now, ended=batch.ended)
+        plain = "\n".join(filter(None, [text(batch.view, now), self._curves.text]))
         if plain == self._shown and not self._printer.full():
             return
         self._shown = plain
-        rich = html(batch.view, now, self._printer.tail, self._drawing)
+        rich = html(batch.view, now, self._printer.tail, self._curves.svg)
         data = {"text/plain": plain, "text/html": rich}
         if self._handle is None:
             self._handle = self._display(data, raw=True, display_id=True)
         else:
             self._handle.update(data, raw=True)
-
-    def _draw(self, batch: Batch, now: float) -> None:
-        """Draw the curves anew if there are new reports, once in a while."""
-        version = batch.reports.version
-        if version == self._drawn or (now < self._drawn_at + REDRAW and not batch.ended):
-            return
-        self._drawn_at, self._drawn = now, version
-        drawn = curves.curves(batch.reports)
-        self._drawing, self._curves = curves.svg(drawn), curves.text(drawn)
 
 
 class PlainScreen:

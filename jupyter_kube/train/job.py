@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -127,6 +127,13 @@ def hand_in(
         If the API refuses; nothing is left then.
 
     """
+    return background.run(handing_in(wish, source, namespace, settings))
+
+
+def handing_in(
+    wish: plan.Wish, source: str, namespace: Mapping[str, Any], settings: config.KubeConfig
+) -> Coroutine[Any, Any, Job]:
+    """Pack as :func:`hand_in` does, and return what submits it; for the background loop."""
     bundle = plan.pack(plan.check(wish), source, namespace, "<cell>")
     files = mentions(source, namespace, "output_dir")
 
@@ -134,7 +141,7 @@ def hand_in(
         desk = await find_desk(settings)
         return Job(desk, await desk.submit(wish, bundle), writes_files=files)
 
-    return background.run(work())
+    return work()
 
 
 def fits(
