@@ -33,14 +33,22 @@ from .provide import CannotRun, check_python, provide_cloudpickle, provide_modul
 from .strategy import load_tensorflow, make_strategy, serve
 
 
-def main(about: Mapping[str, Any], bundle: bytes, control: int) -> None:
+def main(bundle: bytes, control: int) -> None:
     """Run a packed cell to its end, tell the supervisor, and wait until all ranks are done.
 
-    A rank that only serves others does so until it is stopped.
+    It waits for its place among the ranks first, ready to go. A rank that only serves others does
+    so until it is stopped.
     """
-    told = Supervisor(socket.socket(fileno=control))
-    identity = about["identity"]
+    sock = socket.socket(fileno=control)
     cell = json.loads(zlib.decompress(bundle))
+    provide_cloudpickle(cell["cloudpickle"])
+    place = sock.makefile("rb").readline()
+    if not place:  # the supervisor is gone
+        return
+    about = json.loads(place)
+    os.environ.update(about["env"])
+    told = Supervisor(sock)
+    identity = about["identity"]
     leave: Callable[[], None] | None = None
     try:
         os.environ.update(cell["env"])
@@ -129,7 +137,6 @@ def run(
     cell: Mapping[str, Any], identity: Mapping[str, Any], told: Supervisor, strategy: str = ""
 ) -> dict[str, Any]:
     """Run a cell's source in a fresh ``__main__``; return its names and values."""
-    provide_cloudpickle(cell["cloudpickle"])
     main_module = ModuleType("__main__")
     sys.modules["__main__"] = main_module
     names = vars(main_module)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from .process import CellProcess, Outcome
 
@@ -28,10 +28,15 @@ class Crew:
     def __init__(self, processes: Sequence[CellProcess]) -> None:
         self._processes = processes
 
-    async def start(self) -> None:
-        """Start all."""
+    async def make_ready(self) -> None:
+        """Start all; they wait for their places."""
         for process in self._processes:
-            await process.start()
+            await process.make_ready()
+
+    def go(self, places: Sequence[Mapping[str, Any]]) -> None:
+        """Tell each its place, in order: they run the cell."""
+        for process, place in zip(self._processes, places, strict=True):
+            process.go(place)
 
     async def end(self) -> End:
         """Wait until all are done, or one has failed; a result is the first one's."""

@@ -102,11 +102,10 @@ CHILD_BOOT = f"""\
 {_SOURCES}
 with open(int(sys.argv[1]), "rb") as file:
     source = json.loads(file.readline())
-    about = json.loads(file.readline())
     bundle = file.read()
 sys.meta_path.insert(0, Sources(source))
 from podside.child import main
-main(about, bundle, int(sys.argv[2]))
+main(bundle, int(sys.argv[2]))
 """
 """Source the cell's process is started with, by the supervisor."""
 

@@ -42,11 +42,14 @@ class Outcome:
 class CellProcess:
     """One process for one generation.
 
+    It is made ready while its place among the ranks is not known yet: an interpreter takes a while
+    to come up.
+
     Parameters
     ----------
     boot
         Python source to start it with.
-    start
+    cell
         What it reads first: everything about the cell.
     env
         Its environment. It runs in the container's folder, or at home where that is read-only.
@@ -62,14 +65,14 @@ class CellProcess:
     def __init__(
         self,
         boot: str,
-        start: bytes,
+        cell: bytes,
         env: Mapping[str, str],
         *,
         on_output: Callable[[bytes], None],
         on_report: Callable[[Any, Mapping[str, Any]], None],
         on_display: Callable[[bytes], None],
     ) -> None:
-        self._boot, self._start, self._env = boot, start, env
+        self._boot, self._cell, self._env = boot, cell, env
         self._on_output, self._on_report = on_output, on_report
         self._on_display = on_display
         self._process: asyncio.subprocess.Process
@@ -79,13 +82,12 @@ class CellProcess:
         self._writer: asyncio.StreamWriter
         self._oom_kills = 0
 
-    async def start(self) -> None:
-        """Start it."""
+    async def make_ready(self) -> None:
+        """Start it; it waits for its place."""
         loop = asyncio.get_running_loop()
         ours, theirs = socket.socketpair()
         out, into = os.pipe()
-        told = _memory_file(self._start)
-        self._oom_kills = oom_kills()
+        told = _memory_file(self._cell)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-uc",
@@ -106,6 +108,11 @@ class CellProcess:
         self._pump = _Pump(self._on_output)
         self._pipe, _ = await loop.connect_read_pipe(lambda: self._pump, os.fdopen(out, "rb"))
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
+
+    def go(self, about: Mapping[str, Any]) -> None:
+        """Tell it its place: it runs the cell."""
+        self._oom_kills = oom_kills()
+        self._writer.write(json.dumps(about).encode() + b"\n")
 
     async def outcome(self) -> Outcome:
         """Wait until the cell is done, has raised, or its process is dead."""

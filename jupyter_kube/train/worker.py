@@ -105,6 +105,7 @@ class Supervisor:
         self._id = secrets.token_hex(8)
         self._generation = self._failures = self._running = 0
         self._ports: list[int] = []
+        self._ready: asyncio.Task[Crew] | None = None
         self._crew: Crew | None = None
         self._watching: asyncio.Task[None] | None = None
         self._end: End | None = None
@@ -128,12 +129,15 @@ class Supervisor:
             return TERMINATED
         finally:
             await self._stop()
+            if self._ready is not None:
+                await (await self._ready).stop(0)  # it has never begun
             self._output.finish()
             if self._gathering is not None:
                 await self._gathering.close()
 
     async def _work(self) -> int:
         options = self._options
+        self._make_ready()
         if self._index == 0:
             coordinator = Coordinator(
                 options.workers,
@@ -235,6 +239,7 @@ class Supervisor:
         kind = message["kind"]
         if kind == "prepare":
             await self._stop()
+            self._make_ready()
             self._generation, self._failures = message["generation"], message["failures"]
             self._output.generation = self._generation
             self._ports = free_ports(ports_for(self._options.procs))
@@ -261,15 +266,36 @@ class Supervisor:
         procs = self._options.procs
         first, size = indexes.index(self._index) * procs, len(members) * procs
         roles = self._options.roles(size)
-        crew = Crew([self._process(Place(members, first + n, roles)) for n in range(procs)])
-        await crew.start()
-        self._crew = crew
+        crew = await asyncio.shield(self._make_ready())
+        self._crew, self._ready = crew, None
+        crew.go([self._about(Place(members, first + n, roles)) for n in range(procs)])
         self._running = generation
         self._note("running", world_size=size)
         self._watching = asyncio.ensure_future(self._watch(crew))
 
-    def _process(self, place: Place) -> CellProcess:
-        """Prepare the process of a rank."""
+    def _make_ready(self) -> asyncio.Task[Crew]:
+        """Start the next generation's processes, which takes longer than to find the others."""
+        if self._ready is None:
+            self._ready = asyncio.create_task(self._next_crew())
+        return self._ready
+
+    async def _next_crew(self) -> Crew:
+        crew = Crew([self._process(local) for local in range(self._options.procs)])
+        await crew.make_ready()
+        return crew
+
+    def _process(self, local: int) -> CellProcess:
+        return CellProcess(
+            self._boot,
+            json.dumps(self._sources).encode() + b"\n" + self._bundle,
+            surroundings(os.environ),
+            on_output=partial(self._output.feed, local=local),
+            on_report=partial(self._output.report, local=local),
+            on_display=partial(self._output.display, local=local),
+        )
+
+    def _about(self, place: Place) -> dict[str, Any]:
+        """Describe a rank's place to its process."""
         rank, local, roles = place.rank, place.local_rank, place.roles
         identity = {
             "job": self._options.job,
@@ -279,23 +305,12 @@ class Supervisor:
             "role": roles.of(rank)[0],
             "generation": self._generation,
         }
-        about = {
+        return {
             "identity": identity,
             "serves": roles.serves(rank),
             "strategy": roles.strategy(rank),
+            "env": environment(self._options.framework, place, gpus=self._options.gpus),
         }
-        start = b"\n".join(
-            [json.dumps(self._sources).encode(), json.dumps(about).encode(), self._bundle]
-        )
-        more = environment(self._options.framework, place, gpus=self._options.gpus)
-        return CellProcess(
-            self._boot,
-            start,
-            {**surroundings(os.environ), **more},
-            on_output=partial(self._output.feed, local=local),
-            on_report=partial(self._output.report, local=local),
-            on_display=partial(self._output.display, local=local),
-        )
 
     async def _watch(self, crew: Crew) -> None:
         self._end = await crew.end()

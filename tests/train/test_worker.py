@@ -13,6 +13,11 @@ import pytest
 from .workers import KEY, Pod, Workers, ends
 
 
+def children(pid: int) -> list[int]:
+    text = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in text.split()]
+
+
 def cause(pod: Pod) -> str:
     (end,) = pod.of("end")
     assert end.data["ok"] is False
@@ -219,6 +224,17 @@ def test_a_worker_without_rank_0_says_so_and_joins_when_it_comes() -> None:
         assert state.data["missing"] == [0]
         job.start(0)
         assert job.codes() == [0, 0]
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_the_cells_process_is_ready_before_the_others_are_there(end: int) -> None:
+    with Workers("x = 1").start(1) as job:
+        (pod,) = job.pods
+        pod.wait_state("joining")
+        (child,) = children(pod.process.pid)
+        pod.process.send_signal(end)
+        pod.code()
+        assert ends(child)
 
 
 def test_a_worker_gives_up_when_rank_0_never_comes() -> None:
