@@ -17,6 +17,7 @@ from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.train import submit
 from jupyter_kube.train.handle import Job
 from jupyter_kube.train.view import ranks_of
+from tests.kubectl import Kubectl
 from tests.train.trainings import BEGIN, TRAININGS
 
 from .conftest import Target
@@ -60,12 +61,25 @@ class Followed:
                 passed.append(self._lines.pop(0))
                 if re.search(pattern, passed[-1]):
                     return
-            left = deadline - time.monotonic()
-            assert left > 0, (pattern, passed, self.job.feed.view)
-            self.job.feed.wait(left)
-            batch = self.job.feed.take()
-            self._lines += [line.text for line in batch.lines]
-            assert self._lines or not batch.ended, (pattern, passed, batch.view)
+            self._hear(deadline, (pattern, passed))
+
+    async def says(self, words: str, seconds: float = 60) -> None:
+        """Wait until each rank waits, and says why in such words."""
+        await asyncio.to_thread(self._wait_for, words, seconds)
+
+    def _wait_for(self, words: str, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not all(words in rank.reason for rank in self.job.feed.view.ranks):
+            self._hear(deadline, words)
+
+    def _hear(self, deadline: float, wanted: Any) -> None:
+        """Take what is new."""
+        left = deadline - time.monotonic()
+        assert left > 0, (wanted, self.job.feed.view)
+        self.job.feed.wait(left)
+        batch = self.job.feed.take()
+        self._lines += [line.text for line in batch.lines]
+        assert self._lines or not batch.ended, (wanted, batch.view)
 
 
 def settings(target: Target, **profile: Any) -> KubeConfig:
@@ -162,8 +176,8 @@ async def test_training_grows_loses_a_pod_shrinks_and_ends_well(
         await asyncio.to_thread(job.scale, 4)
         await followed.line("of 4 from a checkpoint")
         await followed.line("^kept$")
-        await drop(client, job, 1)
-        await followed.line("of [34] from a checkpoint")  # its replacement may come first
+        await drop(client, job, 0)  # whose end is not the job's
+        await followed.line("rank 0 of [34] from a checkpoint")
         await asyncio.to_thread(job.scale, 1)
         await followed.line("rank 0 of 1 from a checkpoint")
         kept = folder / ".jupyter-kube" / job.name / "checkpoints"
@@ -174,6 +188,46 @@ async def test_training_grows_loses_a_pod_shrinks_and_ends_well(
         assert values["first"] > 0
         assert values["size"] == 1
         assert values["loss"] < 8
+
+
+@pytest.mark.alone
+@pytest.mark.timeout(240)
+async def test_a_drained_node_holds_a_job_up_and_it_goes_on_from_its_checkpoint(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    if not target.real:
+        pytest.skip("the local cluster's node cannot be drained")
+    kubectl = Kubectl(target.kubeconfig, home=tmp_path)
+    folder = tmp_path / "kept"
+    folder.mkdir()
+    folder.chmod(0o777)
+    async with claim_on(folder, client, "kept"):
+        job = await asyncio.to_thread(
+            submit,
+            STEPS,
+            workers="1:2",
+            name="drained",
+            framework="python",
+            outputs=("first", "size"),
+            settings=settings(target, pvcs={"kept": "/data"}),
+        )
+        followed = Followed(job)
+        await followed.line("of 2 from nothing")
+        await followed.line("^kept$")
+        found = await objects.list_(client, objects.PODS, labels=naming.selector(job=job.name))
+        (node,) = {pod["spec"]["nodeName"] for pod in found["items"]}
+        selector = f"--pod-selector={naming.selector(job=job.name)}"
+        try:
+            options = ("--delete-emptydir-data", "--timeout=60s")
+            await asyncio.to_thread(kubectl, "drain", node, selector, *options)
+            await followed.says("unschedulable")
+        finally:
+            kubectl("uncordon", node)
+        await followed.line("of 2 from a checkpoint")
+        (folder / ".jupyter-kube" / job.name / "checkpoints" / "end").touch()
+        values = await asyncio.to_thread(job.result, 90)
+        assert values["first"] > 0
+        assert values["size"] == 2
 
 
 @pytest.mark.alone
