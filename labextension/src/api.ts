@@ -5,7 +5,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type { paths } from './openapi';
-import type { JobDetail, Profiles, Trouble } from './tokens';
+import type { Fit, JobDetail, Profiles, Trouble } from './tokens';
 
 const NAMESPACE = 'jupyter-kube';
 
@@ -27,6 +27,20 @@ export async function getProfiles(settings: Settings): Promise<Profiles> {
   return ask(settings, 'GET', at('/profiles'));
 }
 
+/** How many workers of a size have room now; `gpus` empty: as many as the profile says. */
+export async function getFit(
+  settings: Settings,
+  size: { profile: string; workers: number; gpus: string }
+): Promise<Fit> {
+  const { profile, workers, gpus } = size;
+  const query = URLExt.objectToQueryString({
+    profile,
+    workers,
+    ...(gpus && { gpus })
+  });
+  return ask(settings, 'GET', at('/fit') + query);
+}
+
 /** One of the user's jobs, with its ranks. */
 export async function getJob(
   settings: Settings,
@@ -41,10 +55,8 @@ export async function scaleJob(
   name: string,
   workers: number
 ): Promise<JobDetail> {
-  return ask(settings, 'PATCH', at('/jobs/{name}', { name }), {
-    body: JSON.stringify({ workers }),
-    headers: { 'Content-Type': 'application/json' }
-  });
+  const body = JSON.stringify({ workers });
+  return ask(settings, 'PATCH', at('/jobs/{name}', { name }), { body });
 }
 
 /** Stop a job and remove all of it. */

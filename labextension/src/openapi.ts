@@ -78,6 +78,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/fit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How many workers of a size there is room for now */
+        get: {
+            parameters: {
+                query?: {
+                    /** @description Empty: the default one */
+                    profile?: string;
+                    workers?: number;
+                    /** @description For each; without it, as many as the profile says */
+                    gpus?: number;
+                };
+                header?: never;
+                path?: never;
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description An estimate */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Fit"];
+                    };
+                };
+                default: components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/kernels": {
         parameters: {
             query?: never;
@@ -443,6 +486,8 @@ export interface components {
             /** @description How many an elastic job needs; 0: its size is fixed */
             least: number;
             roles?: string[];
+            /** @description How many ranks there are in each worker's pod */
+            procs?: number;
             /** @description Whether its pods share storage that outlives them */
             lasting?: boolean;
             profile?: string;

@@ -83,12 +83,22 @@ export const IClusterModel = new Token<IClusterModel>(
   'The live view of the cluster: its state, the kernels and jobs of the user.'
 );
 
+/** The tabs with jobs. */
+export interface IJobViews {
+  /** Whether a job's tab is there and to be seen. */
+  isVisible(name: string): boolean;
+}
+
+export const IJobViews = new Token<IJobViews>(
+  'jupyter-kube:IJobViews',
+  'The tabs with jobs: which of them can be seen.'
+);
+
 export namespace CommandIDs {
   export const showSidebar = 'jupyter-kube:show-sidebar';
   export const reconnect = 'jupyter-kube:reconnect';
 
   // Kernels: `{id}`, the kernel's id in Jupyter
-  export const chooseProfile = 'jupyter-kube:choose-profile'; // {x, y}
   export const startKernel = 'jupyter-kube:start-kernel'; // {profile}
   export const interruptKernel = 'jupyter-kube:interrupt-kernel';
   export const restartKernel = 'jupyter-kube:restart-kernel';
@@ -101,4 +111,8 @@ export namespace CommandIDs {
   export const whyJob = 'jupyter-kube:why-job';
   export const killJob = 'jupyter-kube:kill-job';
   export const rerunJob = 'jupyter-kube:rerun-job';
+
+  // The notebook at hand
+  export const runCell = 'jupyter-kube:run-cell';
+  export const changeProfile = 'jupyter-kube:change-profile';
 }

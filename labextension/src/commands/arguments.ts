@@ -17,6 +17,11 @@ export function textArgument(
   return typeof value === 'string' ? value : '';
 }
 
+/** Describes a command that is about what is at hand. */
+export const NO_ARGUMENTS: IDescription = {
+  args: { type: 'object', properties: {} }
+};
+
 /** Describe the only argument of a command, a text, as Lab's lists of commands show it. */
 export function describeText(name: string, description: string): IDescription {
   return {

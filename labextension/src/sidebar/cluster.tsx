@@ -4,38 +4,31 @@ import React from 'react';
 
 import { CommandIDs } from '../tokens';
 import type { IClusterModel } from '../tokens';
-import type { ISectionProps } from './context';
-import { Gpus } from './gpus';
+import type { IContext } from './sidebar';
 
 /** Where the cluster is and how it is; never empty. */
-export function ClusterSection(props: ISectionProps): JSX.Element {
-  const { model, commands, trans } = props;
-  const { context, namespace } = model.cluster ?? {};
+export function ClusterSection(context: IContext): JSX.Element {
+  const { model, commands, trans } = context;
   const stuck = ['lost', 'missing', 'ended'].includes(model.connection);
   return (
     <div className="jp-KubeCluster">
       <p role="status" className="jp-KubeCluster-state">
         {stateOf(model, trans)}
       </p>
-      {namespace && (
-        <dl>
-          <dt>{trans.__('Context')}</dt>
-          <dd>{context}</dd>
-          <dt>{trans.__('Namespace')}</dt>
-          <dd>{namespace}</dd>
-        </dl>
+      {model.cluster?.context && (
+        <p>{trans.__('Context: %1', model.cluster.context)}</p>
+      )}
+      {model.cluster?.namespace && (
+        <p>{trans.__('Namespace: %1', model.cluster.namespace)}</p>
       )}
       {stuck && (
-        <div className="jp-KubeButtons">
-          <Button
-            className="jp-mod-styled"
-            onClick={() => void commands.execute(CommandIDs.reconnect)}
-          >
-            {trans.__('Try again')}
-          </Button>
-        </div>
+        <Button
+          className="jp-mod-styled jp-mod-minimal"
+          onClick={() => commands.execute(CommandIDs.reconnect)}
+        >
+          {trans.__('Try again')}
+        </Button>
       )}
-      <Gpus model={model} trans={trans} />
     </div>
   );
 }

@@ -4,11 +4,10 @@ import {
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
-import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 
 import { kubeIcon } from '../icons';
-import { CommandIDs, DOMAIN, IClusterModel, SETTINGS } from '../tokens';
+import { CommandIDs, DOMAIN, IClusterModel } from '../tokens';
 import { Sidebar } from './sidebar';
 
 const ID = 'jupyter-kube-sidebar';
@@ -20,29 +19,21 @@ const plugin: JupyterFrontEndPlugin<void> = {
     'A sidebar with the cluster, and the kernels and jobs of the user.',
   autoStart: true,
   requires: [IClusterModel],
-  optional: [ITranslator, ICommandPalette, ILayoutRestorer, ISettingRegistry],
+  optional: [ITranslator, ICommandPalette, ILayoutRestorer],
   activate: (
     app: JupyterFrontEnd,
     model: IClusterModel,
     translator: ITranslator | null,
     palette: ICommandPalette | null,
-    restorer: ILayoutRestorer | null,
-    registry: ISettingRegistry | null
+    restorer: ILayoutRestorer | null
   ) => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
-    const sidebar = new Sidebar({
-      model,
-      commands: app.commands,
-      trans,
-      settings: { finishedJobs: true }
-    });
+    const sidebar = new Sidebar({ model, commands: app.commands, trans });
     sidebar.id = ID;
     sidebar.title.icon = kubeIcon;
     sidebar.title.caption = trans.__('Kubernetes: kernels and jobs');
     app.shell.add(sidebar, 'left', { rank: 600, type: 'Kubernetes' });
     restorer?.add(sidebar, ID);
-
-    void follow(registry, sidebar);
 
     app.commands.addCommand(CommandIDs.showSidebar, {
       label: trans.__('Show Kernels and Jobs on Kubernetes'),
@@ -55,20 +46,5 @@ const plugin: JupyterFrontEndPlugin<void> = {
     });
   }
 };
-
-/** Keep to what the user has set; the defaults stay where there are no settings. */
-async function follow(
-  registry: ISettingRegistry | null,
-  sidebar: Sidebar
-): Promise<void> {
-  const settings = await registry?.load(SETTINGS);
-  const take = (): void => {
-    sidebar.settings = {
-      finishedJobs: settings?.get('finishedJobs').composite !== false
-    };
-  };
-  settings?.changed.connect(take);
-  take();
-}
 
 export default plugin;

@@ -1,0 +1,215 @@
+/**
+ * A job in the main area: how it stands, its ranks, curves and lines, and what can be done.
+ */
+import { ReactWidget, UseSignal } from '@jupyterlab/apputils';
+import { TranslationBundle } from '@jupyterlab/translation';
+import React from 'react';
+import { JobDetail } from '../tokens';
+import { Phase } from '../phase';
+import { IActions, Actions } from './actions';
+import { Curves } from './curves';
+import { Logs } from './logs';
+import { JobModel } from './model';
+import { Ranks } from './ranks';
+import { traceback, why } from './why';
+import { duration } from './words';
+
+const SECOND = 1000;
+
+/** The content of a job's tab. */
+export class JobView extends ReactWidget {
+  constructor(
+    readonly model: JobModel,
+    private _actions: IActions,
+    private _trans: TranslationBundle
+  ) {
+    super();
+    this.addClass('jp-KubeJob');
+  }
+
+  dispose(): void {
+    this.model.dispose();
+    super.dispose();
+  }
+
+  protected render(): JSX.Element {
+    return (
+      <UseSignal signal={this.model.changed}>
+        {() => (
+          <Body
+            model={this.model}
+            actions={this._actions}
+            trans={this._trans}
+          />
+        )}
+      </UseSignal>
+    );
+  }
+}
+
+interface IBody {
+  model: JobModel;
+  actions: IActions;
+  trans: TranslationBundle;
+}
+
+function Body({ model, actions, trans }: IBody): JSX.Element {
+  const { job } = model;
+  const now = useNow(job !== null && !job.finished);
+  return (
+    <>
+      <Link model={model} trans={trans} />
+      {job && (
+        <>
+          <header className="jp-KubeJob-header">
+            <h1>{job.name}</h1>
+            <p>{about(job, trans)}</p>
+            <p role="status">
+              <Phase phase={job.phase} trans={trans} />
+            </p>
+            <Ages job={job} now={now} trans={trans} />
+          </header>
+          <Done model={model} trans={trans} />
+          <Actions job={job} model={model} actions={actions} trans={trans} />
+          <Why job={job} trans={trans} />
+          <Ranks job={job} now={now} trans={trans} />
+          <CurvesOf model={model} trans={trans} />
+          <Logs
+            model={model}
+            ranks={job.ranks.map(({ rank }) => rank)}
+            trans={trans}
+          />
+        </>
+      )}
+    </>
+  );
+}
+
+/** The connection, where it is not as it should be. */
+function Link(props: {
+  model: JobModel;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { model, trans } = props;
+  const words = {
+    connecting: trans.__('Asking for job %1 …', model.name),
+    lost: trans.__(
+      'The connection to the Jupyter Server is lost; what you see is from before. Trying again …'
+    ),
+    live: '',
+    ended: ''
+  }[model.link];
+  return (
+    <>
+      <p role="status" className="jp-KubeJob-link">
+        {words}
+      </p>
+      {model.error && (
+        <div role="alert" className="jp-KubeJob-error">
+          <p>{model.error.message}</p>
+          <button
+            className="jp-Button jp-mod-styled jp-mod-minimal"
+            onClick={() => model.again()}
+          >
+            {trans.__('Try again')}
+          </button>
+        </div>
+      )}
+    </>
+  );
+}
+
+function Ages(props: {
+  job: JobDetail;
+  now: number;
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { job, now, trans } = props;
+  return job.started === null ? null : (
+    <p>{duration((job.ended ?? now) - job.started, trans)}</p>
+  );
+}
+
+function Done(props: {
+  model: JobModel;
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { model, trans } = props;
+  const { share, left } = model.progress;
+  if (share === null || model.job?.finished) {
+    return null;
+  }
+  return (
+    <div className="jp-KubeJob-progress">
+      <progress
+        value={share}
+        max={1}
+        aria-label={trans.__('How much is done')}
+      />{' '}
+      {trans.__('%1 %', Math.floor(share * 100))}
+      {left !== null && (
+        <span>{trans.__(', about %1 left', duration(left, trans))}</span>
+      )}
+    </div>
+  );
+}
+
+function Why(props: {
+  job: JobDetail;
+  trans: TranslationBundle;
+}): JSX.Element | null {
+  const { job, trans } = props;
+  const reasons = job.phase === 'succeeded' ? [] : why(job, trans);
+  const trace = traceback(job);
+  if (!reasons.length && !trace) {
+    return null;
+  }
+  return (
+    <section className="jp-KubeJob-why" aria-label={trans.__('Why')}>
+      <ul>
+        {reasons.map(reason => (
+          <li key={reason}>{reason}</li>
+        ))}
+      </ul>
+      {trace && (
+        <details>
+          <summary>{trans.__('Traceback of rank %1', trace.rank)}</summary>
+          <pre tabIndex={0}>{trace.text}</pre>
+        </details>
+      )}
+    </section>
+  );
+}
+
+/** Curves, drawn again when there are new reports. */
+function CurvesOf(props: {
+  model: JobModel;
+  trans: TranslationBundle;
+}): JSX.Element {
+  const { series } = props.model;
+  const curves = React.useMemo(() => series.curves(), [series, series.version]);
+  return <Curves curves={curves} trans={props.trans} />;
+}
+
+/** What the job is: framework, workers, profile. */
+function about(job: JobDetail, trans: TranslationBundle): string {
+  const workers = job.least
+    ? trans.__('%1 to %2 workers', job.least, job.workers)
+    : trans._n('%1 worker', '%1 workers', job.workers);
+  return [job.framework, job.roles?.join(', ') || workers, job.profile]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+/** Seconds since 1970, each second anew while something goes on. */
+function useNow(going: boolean): number {
+  const [now, setNow] = React.useState(Date.now() / SECOND);
+  React.useEffect(() => {
+    if (!going) {
+      return;
+    }
+    const clock = setInterval(() => setNow(Date.now() / SECOND), SECOND);
+    return () => clearInterval(clock);
+  }, [going]);
+  return now;
+}

@@ -1,0 +1,158 @@
+/**
+ * Notifications of what happened while nobody looked: jobs that ended, kernels that came up or failed.
+ */
+import type {
+  JupyterFrontEnd,
+  JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { Notification } from '@jupyterlab/apputils';
+import {
+  ITranslator,
+  TranslationBundle,
+  nullTranslator
+} from '@jupyterlab/translation';
+import type { CommandRegistry } from '@lumino/commands';
+
+import {
+  CommandIDs,
+  DOMAIN,
+  IChange,
+  IChanges,
+  IClusterModel,
+  IJobViews,
+  Job,
+  Kernel
+} from './tokens';
+
+/** What there is to be said. */
+export interface INotice {
+  readonly type: 'success' | 'error' | 'info';
+  readonly message: string;
+  /** What opens it. */
+  readonly command: string;
+  readonly args: { name: string } | { id: string };
+}
+
+const WAITS = ['queued', 'waiting', 'pulling'];
+
+const plugin: JupyterFrontEndPlugin<void> = {
+  id: 'jupyter-kube:notifications',
+  description: 'Says what has finished, failed or come up.',
+  autoStart: true,
+  requires: [IClusterModel],
+  optional: [IJobViews, ITranslator],
+  activate: (
+    app: JupyterFrontEnd,
+    model: IClusterModel,
+    views: IJobViews | null,
+    translator: ITranslator | null
+  ) => {
+    const trans = (translator ?? nullTranslator).load(DOMAIN);
+    const waited = new Set<string>();
+    model.changed.connect((_, changes) => {
+      const isSeen = (name: string) =>
+        document.visibilityState === 'visible' &&
+        (views?.isVisible(name) ?? false);
+      for (const notice of notices(changes, waited, isSeen, trans)) {
+        show(notice, app.commands, trans);
+      }
+    });
+  }
+};
+
+export default plugin;
+
+/**
+ * Find what there is to be said about changes.
+ *
+ * What is told first is how things are, and nothing that has happened: so nothing is said again
+ * after the page was loaded anew.
+ *
+ * @param waited - Ids of the kernels that were seen to wait; kept from one call to the next.
+ */
+export function notices(
+  changes: IChanges,
+  waited: Set<string>,
+  isSeen: (job: string) => boolean,
+  trans: TranslationBundle
+): INotice[] {
+  const kernels = changes.kernels.map(each => ofKernel(each, waited, trans));
+  const jobs = changes.jobs
+    .filter(({ id }) => !isSeen(id))
+    .map(each => ofJob(each, trans));
+  const found = [...jobs, ...kernels].filter(each => each !== null);
+  return changes.first ? [] : (found as INotice[]);
+}
+
+function ofJob(
+  { before, now }: IChange<Job>,
+  trans: TranslationBundle
+): INotice | null {
+  if (!before || !now || before.finished || !now.finished) {
+    return null;
+  }
+  const about = { command: CommandIDs.openJob, args: { name: now.name } };
+  if (now.phase === 'succeeded') {
+    const message = trans.__('Job %1 is done.', now.name);
+    return { type: 'success', message, ...about };
+  }
+  if (now.phase === 'failed') {
+    const why = now.message ? ` ${now.message}` : '';
+    const message = `${trans.__('Job %1 failed.', now.name)}${why}`;
+    return { type: 'error', message, ...about };
+  }
+  return null; // stopped, by whoever wanted that
+}
+
+function ofKernel(
+  { id, before, now }: IChange<Kernel>,
+  waited: Set<string>,
+  trans: TranslationBundle
+): INotice | null {
+  if (!now) {
+    waited.delete(id);
+    return null;
+  }
+  if (WAITS.includes(now.phase)) {
+    waited.add(id);
+    return null;
+  }
+  if (now.phase === 'starting') {
+    return null;
+  }
+  const about = { command: CommandIDs.openNotebook, args: { id } };
+  const title = now.notebook || now.profile;
+  const hasWaited = waited.delete(id);
+  if (now.phase === 'running' && hasWaited) {
+    const message = trans.__('The kernel of %1 is ready.', title);
+    return { type: 'info', message, ...about };
+  }
+  if (before && hasFailed(now) && !hasFailed(before)) {
+    const why = now.message ? ` ${now.message}` : '';
+    const message = `${trans.__('The kernel of %1 failed.', title)}${why}`;
+    return { type: 'error', message, ...about };
+  }
+  return null;
+}
+
+/** Whether a kernel came to a bad end: not so one that somebody deleted. */
+function hasFailed({ phase, reason }: Kernel): boolean {
+  return phase === 'failed' || (phase === 'gone' && reason !== 'Deleted');
+}
+
+function show(
+  { type, message, command, args }: INotice,
+  commands: CommandRegistry,
+  trans: TranslationBundle
+): void {
+  Notification.emit(message, type, {
+    autoClose: type === 'error' ? false : 10_000,
+    actions: [
+      {
+        label: trans.__('Open'),
+        caption: message,
+        callback: () => void commands.execute(command, args)
+      }
+    ]
+  });
+}
