@@ -134,9 +134,13 @@ class KubeExtension(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Let go of the cluster and remove the kernelspecs; kernels are ended by their manager."""
+        from .handlers.live import LOOKOUT
+
         if self._preparing is not None:
             self._preparing.cancel()
             await asyncio.wait([self._preparing])
+        if lookout := self.serverapp.web_app.settings.get(LOOKOUT):
+            await lookout.close()
         if self._cluster is not None:
             await self._cluster.release()
         if self._specs is not None:

@@ -10,6 +10,7 @@ from .cluster import ClusterHandler
 from .fit import FitHandler
 from .jobs import JobHandler, JobsHandler, RerunHandler
 from .kernels import KernelsHandler
+from .live import LiveHandler
 from .logs import LogsHandler
 from .profiles import ProfilesHandler
 
@@ -19,6 +20,7 @@ ROUTES: tuple[tuple[str, type[Any]], ...] = (
     ("profiles", ProfilesHandler),
     ("fit", FitHandler),
     ("kernels", KernelsHandler),
+    ("live", LiveHandler),
     ("jobs", JobsHandler),
     (f"jobs/{_NAME}", JobHandler),
     (f"jobs/{_NAME}/rerun", RerunHandler),

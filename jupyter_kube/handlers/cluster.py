@@ -64,7 +64,7 @@ async def _nodes(client: KubeClient) -> list[Mapping[str, Any]] | None:
 
 
 def gpu(
-    resource: str, pods: Iterable[Mapping[str, Any]], nodes: list[Mapping[str, Any]] | None
+    resource: str, pods: Iterable[Mapping[str, Any]], nodes: Iterable[Mapping[str, Any]] | None
 ) -> dict[str, Any]:
     """Count devices of one kind, and who of the namespace has how many (pure).
 

@@ -84,6 +84,19 @@ def row(view: JobView) -> dict[str, Any]:
     """Say how a job is, of its ranks only how many are in which phase (pure)."""
     from ..train import wire
 
-    told = {each.name: getattr(view, each.name) for each in fields(view) if each.name != "ranks"}
+    known = {each.name: getattr(view, each.name) for each in fields(view) if each.name != "ranks"}
     counts = Counter(rank.state.phase for rank in view.ranks)
-    return {**wire.encode(told), "finished": view.finished, "counts": dict(counts)}
+    about = {"message": words(view), "finished": view.finished, "counts": dict(counts)}
+    return {**wire.encode(known), **about}
+
+
+def words(view: JobView) -> str:
+    """Say in one sentence why a job waits or failed; empty if all is well (pure)."""
+    from ..train import failure
+
+    if error := failure.explain(view):
+        return f"{error.what}: {error.why}" if error.why else error.what
+    if view.message or view.finished:
+        return view.message
+    waits = [f"rank {rank.rank}: {rank.reason}" for rank in view.ranks if rank.reason]
+    return waits[0] if waits else ""

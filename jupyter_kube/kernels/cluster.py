@@ -97,6 +97,27 @@ class Cluster:
 
         return unsubscribe
 
+    def listen(self, callback: Callable[[dict[str, Any]], None]) -> Callable[[], None]:
+        """Have ``callback`` called with each pod that is there, or that it or its events change.
+
+        To be called once :meth:`watch` has answered; returns the undo.
+        """
+        pods, events = self._pods, self._events
+        if pods is None or events is None:
+            return lambda: None
+
+        def of_event(_change: str, event: dict[str, Any]) -> None:
+            if pod := pods.items.get(event["involvedObject"]["name"]):
+                callback(pod)
+
+        stops = [pods.subscribe(lambda _, pod: callback(pod)), events.subscribe(of_event)]
+
+        def stop() -> None:
+            for each in stops:
+                each()
+
+        return stop
+
     def hold(self) -> None:
         """Keep the connection until :meth:`release`."""
         self._holders += 1

@@ -91,6 +91,8 @@ class KubeKernelManager(ServerKernelManager):
         """Counts what the kernel has said of its state."""
         self.attached = False
         """Whether the kernel ran before this server did."""
+        self.begun: datetime | None = None
+        """When its start began here."""
         self.joined: datetime | None = None
         """When this server's session with the pod began: before that it was not idle."""
         self.warm = False
@@ -142,7 +144,7 @@ class KubeKernelManager(ServerKernelManager):
         warm: bool = False,
     ) -> None:
         """Start in the background, attach to a kernel that was found, or start one in advance."""
-        self.kernel_id, self.warm = kernel_id, warm
+        self.kernel_id, self.warm, self.begun = kernel_id, warm, datetime.now(UTC)
         self._enter("starting", "The server is attaching to the kernel again." if found else "")
         self.attached = found is not None
         self.last_activity = datetime.now(UTC)
@@ -207,6 +209,16 @@ class KubeKernelManager(ServerKernelManager):
             if isinstance(error, HeldElsewhere) and found:
                 self.parent.left_to_another(kernel_id)
 
+    @property
+    def notebook(self) -> str:
+        """Path of the notebook it belongs to; empty if there is none."""
+        return self._notebook
+
+    @property
+    def profile(self) -> str:
+        """The name of its profile."""
+        return str((specs.provisioner_config(self.kernel_spec) or {}).get("profile", ""))
+
     def home(self) -> Path:
         """Return the notebook's folder.
 
@@ -222,9 +234,8 @@ class KubeKernelManager(ServerKernelManager):
 
     async def _read_choice(self, notebook: str) -> Mapping[str, Any]:
         """Return what the notebook's user chose of the profile's options."""
-        config = specs.provisioner_config(self.kernel_spec) or {}
         contents = self.parent.parent.contents_manager
-        return await read_choice(contents, notebook, config.get("profile", ""), log=self.log)
+        return await read_choice(contents, notebook, self.profile, log=self.log)
 
     def remember(self, sessions: Sequence[Mapping[str, Any]]) -> None:
         """Keep Jupyter's sessions with this kernel where the next server will find them."""

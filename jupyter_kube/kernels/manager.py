@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import os
 import socket
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +74,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         """Set once somebody waits for that."""
         self.services: Services | None = None
         """What kernels may ask of this server, besides files."""
+        self.watchers: list[Callable[[str], None]] = []
+        """Told of each kernel that comes or goes, by its id."""
         self.pool: Pool[KubeKernelManager] = Pool(self._begin_warm, self.log)
         self._settled_by: float | None = None  # the event loop's time
 
@@ -137,8 +139,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
     def _take(self, found: Found) -> None:
         kwargs = {"kernel_id": found.kernel_id}
         kernel, _, kernel_id = self.pre_start_kernel(found.kernel_name, kwargs)
-        adapter.enter(self, kernel_id, kernel)
         kernel.begin(kernel_id, env={"JPY_SESSION_NAME": found.notebook}, found=found)
+        self._enter(kernel_id, kernel)
         self.log.info("Kernel %s goes on in pod %s", kernel_id, found.pod["metadata"]["name"])
 
     def left_to_another(self, kernel_id: str) -> None:
@@ -224,8 +226,8 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         elif warm := await self._take_warm(name, kwargs.get("env")):
             return warm
         kernel, _, kernel_id = self.pre_start_kernel(kwargs.pop("kernel_name"), kwargs)
-        adapter.enter(self, kernel_id, kernel)
         kernel.begin(kernel_id, env=kwargs.get("env"))
+        self._enter(kernel_id, kernel)
         try:
             await kernel.first_word(self.start_patience)
         except Exception as error:
@@ -251,7 +253,7 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
         kernel = await self.pool.take(name, notebook)
         if kernel is None:
             return ""
-        adapter.enter(self, kernel.kernel_id, kernel)
+        self._enter(kernel.kernel_id, kernel)
         adapter.watch_activity(self, kernel.kernel_id)
         self.log.info("Kernel started: %s (it was warm)", kernel.kernel_id)
         return kernel.kernel_id
@@ -380,8 +382,17 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
             await kernel.detach()
         self._forget(kernel_id)
 
+    def _enter(self, kernel_id: str, kernel: KubeKernelManager) -> None:
+        adapter.enter(self, kernel_id, kernel)
+        self._tell(kernel_id)
+
     def _forget(self, kernel_id: str) -> None:
         adapter.leave(self, kernel_id)
+        self._tell(kernel_id)
+
+    def _tell(self, kernel_id: str) -> None:
+        for watcher in list(self.watchers):
+            watcher(kernel_id)
 
 
 def server_name(environ: Mapping[str, str], host: str, root: str) -> str:

@@ -206,6 +206,7 @@ class Reflector:
             fields=self._fields,
             size=_PAGE,
         ):
+            self._alive_at = asyncio.get_running_loop().time()
             version = version or page["metadata"]["resourceVersion"]
             for item in filter(None, map(self._reduced, page["items"])):
                 name = item["metadata"]["name"]

@@ -55,8 +55,10 @@ export async function scaleJob(
   name: string,
   workers: number
 ): Promise<JobDetail> {
-  const body = JSON.stringify({ workers });
-  return ask(settings, 'PATCH', at('/jobs/{name}', { name }), { body });
+  return ask(settings, 'PATCH', at('/jobs/{name}', { name }), {
+    body: JSON.stringify({ workers }),
+    headers: { 'Content-Type': 'application/json' }
+  });
 }
 
 /** Stop a job and remove all of it. */

@@ -1,19 +1,20 @@
 /**
  * A phase of a job, a rank or a kernel: by sign, colour and word.
  */
-import { TranslationBundle } from '@jupyterlab/translation';
+import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+// The same signs as in a cell's output (jupyter_kube/train/grid.py)
 const SIGNS: Record<string, string> = {
-  queued: '…',
+  queued: '○',
   waiting: '…',
   pulling: '↓',
-  starting: '…',
+  starting: '◔',
   running: '▸',
   succeeded: '✓',
   failed: '✗',
   stopped: '■',
-  gone: '✗'
+  gone: '–'
 };
 
 /** The word for a phase. */

@@ -99,6 +99,7 @@ export namespace CommandIDs {
   export const reconnect = 'jupyter-kube:reconnect';
 
   // Kernels: `{id}`, the kernel's id in Jupyter
+  export const chooseProfile = 'jupyter-kube:choose-profile'; // {x, y}
   export const startKernel = 'jupyter-kube:start-kernel'; // {profile}
   export const interruptKernel = 'jupyter-kube:interrupt-kernel';
   export const restartKernel = 'jupyter-kube:restart-kernel';

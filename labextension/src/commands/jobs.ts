@@ -1,10 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import {
-  Dialog,
-  InputDialog,
-  showDialog,
-  showErrorMessage
-} from '@jupyterlab/apputils';
+import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { UUID } from '@lumino/coreutils';
@@ -12,6 +7,7 @@ import { UUID } from '@lumino/coreutils';
 import * as api from '../api';
 import { CommandIDs } from '../tokens';
 import type { IClusterModel, Job } from '../tokens';
+import { failing } from './failing';
 import { describeJob, textArgument } from './arguments';
 
 /** What may be done with jobs; opening one is the job view's affair. */
@@ -26,7 +22,7 @@ export function addJobCommands(
     model.jobs.get(textArgument(args, 'name'));
 
   commands.addCommand(CommandIDs.scaleJob, {
-    label: trans.__('Scale Job…'),
+    label: trans.__('Scale…'),
     caption: trans.__('Change how many workers an elastic job has at most'),
     describedBy: describeJob(trans),
     isEnabled: args => isElastic(jobOf(args)),
@@ -34,7 +30,7 @@ export function addJobCommands(
       const job = jobOf(args);
       const workers = job && (await askWorkers(job, trans));
       if (job && workers) {
-        await said(trans.__('%1 is not scaled', job.name), () =>
+        await failing(trans.__('%1 is not scaled', job.name), () =>
           api.scaleJob(settings, job.name, workers)
         );
       }
@@ -43,13 +39,13 @@ export function addJobCommands(
 
   commands.addCommand(CommandIDs.killJob, {
     label: args =>
-      jobOf(args)?.finished ? trans.__('Remove Job…') : trans.__('Kill Job…'),
+      jobOf(args)?.finished ? trans.__('Remove…') : trans.__('Kill…'),
     describedBy: describeJob(trans),
     isEnabled: args => jobOf(args) !== undefined,
     execute: async args => {
       const job = jobOf(args);
       if (job && (await consent(job, trans))) {
-        await said(trans.__('%1 is not removed', job.name), () =>
+        await failing(trans.__('%1 is not removed', job.name), () =>
           api.killJob(settings, job.name)
         );
       }
@@ -57,13 +53,13 @@ export function addJobCommands(
   });
 
   commands.addCommand(CommandIDs.rerunJob, {
-    label: trans.__('Run Job Again'),
+    label: trans.__('Run again'),
     caption: trans.__('Create a job that is the same as this one'),
     describedBy: describeJob(trans),
     execute: async args => {
       const name = textArgument(args, 'name');
       const key = UUID.uuid4();
-      const job = await said(trans.__('%1 is not run again', name), () =>
+      const job = await failing(trans.__('%1 is not run again', name), () =>
         api.rerunJob(settings, name, key)
       );
       return job?.name;
@@ -110,17 +106,4 @@ async function consent(job: Job, trans: TranslationBundle): Promise<boolean> {
     ]
   });
   return button.accept;
-}
-
-/** Do something; what the server says against it is shown. */
-async function said<T>(
-  title: string,
-  action: () => Promise<T>
-): Promise<T | undefined> {
-  try {
-    return await action();
-  } catch (error) {
-    await showErrorMessage(title, (error as Error).message);
-    return undefined;
-  }
 }

@@ -3,11 +3,14 @@ import { Dialog, showDialog } from '@jupyterlab/apputils';
 import type { Session, ServiceManager } from '@jupyterlab/services';
 import { KernelAPI } from '@jupyterlab/services';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { find } from '@lumino/algorithm';
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
+import { Menu } from '@lumino/widgets';
 
+import { getProfiles } from '../api';
 import { CommandIDs } from '../tokens';
 import type { IClusterModel, Kernel } from '../tokens';
+import { failing } from './failing';
 import { describeKernel, describeText, textArgument } from './arguments';
 
 /** The kernelspec of a profile. */
@@ -22,6 +25,8 @@ export function addKernelCommands(
 ): void {
   const { commands, serviceManager } = app;
   const settings = serviceManager.serverSettings;
+  const menu = new Menu({ commands });
+  app.shell.disposed.connect(() => menu.dispose());
   const kernelOf = (args: ReadonlyPartialJSONObject): Kernel | undefined =>
     model.kernels.get(textArgument(args, 'id'));
   // What another server started is known to the cluster, but not to this server's API.
@@ -30,7 +35,8 @@ export function addKernelCommands(
 
   commands.addCommand(CommandIDs.startKernel, {
     label: args =>
-      trans.__('New Notebook on Profile %1', textArgument(args, 'profile')),
+      textArgument(args, 'title') ||
+      trans.__('New notebook on %1', textArgument(args, 'profile')),
     caption: trans.__('Open a new notebook whose kernel is a pod'),
     describedBy: describeText('profile', trans.__('The profile')),
     execute: args =>
@@ -40,40 +46,72 @@ export function addKernelCommands(
       })
   });
 
+  commands.addCommand(CommandIDs.chooseProfile, {
+    label: trans.__('Start…'),
+    caption: trans.__('Choose a profile for a new notebook'),
+    describedBy: {
+      args: {
+        type: 'object',
+        properties: { x: { type: 'number' }, y: { type: 'number' } }
+      }
+    },
+    execute: async args => {
+      const told = await failing(trans.__('There are no profiles'), () =>
+        getProfiles(settings)
+      );
+      menu.clearItems();
+      for (const { name, display_name } of told?.profiles ?? []) {
+        menu.addItem({
+          command: CommandIDs.startKernel,
+          args: { profile: name, title: display_name }
+        });
+      }
+      if (menu.items.length) {
+        menu.open(Number(args.x ?? 0), Number(args.y ?? 0));
+      }
+    }
+  });
+
   commands.addCommand(CommandIDs.interruptKernel, {
-    label: trans.__('Interrupt Kernel'),
+    label: trans.__('Interrupt'),
     describedBy: describeKernel(trans),
     isEnabled: isHere,
     execute: args =>
-      KernelAPI.interruptKernel(textArgument(args, 'id'), settings)
+      failing(trans.__('The kernel is not interrupted'), () =>
+        KernelAPI.interruptKernel(textArgument(args, 'id'), settings)
+      )
   });
 
   commands.addCommand(CommandIDs.restartKernel, {
-    label: trans.__('Restart Kernel…'),
+    label: trans.__('Restart…'),
     describedBy: describeKernel(trans),
     isEnabled: isHere,
     execute: async args => {
       const kernel = kernelOf(args);
       if (kernel && (await consent('restart', kernel, trans))) {
-        await KernelAPI.restartKernel(kernel.id, settings);
+        await failing(trans.__('The kernel is not restarted'), () =>
+          KernelAPI.restartKernel(kernel.id, settings)
+        );
       }
     }
   });
 
   commands.addCommand(CommandIDs.stopKernel, {
-    label: trans.__('Stop Kernel…'),
+    label: trans.__('Stop…'),
     describedBy: describeKernel(trans),
     isEnabled: isHere,
     execute: async args => {
       const kernel = kernelOf(args);
       if (kernel && (await consent('stop', kernel, trans))) {
-        await stop(kernel.id, serviceManager);
+        await failing(trans.__('The kernel is not stopped'), () =>
+          stop(kernel.id, serviceManager)
+        );
       }
     }
   });
 
   commands.addCommand(CommandIDs.openNotebook, {
-    label: trans.__('Open Notebook'),
+    label: trans.__('Open notebook'),
     describedBy: describeKernel(trans),
     isEnabled: args => !!notebookOf(kernelOf(args), serviceManager),
     execute: args => {

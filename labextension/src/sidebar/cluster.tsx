@@ -4,31 +4,38 @@ import React from 'react';
 
 import { CommandIDs } from '../tokens';
 import type { IClusterModel } from '../tokens';
-import type { IContext } from './sidebar';
+import type { ISectionProps } from './context';
+import { Gpus } from './gpus';
 
 /** Where the cluster is and how it is; never empty. */
-export function ClusterSection(context: IContext): JSX.Element {
-  const { model, commands, trans } = context;
+export function ClusterSection(props: ISectionProps): JSX.Element {
+  const { model, commands, trans } = props;
+  const { context, namespace } = model.cluster ?? {};
   const stuck = ['lost', 'missing', 'ended'].includes(model.connection);
   return (
     <div className="jp-KubeCluster">
       <p role="status" className="jp-KubeCluster-state">
         {stateOf(model, trans)}
       </p>
-      {model.cluster?.context && (
-        <p>{trans.__('Context: %1', model.cluster.context)}</p>
-      )}
-      {model.cluster?.namespace && (
-        <p>{trans.__('Namespace: %1', model.cluster.namespace)}</p>
+      {namespace && (
+        <dl>
+          <dt>{trans.__('Context')}</dt>
+          <dd>{context}</dd>
+          <dt>{trans.__('Namespace')}</dt>
+          <dd>{namespace}</dd>
+        </dl>
       )}
       {stuck && (
-        <Button
-          className="jp-mod-styled jp-mod-minimal"
-          onClick={() => commands.execute(CommandIDs.reconnect)}
-        >
-          {trans.__('Try again')}
-        </Button>
+        <div className="jp-KubeButtons">
+          <Button
+            className="jp-mod-styled"
+            onClick={() => void commands.execute(CommandIDs.reconnect)}
+          >
+            {trans.__('Try again')}
+          </Button>
+        </div>
       )}
+      <Gpus model={model} trans={trans} />
     </div>
   );
 }

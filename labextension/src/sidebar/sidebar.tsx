@@ -1,37 +1,86 @@
-import { ReactWidget, SidePanel, UseSignal } from '@jupyterlab/ui-components';
-import type { TranslationBundle } from '@jupyterlab/translation';
-import type { CommandRegistry } from '@lumino/commands';
+import { ReactWidget, SidePanel } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
+import type { AccordionPanel, PanelLayout } from '@lumino/widgets';
 import React from 'react';
 
-import type { IClusterModel } from '../tokens';
 import { ClusterSection } from './cluster';
-
-/** What every part of the sidebar is given. */
-export interface IContext {
-  readonly model: IClusterModel;
-  readonly commands: CommandRegistry;
-  readonly trans: TranslationBundle;
-}
+import type { IContext, ISectionProps, ISettings } from './context';
+import { JobsSection } from './jobs';
+import { KernelsSection } from './kernels';
+import { News } from './news';
 
 /** All that there is of mine on the cluster. */
 export class Sidebar extends SidePanel {
   constructor(context: IContext) {
     super();
-    const { model, trans } = context;
+    const { trans } = context;
     this.addClass('jp-KubeSidebar');
-    this.addWidget(
-      section(trans.__('Cluster'), () => (
-        <UseSignal signal={model.changed}>
-          {() => <ClusterSection {...context} />}
-        </UseSignal>
-      ))
+    this._sections = [
+      new Section(trans.__('Cluster'), ClusterSection, context),
+      new Section(trans.__('My kernels'), KernelsSection, context),
+      new Section(trans.__('My jobs'), JobsSection, context)
+    ];
+    this._sections.forEach(section => this.addWidget(section));
+    (this.layout as PanelLayout).addWidget(
+      ReactWidget.create(<News {...context} />)
     );
+    (this.content as AccordionPanel).setRelativeSizes([2, 3, 5]);
   }
+
+  /** Take what the user has set. */
+  set settings(settings: ISettings) {
+    this._sections.forEach(section => (section.settings = settings));
+  }
+
+  private readonly _sections: Section[];
 }
 
-function section(label: string, render: () => JSX.Element): ReactWidget {
-  const widget = ReactWidget.create(render());
-  widget.title.label = label;
-  widget.addClass('jp-KubeSidebar-section');
-  return widget;
+/** One part of the sidebar; it rests while it is not to be seen. */
+class Section extends ReactWidget {
+  constructor(label: string, body: React.FC<ISectionProps>, context: IContext) {
+    super();
+    this._body = body;
+    this._context = context;
+    this.title.label = label;
+    this.addClass('jp-KubeSection');
+    context.model.changed.connect(this.refresh, this);
+  }
+
+  set settings(settings: ISettings) {
+    this._context = { ...this._context, settings };
+    this.update();
+  }
+
+  refresh(): void {
+    if (this.isVisible) {
+      this.update();
+    }
+  }
+
+  dispose(): void {
+    this._context.model.changed.disconnect(this.refresh, this);
+    super.dispose();
+  }
+
+  protected render(): JSX.Element | null {
+    const Body = this._body;
+    this._wasSeen ||= this.isVisible;
+    return this._wasSeen ? (
+      <Body {...this._context} isSeen={this.isVisible} />
+    ) : null;
+  }
+
+  protected onAfterShow(msg: Message): void {
+    super.onAfterShow(msg);
+    this.update();
+  }
+
+  protected onAfterHide(msg: Message): void {
+    super.onAfterHide(msg);
+    this.update();
+  }
+
+  private readonly _body: React.FC<ISectionProps>;
+  private _wasSeen = false;
+  private _context: IContext;
 }
