@@ -1,0 +1,173 @@
+"""What the browser tests run against: a cluster, and JupyterLab on it twice."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from jupyter_kube.localcluster import LocalCluster
+from jupyter_kube.session import JupyterServer, running_server
+
+ROOT = Path(__file__).parent.parent.parent
+UI_TESTS = ROOT / "labextension" / "ui-tests"
+BUILT = ROOT / "jupyter_kube" / "labextension"
+PLAYWRIGHT = UI_TESTS / "node_modules" / ".bin" / "playwright"
+_PACKAGES = ("chromium", "fonts-dejavu-core")
+LAB, PLAIN = "browser", "browser-plain"
+"""The servers' namespaces: neither sees the other's kernels and jobs."""
+
+
+class Unprepared(Exception):
+    """Something is missing on this machine; the text says how to get it."""
+
+
+def build() -> None:
+    """Install what the tests need: Chromium where there is none, and Playwright as locked."""
+    if not shutil.which("chromium"):
+        apt = ("apt-get", "-qq", "-o", "DPkg::Lock::Timeout=120")
+        subprocess.run([*apt, "update"], check=True)
+        subprocess.run([*apt, "install", "--no-install-recommends", "-y", *_PACKAGES], check=True)
+    subprocess.run(["jlpm", "install", "--immutable"], cwd=UI_TESTS, check=True)
+
+
+def check() -> None:
+    """Refuse to start without what the tests need."""
+    if not shutil.which("chromium"):
+        raise Unprepared("There is no chromium. Next: python -m tests.browser build")
+    if not PLAYWRIGHT.exists():
+        raise Unprepared("Playwright is not installed. Next: python -m tests.browser build")
+    if not BUILT.exists():
+        raise Unprepared(
+            "The front end is not built. "
+            "Next: cd labextension && jlpm install --immutable && jlpm build"
+        )
+
+
+async def run(arguments: Sequence[str]) -> int:
+    """Run Playwright against a fresh setting; returns its exit code."""
+    with tempfile.TemporaryDirectory(prefix="jk-browser-") as name, _cluster(Path(name)) as cluster:
+        folder = Path(name)
+        kubeconfig, image = cluster
+        os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "config")  # not this user's own
+        async with (
+            _lab(folder / "lab", galata(kubeconfig, image)) as lab,
+            _lab(folder / "plain", plain(kubeconfig, image)) as strict,
+        ):
+            return await _playwright(
+                arguments,
+                CHROMIUM=str(shutil.which("chromium")),
+                KUBECONFIG=str(kubeconfig),
+                LAB_URL=lab.url,
+                LAB_NAMESPACE=LAB,
+                PLAIN_URL=strict.url,
+                PLAIN_NAMESPACE=PLAIN,
+                PLAIN_TOKEN=strict.token,
+            )
+
+
+async def _playwright(arguments: Sequence[str], **env: str) -> int:
+    process = await asyncio.create_subprocess_exec(
+        PLAYWRIGHT, "test", *arguments, cwd=UI_TESTS, env={**os.environ, **env}
+    )
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+
+
+@contextmanager
+def _cluster(folder: Path) -> Iterator[tuple[Path, str]]:
+    """Give a cluster's kubeconfig and its pods' image; our namespaces live as long as the block."""
+    given = os.environ.get("JUPYTER_KUBE_TEST_KUBECONFIG")
+    if given:
+        with _namespaces(Path(given)):
+            yield Path(given), os.environ["JUPYTER_KUBE_TEST_IMAGE"]
+        return
+    with LocalCluster().run_in_thread() as cluster:
+        kubeconfig = folder / "kubeconfig"
+        cluster.write_kubeconfig(kubeconfig)
+        with _namespaces(kubeconfig):
+            yield kubeconfig, "python"
+
+
+@contextmanager
+def _namespaces(kubeconfig: Path) -> Iterator[None]:
+    kubectl = ("kubectl", f"--kubeconfig={kubeconfig}")
+    names = (LAB, PLAIN)
+    try:
+        for name in names:
+            subprocess.run([*kubectl, "create", "namespace", name], check=True)
+        yield
+    finally:
+        subprocess.run([*kubectl, "delete", "namespace", *names, "--ignore-not-found"], check=True)
+
+
+@asynccontextmanager
+async def _lab(folder: Path, settings: dict[str, Any]) -> AsyncIterator[JupyterServer]:
+    """Run a JupyterLab with nothing of this user's, and the front end of this checkout."""
+    offered = folder / "labextensions"
+    offered.mkdir(parents=True)
+    if BUILT.exists():
+        (offered / "jupyter-kube").symlink_to(BUILT)
+    more = {
+        "LabServerApp": {
+            "extra_labextensions_path": [str(offered), *settings.pop("labextensions")]
+        },
+        "FileContentsManager": {"delete_to_trash": False},
+    }
+    settings["LabApp"] |= {
+        "workspaces_dir": str(folder / "workspaces"),
+        "user_settings_dir": str(folder / "settings"),
+    }
+    async with running_server(folder, {**more, **settings}, app="jupyterlab") as server:
+        yield server
+
+
+def plain(kubeconfig: Path, image: str) -> dict[str, Any]:
+    """Build the settings of a server as users have it."""
+    return {
+        "KubeConfig": {
+            "kubeconfig": str(kubeconfig),
+            "namespace": PLAIN,
+            "profiles": profiles(image),
+        },
+        "LabApp": {
+            "news_url": None,
+            "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
+        },
+        "labextensions": [],
+    }
+
+
+def galata(kubeconfig: Path, image: str) -> dict[str, Any]:
+    """Build the settings of a server as galata expects it, with galata's helpers."""
+    import jupyterlab.galata
+
+    base = plain(kubeconfig, image)
+    return {
+        **base,
+        "KubeConfig": {**base["KubeConfig"], "namespace": LAB},
+        "LabApp": {**base["LabApp"], "expose_app_in_browser": True},
+        "ServerApp": {"disable_check_xsrf": True},
+        "IdentityProvider": {"token": ""},
+        "labextensions": [str(Path(jupyterlab.galata.__file__).parent)],
+    }
+
+
+def profiles(image: str) -> dict[str, dict[str, Any]]:
+    """Build the profiles that the tests choose from."""
+    base = {"image": image, "cpu": "100m", "memory": "512Mi"}
+    return {
+        "cpu": {**base, "display_name": "Python on the cluster"},
+        "gpu": {**base, "display_name": "One GPU", "gpus": 1},
+        "missing": {**base, "display_name": "No such image", "image": "localhost/missing:1"},
+    }
