@@ -89,7 +89,7 @@ export function socketUrl(settings: Settings, path: string): string {
 }
 
 /** The websocket of the live view. */
-export const livePath = 'live';
+export const livePath = at('/live');
 
 /** The websocket with a job's state, lines and reports. */
 export const logsPath = (name: string): string =>

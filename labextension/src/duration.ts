@@ -16,3 +16,10 @@ export function duration(seconds: number, trans: TranslationBundle): string {
   const days = Math.floor(whole / 86400);
   return trans.__('%1 d %2 h', days, Math.floor((whole % 86400) / 3600));
 }
+
+/** Write a duration without its seconds, unless there are few. */
+export function about(seconds: number, trans: TranslationBundle): string {
+  return seconds < 100 || seconds >= 3600
+    ? duration(seconds, trans)
+    : trans.__('%1 min', Math.round(seconds / 60));
+}

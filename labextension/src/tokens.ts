@@ -66,7 +66,7 @@ export interface IClusterModel extends IDisposable {
   readonly cluster: Cluster | null;
   /** Since when the API server has not answered, so that all may be old. */
   readonly staleSince: Date | null;
-  /** The user's kernels by id, oldest first. */
+  /** The user's kernels by id. */
   readonly kernels: ReadonlyMap<string, Kernel>;
   /** The user's jobs by name, newest first. */
   readonly jobs: ReadonlyMap<string, Job>;

@@ -90,7 +90,7 @@ describe('jobs', () => {
     fireEvent.click(screen.getByRole('option'));
     const detail = within(screen.getByRole('group', { name: 'one' }));
     expect(detail.getByText(message)).toBeTruthy();
-    fireEvent.click(detail.getByText(CommandIDs.killJob));
+    fireEvent.click(detail.getByText('Kill…'));
     expect(executed).toEqual([`${CommandIDs.killJob} {"name":"one"}`]);
   });
 
@@ -177,14 +177,12 @@ describe('kernels', () => {
   });
 
   it('counts down to the end of an idle kernel', () => {
-    const ends = new Date(Date.now() + 12 * 60_000 + 30_500).toISOString();
+    const ends = new Date(Date.now() + 12 * 60_000).toISOString();
     show(KernelsSection, {
       cluster: { state: 'up' },
       kernels: [aKernel('k1', { ends })]
     });
-    expect(screen.getByRole('option').textContent).toMatch(
-      /ends in 12 min \d+ s if idle/
-    );
+    expect(screen.getByRole('option').textContent).toContain('ends in 12 min');
   });
 
   it('opens the notebook by Enter, and stops by a button', () => {
@@ -195,7 +193,7 @@ describe('kernels', () => {
     press('ArrowDown');
     press('Enter');
     const detail = within(screen.getByRole('group', { name: 'k1.ipynb' }));
-    fireEvent.click(detail.getByText(CommandIDs.stopKernel));
+    fireEvent.click(detail.getByText('Stop…'));
     expect(executed).toEqual([
       `${CommandIDs.openNotebook} {"id":"k1"}`,
       `${CommandIDs.stopKernel} {"id":"k1"}`
@@ -227,7 +225,7 @@ describe('cluster', () => {
       kernels: [aKernel('k1')],
       jobs: [aJob('digits-7f3a')]
     });
-    expect(screen.getByRole('status').textContent).toContain('v1.35.4');
+    expect(screen.getByRole('status').textContent).toBe('Reachable');
     expect(screen.getByText('ada')).toBeTruthy();
     expect(screen.getByText('3 of 8 free')).toBeTruthy();
     expect(screen.getAllByRole('listitem').map(e => e.textContent)).toEqual([

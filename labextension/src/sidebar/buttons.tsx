@@ -3,18 +3,21 @@ import type { CommandRegistry } from '@lumino/commands';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import React from 'react';
 
-/** Commands about one thing; those that are not there (a plugin is off) are left out. */
-export function CommandButtons(props: {
+/** A command, and what its button says. */
+export type Action = readonly [command: string, label: string];
+
+/** What may be done with one thing; commands that are not there (a plugin is off) are left out. */
+export function Actions(props: {
   readonly commands: CommandRegistry;
-  readonly ids: readonly string[];
+  readonly actions: readonly Action[];
   readonly args: ReadonlyPartialJSONObject;
 }): JSX.Element {
-  const { commands, ids, args } = props;
+  const { commands, actions, args } = props;
   return (
     <div className="jp-KubeButtons">
-      {ids
-        .filter(id => commands.hasCommand(id) && commands.isVisible(id, args))
-        .map(id => (
+      {actions
+        .filter(([id]) => commands.hasCommand(id))
+        .map(([id, label]) => (
           <Button
             key={id}
             className="jp-mod-styled"
@@ -22,7 +25,7 @@ export function CommandButtons(props: {
             disabled={!commands.isEnabled(id, args)}
             onClick={() => void commands.execute(id, args)}
           >
-            {commands.label(id, args)}
+            {label}
           </Button>
         ))}
     </div>

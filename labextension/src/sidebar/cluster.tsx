@@ -13,8 +13,13 @@ export function ClusterSection(props: ISectionProps): JSX.Element {
   const { context, namespace } = model.cluster ?? {};
   const stuck = ['lost', 'missing', 'ended'].includes(model.connection);
   return (
-    <div className="jp-KubeCluster">
-      <p role="status" className="jp-KubeCluster-state">
+    <div
+      className="jp-KubeCluster"
+      role="group"
+      aria-label={trans.__('Cluster')}
+      tabIndex={0}
+    >
+      <p role="status" title={model.cluster?.version}>
         {stateOf(model, trans)}
       </p>
       {namespace && (
@@ -65,8 +70,8 @@ export function stateOf(
       model.staleSince.toLocaleTimeString()
     );
   }
-  const { state, message, version } = model.cluster ?? { state: 'none' };
+  const { state, message } = model.cluster ?? { state: 'none' };
   return state === 'up'
-    ? trans.__('Reachable, Kubernetes %1', version ?? '')
+    ? trans.__('Reachable')
     : (message ?? trans.__('No cluster'));
 }

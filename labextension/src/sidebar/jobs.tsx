@@ -1,25 +1,19 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
+import { isElastic } from '../commands/jobs';
 import { duration } from '../duration';
 import { Phase } from '../phase';
 import { CommandIDs } from '../tokens';
 import type { Job } from '../tokens';
-import { CommandButtons } from './buttons';
+import { Actions } from './buttons';
+import type { Action } from './buttons';
 import { useNow } from './clock';
 import type { ISectionProps } from './context';
 import { List } from './list';
 
 /** As high as two lines of text; style/base.css has the same. */
 const ROW_HEIGHT = 44;
-
-const ACTIONS = [
-  CommandIDs.openJob,
-  CommandIDs.whyJob,
-  CommandIDs.scaleJob,
-  CommandIDs.rerunJob,
-  CommandIDs.killJob
-];
 
 /** My jobs, newest first, and what may be done with the one that is chosen. */
 export function JobsSection({
@@ -83,15 +77,26 @@ export function JobsSection({
           <h3>{job.name}</h3>
           <p>{about(job, trans)}</p>
           {job.message && <p>{job.message}</p>}
-          <CommandButtons
+          <Actions
             commands={commands}
-            ids={ACTIONS}
+            actions={actionsOn(job, trans)}
             args={{ name: job.name }}
           />
         </div>
       )}
     </>
   );
+}
+
+function actionsOn(job: Job, trans: TranslationBundle): Action[] {
+  const scale: Action = [CommandIDs.scaleJob, trans.__('Scale…')];
+  return [
+    [CommandIDs.openJob, trans.__('Open')],
+    [CommandIDs.whyJob, trans.__('Why?')],
+    ...(isElastic(job) ? [scale] : []),
+    [CommandIDs.rerunJob, trans.__('Run again')],
+    [CommandIDs.killJob, job.finished ? trans.__('Remove…') : trans.__('Kill…')]
+  ];
 }
 
 function JobRow(props: {
@@ -134,9 +139,12 @@ function ageOf(job: Job, now: number, trans: TranslationBundle): string {
 /** How many ranks do what they should by now, of all. */
 function ranksOf(job: Job, trans: TranslationBundle): string {
   const { running = 0, succeeded = 0 } = job.counts;
-  return job.phase === 'running' || job.phase === 'starting'
-    ? trans.__('%1 of %2 up', running + succeeded, job.workers)
-    : trans.__('%1 of %2 done', succeeded, job.workers);
+  if (job.phase === 'waiting') {
+    return '';
+  }
+  return job.finished
+    ? trans.__('%1 of %2 done', succeeded, job.workers)
+    : trans.__('%1 of %2 up', running + succeeded, job.workers);
 }
 
 function about(job: Job, trans: TranslationBundle): string {

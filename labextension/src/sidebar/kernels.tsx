@@ -1,46 +1,27 @@
 import { PathExt } from '@jupyterlab/coreutils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { Button } from '@jupyterlab/ui-components';
 import React from 'react';
 
-import { duration } from '../duration';
+import { about } from '../duration';
 import { Phase } from '../phase';
 import { CommandIDs } from '../tokens';
 import type { Kernel } from '../tokens';
-import { CommandButtons } from './buttons';
+import { Actions } from './buttons';
 import { useNow } from './clock';
 import type { ISectionProps } from './context';
 import { List } from './list';
-
-const ACTIONS = [
-  CommandIDs.openNotebook,
-  CommandIDs.interruptKernel,
-  CommandIDs.restartKernel,
-  CommandIDs.stopKernel
-];
 
 /** My kernels, oldest first, and what may be done with the one that is chosen. */
 export function KernelsSection(props: ISectionProps): JSX.Element {
   const { model, commands, trans, isSeen } = props;
   const [selected, select] = React.useState<string | null>(null);
   const now = useNow(isSeen);
-  const kernels = [...model.kernels.values()];
+  const kernels = [...model.kernels.values()].sort((one, other) =>
+    one.created.localeCompare(other.created)
+  );
   const kernel = selected === null ? undefined : model.kernels.get(selected);
   return (
     <>
-      <div className="jp-KubeButtons">
-        <Button
-          className="jp-mod-styled"
-          aria-haspopup="menu"
-          onClick={event =>
-            void commands.execute(CommandIDs.chooseProfile, {
-              ...menuPlace(event.currentTarget)
-            })
-          }
-        >
-          {trans.__('Start…')}
-        </Button>
-      </div>
       {kernels.length ? (
         <List
           label={trans.__('My kernels')}
@@ -56,14 +37,22 @@ export function KernelsSection(props: ISectionProps): JSX.Element {
           {each => <KernelRow kernel={each} now={now} trans={trans} />}
         </List>
       ) : (
-        <p className="jp-KubeNone">{model.cluster ? trans.__('None.') : ''}</p>
+        <p className="jp-KubeNone">
+          {model.cluster
+            ? trans.__('None. A new one is a notebook away: see above.')
+            : ''}
+        </p>
       )}
       {kernel && (
         <div className="jp-KubeDetail" role="group" aria-label={nameOf(kernel)}>
-          <h3>{kernel.notebook || kernel.pod}</h3>
-          <CommandButtons
+          <Actions
             commands={commands}
-            ids={ACTIONS}
+            actions={[
+              [CommandIDs.openNotebook, trans.__('Open')],
+              [CommandIDs.interruptKernel, trans.__('Interrupt')],
+              [CommandIDs.restartKernel, trans.__('Restart…')],
+              [CommandIDs.stopKernel, trans.__('Stop…')]
+            ]}
             args={{ id: kernel.id }}
           />
         </div>
@@ -81,10 +70,7 @@ function KernelRow(props: {
   const gpus = kernel.gpus && trans._n('%1 GPU', '%1 GPUs', kernel.gpus);
   const ends =
     kernel.ends &&
-    trans.__(
-      'ends in %1 if idle',
-      duration(Date.parse(kernel.ends) / 1000 - now, trans)
-    );
+    trans.__('ends in %1', about(Date.parse(kernel.ends) / 1000 - now, trans));
   const aside = [kernel.profile, gpus].filter(Boolean).join(' · ');
   return (
     <>
@@ -124,10 +110,4 @@ function stateOf(kernel: Kernel, trans: TranslationBundle): string {
 
 function nameOf(kernel: Kernel): string {
   return PathExt.basename(kernel.notebook) || kernel.pod;
-}
-
-/** Below a button, where its menu opens. */
-function menuPlace(button: HTMLElement): { x: number; y: number } {
-  const { left, bottom } = button.getBoundingClientRect();
-  return { x: left, y: bottom };
 }

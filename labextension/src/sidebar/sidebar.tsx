@@ -1,8 +1,14 @@
-import { ReactWidget, SidePanel } from '@jupyterlab/ui-components';
+import {
+  addIcon,
+  Button,
+  ReactWidget,
+  SidePanel
+} from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import type { AccordionPanel, PanelLayout } from '@lumino/widgets';
 import React from 'react';
 
+import { CommandIDs } from '../tokens';
 import { ClusterSection } from './cluster';
 import type { IContext, ISectionProps, ISettings } from './context';
 import { JobsSection } from './jobs';
@@ -15,6 +21,10 @@ export class Sidebar extends SidePanel {
     super();
     const { trans } = context;
     this.addClass('jp-KubeSidebar');
+    this.toolbar.addItem(
+      'start',
+      ReactWidget.create(<StartButton {...context} />)
+    );
     this._sections = [
       new Section(trans.__('Cluster'), ClusterSection, context),
       new Section(trans.__('My kernels'), KernelsSection, context),
@@ -24,7 +34,7 @@ export class Sidebar extends SidePanel {
     (this.layout as PanelLayout).addWidget(
       ReactWidget.create(<News {...context} />)
     );
-    (this.content as AccordionPanel).setRelativeSizes([2, 3, 5]);
+    (this.content as AccordionPanel).setRelativeSizes([22, 30, 48]);
   }
 
   /** Take what the user has set. */
@@ -33,6 +43,26 @@ export class Sidebar extends SidePanel {
   }
 
   private readonly _sections: Section[];
+}
+
+/** Starts a kernel; its menu opens below. */
+function StartButton({ commands, trans }: IContext): JSX.Element {
+  return (
+    <Button
+      className="jp-KubeStart"
+      minimal
+      aria-haspopup="menu"
+      title={commands.caption(CommandIDs.chooseProfile)}
+      onClick={event => {
+        const place = event.currentTarget.getBoundingClientRect();
+        const { left: x, bottom: y } = place;
+        void commands.execute(CommandIDs.chooseProfile, { x, y });
+      }}
+    >
+      <addIcon.react tag="span" />
+      {trans.__('New kernel')}
+    </Button>
+  );
 }
 
 /** One part of the sidebar; it rests while it is not to be seen. */
