@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -46,7 +47,8 @@ def environment(folder: Path, *requirements: object) -> Path:
     """Make an environment of its own; returns its interpreter."""
     venv.create(folder, with_pip=True)
     python = folder / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", *requirements)
+    if requirements:
+        run(python, "-m", "pip", "install", "-q", *requirements)
     return python
 
 
@@ -64,6 +66,55 @@ def test_the_wheel_holds_the_package_its_licence_and_its_switch(wheel: Path) -> 
     assert any(name.startswith("jupyter_kube/event_schemas/") for name in names)
     strays = [n for n in names if n.split("/")[0] in {"tests", "bench", "docs", "examples"}]
     assert strays == []
+
+
+def test_the_wheel_has_the_front_end_as_it_is_for_use(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    home = "data/share/jupyter/labextensions/jupyter-kube/"
+    there = [name.partition(home)[2] for name in names if home in name]
+    assert {"package.json", "install.json", "schemas/jupyter-kube/plugin.json"} <= set(there)
+    assert any(name.startswith("static/remoteEntry.") for name in there)
+    assert [name for name in names if name.endswith(".map")] == []
+
+
+def without_node(python: Path) -> dict[str, str]:
+    """Environment variables that leave nothing to be found but what is installed there."""
+    return {"PATH": str(python.parent)}
+
+
+@pytest.fixture
+def unbuilt(tmp_path: Path) -> Path:
+    """A checkout in which nothing of the front end was ever built."""
+    leave = shutil.ignore_patterns(".git", ".yarn", "node_modules", "lib", "*.egg-info")
+    for name in ("jupyter_kube", "labextension", "etc"):
+        shutil.copytree(ROOT / name, tmp_path / "tree" / name, ignore=leave)
+    shutil.rmtree(tmp_path / "tree" / "jupyter_kube" / "labextension", ignore_errors=True)
+    for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, tmp_path / "tree")
+    return tmp_path / "tree"
+
+
+def test_an_editable_install_without_node_goes_without_the_front_end_and_says_so(
+    unbuilt: Path, tmp_path: Path
+) -> None:
+    python = environment(tmp_path / "env")
+    install = (python, "-m", "pip", "install", "-v", "--no-deps", "--editable", unbuilt)
+    told = run(*install, **without_node(python))
+    assert "The JupyterLab extension is not built: no node here." in told
+    assert "Successfully installed jupyter-kube" in told
+
+
+def test_a_wheel_is_not_built_without_its_front_end(unbuilt: Path, tmp_path: Path) -> None:
+    python = environment(tmp_path / "env")
+    done = subprocess.run(
+        [python, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path / "wheels", unbuilt],
+        env={**os.environ, **without_node(python)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "The JupyterLab extension cannot be built: no node here." in done.stdout + done.stderr
 
 
 def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(

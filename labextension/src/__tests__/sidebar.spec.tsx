@@ -28,6 +28,7 @@ beforeEach(() => {
   for (const id of Object.values(CommandIDs)) {
     commands.addCommand(id, {
       label: id,
+      describedBy: { args: {} },
       execute: args => executed.push(`${id} ${JSON.stringify(args)}`)
     });
   }

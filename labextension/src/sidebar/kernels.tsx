@@ -39,7 +39,7 @@ export function KernelsSection(props: ISectionProps): JSX.Element {
       ) : (
         <p className="jp-KubeNone">
           {model.cluster
-            ? trans.__('None. A new one is a notebook away: see above.')
+            ? trans.__('None. Start one by New kernel, or from the launcher.')
             : ''}
         </p>
       )}

@@ -5,10 +5,12 @@ import {
   SidePanel
 } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
+import { Signal } from '@lumino/signaling';
 import type { AccordionPanel, PanelLayout } from '@lumino/widgets';
 import React from 'react';
 
 import { CommandIDs } from '../tokens';
+import type { IClusterModel } from '../tokens';
 import { ClusterSection } from './cluster';
 import type { IContext, ISectionProps, ISettings } from './context';
 import { JobsSection } from './jobs';
@@ -34,7 +36,8 @@ export class Sidebar extends SidePanel {
     (this.layout as PanelLayout).addWidget(
       ReactWidget.create(<News {...context} />)
     );
-    (this.content as AccordionPanel).setRelativeSizes([22, 30, 48]);
+    this._fit(context.model);
+    context.model.changed.connect(this._fit, this);
   }
 
   /** Take what the user has set. */
@@ -42,7 +45,23 @@ export class Sidebar extends SidePanel {
     this._sections.forEach(section => (section.settings = settings));
   }
 
+  dispose(): void {
+    Signal.disconnectReceiver(this);
+    super.dispose();
+  }
+
+  /** Give room to lists that are not empty; what the user has drawn stays until one is or was. */
+  private _fit({ kernels, jobs }: IClusterModel): void {
+    const shape = `${kernels.size > 0} ${jobs.size > 0}`;
+    if (shape !== this._shape) {
+      this._shape = shape;
+      const sizes = [22, kernels.size ? 30 : 12, jobs.size ? 48 : 12];
+      (this.content as AccordionPanel).setRelativeSizes(sizes);
+    }
+  }
+
   private readonly _sections: Section[];
+  private _shape = '';
 }
 
 /** Starts a kernel; its menu opens below. */
