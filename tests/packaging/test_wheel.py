@@ -117,6 +117,16 @@ def test_a_wheel_is_not_built_without_its_front_end(unbuilt: Path, tmp_path: Pat
     assert "The JupyterLab extension cannot be built: no node here." in done.stdout + done.stderr
 
 
+def test_a_source_distribution_becomes_a_wheel_without_node(wheel: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "build", "--sdist", "--outdir", tmp_path, ROOT)
+    (source,) = tmp_path.glob("*.tar.gz")
+    python = environment(tmp_path / "env")
+    again = (python, "-m", "pip", "wheel", "--no-deps", "--wheel-dir", tmp_path, source)
+    run(*again, **without_node(python))
+    (built,) = tmp_path.glob("*.whl")
+    assert sorted(zipfile.ZipFile(built).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
+
+
 def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(
     wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
