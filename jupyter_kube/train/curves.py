@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from html import escape
 
 from .reports import Report, Reports
+from .words import TOTALS
 
 MOST_RANKS = 8
 """Ranks drawn, those with the lowest numbers."""
@@ -61,7 +62,7 @@ def curves(reports: Iterable[Report]) -> Curves:
         begun = report.time if begun is None else begun
         at = report.time - begun if report.step is None else report.step
         for name, value in report.metrics.items():
-            if _is_drawable(value) and _is_drawable(at):
+            if name not in TOTALS.values() and _is_drawable(value) and _is_drawable(at):
                 found.setdefault(name, {}).setdefault(report.rank, {})[at] = value
     drawn = {
         name: {rank: _thinned(line) for rank, line in lines.items()}

@@ -37,7 +37,7 @@ _ROWS = (
 )
 _FONT = (
     "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
-    "color:var(--jp-ui-font-color1,inherit)"
+    "color:var(--jp-ui-font-color1,inherit);line-height:1.4"
 )
 
 

@@ -8,14 +8,12 @@ from typing import Any
 
 from .feed import Line
 from .view import JobView, RankView
-from .words import duration, uncoded
+from .words import TOTALS, duration, uncoded
 
 _EPOCH = re.compile(r"\s*Epoch:? \[?(\d{1,9}) ?(?:/|of) ?(\d{1,9})\b", re.IGNORECASE)
 """How Keras and others begin an epoch."""
 _PERCENT = re.compile(r"\b(\d{1,3})(?:\.\d+)? ?%")
 _OF = re.compile(r"\b(\d{1,9}) ?/ ?(\d{1,9})\b")
-_TOTALS = (("step", "steps"), ("epoch", "epochs"))
-"""Metrics that tell how far a rank is, and of how many."""
 _SOONEST = 1.0
 """Seconds of progress before an end is foretold."""
 
@@ -75,7 +73,7 @@ class Progress:
 
 
 def _reported(metrics: Mapping[str, Any]) -> float | None:
-    for step, steps in _TOTALS:
+    for step, steps in TOTALS.items():
         done, total = metrics.get(step), metrics.get(steps)
         if isinstance(done, int | float) and isinstance(total, int | float):
             return _part(done, total)

@@ -12,6 +12,9 @@ from .view import JobView, RankView
 MOST_RANKS = 32
 """Ranks shown one by one; the rest is summed up."""
 
+TOTALS = {"step": "steps", "epoch": "epochs"}
+"""Metrics that tell how far a rank is, and those that tell of how many."""
+
 _CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
 """A terminal's control sequences."""
 
@@ -34,11 +37,17 @@ def duration(seconds: float) -> str:
 
 
 def metrics(values: Mapping[str, Any]) -> str:
-    """Write reported metrics in the order reported, numbers to four digits."""
+    """Write reported metrics in the order reported, numbers to four digits, steps as 3/10."""
+    of = {name: values[total] for name, total in TOTALS.items() if {name, total} <= values.keys()}
     return "  ".join(
-        f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"
+        f"{name} {_short(value)}" + (f"/{_short(of[name])}" if name in of else "")
         for name, value in values.items()
+        if not any(name == TOTALS[each] for each in of)
     )
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def title(view: JobView) -> str:

@@ -41,7 +41,7 @@ def open_panel(shell: Any, name: str = "", body: str = "") -> None:
     cell = _cell(shell)
     if cell in _open:
         _open.pop(cell).close()
-    panel = Panel(shell, body)
+    panel = Panel(shell, body.rstrip("\n"))
     if cell:
         _open[cell] = panel
     view = panel.widget._repr_mimebundle_()[_VIEW]

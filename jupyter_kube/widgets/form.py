@@ -11,10 +11,12 @@ import ipywidgets as w
 from IPython.core.error import UsageError
 
 from ..errors import InvalidInput, KubeError
+from ..kube.room import Fit
 from ..magicline import HelpShown, read_wish, train_parser, write_line
 from ..train.options import FRAMEWORKS
 from ..train.plan import Wish, check
 from . import cells, parts
+from .apart import apart
 
 THIS, ABOVE, NUMBER, TEXT = "this one", "the one above", "by number", "as written"
 
@@ -41,6 +43,8 @@ class RunForm:
         Names of profiles to offer.
     submit
         Gets a checked wish and the source; may raise KubeError.
+    fits
+        Says how many of a wish's workers there is room for; may wait for the cluster.
 
     """
 
@@ -50,8 +54,10 @@ class RunForm:
         body: str,
         profiles: Iterable[str],
         submit: Callable[[Wish, str], object],
+        fits: Callable[[Wish], Fit],
     ) -> None:
-        self._history, self._body, self._submit = history, body, submit
+        self._history, self._body, self._submit, self._fits = history, body, submit, fits
+        self._asked = 0
         offered = [*([THIS] if body else []), ABOVE, NUMBER, TEXT]
         self._which = parts.choice("Cell", offered, offered[0])
         self._number = w.BoundedIntText(
@@ -62,7 +68,11 @@ class RunForm:
             layout={"width": "12em", "display": "none"},
         )
         self._source = w.Textarea(
-            description="Code", rows=6, layout={"width": "auto"}, style=parts.LABEL
+            description="Code",
+            rows=6,
+            continuous_update=False,
+            layout={"width": "auto"},
+            style=parts.LABEL,
         )
         self._framework = parts.choice(
             "Framework", [("from the imports", ""), *((name, name) for name in FRAMEWORKS)], ""
@@ -76,7 +86,10 @@ class RunForm:
         self._run = parts.button(
             "Run on cluster", "Submit it; nothing else waits for it", self._on_run, style="primary"
         )
-        self._line, self.fit, self._said = w.HTML(), w.HTML(), w.HTML()
+        self._ask = parts.button(
+            "Will it fit?", "Ask how many workers there is room for now", self._on_ask
+        )
+        self._line, self._fit, self._said = w.HTML(), w.HTML(), w.HTML()
         fields = [
             self._framework,
             self._profile,
@@ -93,14 +106,16 @@ class RunForm:
                 w.GridBox(fields, layout={"grid_template_columns": columns}),
                 self._more,
                 self._line,
-                self.fit,
-                parts.row(self._run, self._said),
+                parts.row(self._run, self._ask, self._fit),
+                self._said,
             ]
         )
         self._workers.value = "1"
         self._filled = ""
         for field in (*fields, self._more):
             field.observe(lambda _change: self._renew_line(), "value")
+        for field in (self._profile, self._workers, self._gpus, self._more):
+            field.observe(lambda _change: self._on_ask(), "value")
         self._which.observe(lambda _change: self._choose(), "value")
         self._number.observe(lambda _change: self._choose(), "value")
         self._source.observe(lambda _change: self._edited(), "value")
@@ -158,6 +173,26 @@ class RunForm:
         except (KubeError, UsageError) as error:
             self.refuse(error)
 
+    def _on_ask(self) -> None:
+        """Ask what there is room for; only the newest question is answered."""
+        self._asked += 1
+        number = self._asked
+        self._fit.value = ""
+        try:
+            wish = check(read_wish(self.options()))
+        except (KubeError, UsageError) as error:
+            self._fit.value = parts.plain(parts.words_of(error, _LABELS))
+            return
+
+        def answer(words: str) -> None:
+            if number == self._asked:
+                self._fit.value = parts.said(words)
+
+        apart(
+            lambda: answer(self._fits(wish).why),
+            lambda error: answer(parts.words_of(error, _LABELS)),
+        )
+
     def _choose(self) -> None:
         """Fill in the code of the cell that was chosen."""
         which = self._which.value
@@ -169,8 +204,7 @@ class RunForm:
             self._said.value = ""
         except InvalidInput as error:
             self._filled = self._source.value = ""
-            if which == NUMBER or len(self._history()) > 2:
-                self.refuse(error)
+            self._said.value = parts.said(str(error))
 
     def _found(self, which: str) -> str:
         if which == THIS:
@@ -202,6 +236,7 @@ class RunForm:
         """Note that the code is the user's own now."""
         if self._source.value != self._filled:
             self._which.value = TEXT
+            self._said.value = ""
 
     def _renew_line(self) -> None:
         """Show the line that would do the same in a cell."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, MutableMapping
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 from typing import Any
 
 import ipywidgets as w
@@ -40,8 +41,8 @@ class JobBox:
     mine
         Whether this panel has submitted it: then its outputs come by themselves, and it is removed
         if it can never start, as by ``%%kubetrain``.
-    on_close
-        Called when it was taken off the panel.
+    on_end, on_close
+        Called when nothing of it will change any more, and when it was taken off the panel.
 
     """
 
@@ -51,10 +52,12 @@ class JobBox:
         namespace: MutableMapping[str, Any],
         *,
         mine: bool,
+        on_end: Callable[[], object],
         on_close: Callable[[JobBox], object],
     ) -> None:
         self.name = job.name
-        self._job, self._namespace, self._mine, self._on_close = job, namespace, mine, on_close
+        self._job, self._namespace, self._mine = job, namespace, mine
+        self._on_end, self._on_close = on_end, on_close
         self._view = job.feed.view
         self._following: Future[Outcome] | None = None
         self._outputs_here = self._stopping = False
@@ -62,7 +65,7 @@ class JobBox:
         self._head, self._said, self._ranks, self._curves = (w.HTML() for _ in range(4))
         self._bar = w.FloatProgress(min=0, max=1, description="Progress", layout={"width": "20em"})
         self._left = w.HTML()
-        self._log, self._steering = LogBox(), Steering(self)
+        self._log, self._steering = LogBox(), Steering(self, self._view)
         self._progress, self._drawing = Progress(), curves.Drawing()
         self._how_far = parts.row(self._bar, self._left)
         self.widget = w.VBox(
@@ -123,8 +126,13 @@ class JobBox:
     def stop(self) -> None:
         """Stop the job and remove it."""
         self._stopping = True
-        done = f"Stopped: {self.name} and all that belongs to it are being removed."
-        self._do(self._job.cancel, done)
+
+        def remove() -> None:
+            self._job.cancel()
+            self._view = replace(self._view, phase="stopped")
+            self._renew_steering()
+
+        self._do(remove, f"Stopped: {self.name} and all that belongs to it are being removed.")
 
     def bring(self) -> None:
         """Make the job's outputs variables of the notebook."""
@@ -145,6 +153,7 @@ class JobBox:
             return
         finally:
             self._renew_steering()
+            self._on_end()
         if self._mine and outcome.error is not None and not outcome.view.finished:
             self._job.cancel()
         if outcome.error is not None and not self._stopping:

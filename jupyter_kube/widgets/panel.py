@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -18,8 +17,10 @@ from . import parts
 from .apart import apart
 from .form import RunForm
 from .jobbox import JobBox
+from .subshells import as_sent
 
 if TYPE_CHECKING:
+    from ..kube.room import Fit
     from ..train.handle import Job
     from ..train.plan import Wish
 
@@ -41,7 +42,7 @@ class Panel:
     def __init__(self, shell: Any, body: str = "") -> None:
         self._shell = shell
         profiles, trouble = _profiles()
-        self._form = RunForm(self._history, body, profiles, self._submit)
+        self._form = RunForm(self._history, body, profiles, self._submit, _fits)
         if trouble is not None:
             self._form.refuse(trouble)
         self._mine = parts.choice("My jobs", [_NONE], "")
@@ -63,6 +64,7 @@ class Panel:
                 self._watched,
             ]
         )
+        as_sent(self.widget)
 
     def refresh(self) -> None:
         """List my jobs anew, soon."""
@@ -105,7 +107,10 @@ class Panel:
         if job.name in self._boxes:
             self._said.value = parts.said(f"{job.name} is shown below.")
             return
-        box = JobBox(job, self._shell.user_ns, mine=mine, on_close=self._remove)
+        box = JobBox(
+            job, self._shell.user_ns, mine=mine, on_end=self.refresh, on_close=self._remove
+        )
+        as_sent(box.widget)
         self._boxes = {job.name: box, **self._boxes}
         self._arrange()
 
@@ -118,15 +123,20 @@ class Panel:
         self._watched.children = tuple(box.widget for box in self._boxes.values())
 
     def _list(self, views: Sequence[JobView]) -> None:
-        now = time.time()
         chosen = self._mine.value
-        listed = [(f"{words.title(view)} · {words.state(view, now)}", view.name) for view in views]
+        listed = [(f"{words.title(view)} · {view.phase}", view.name) for view in views]
         self._mine.options = listed or [_NONE]
         if any(chosen == name for _, name in listed):
             self._mine.value = chosen
 
     def _fail(self, error: Exception) -> None:
         self._said.value = parts.trouble(error)
+
+
+def _fits(wish: Wish) -> Fit:
+    return jobs.fits(
+        wish.workers, profile=wish.profile, gpus=wish.gpus, cpu=wish.cpu, memory=wish.memory
+    )
 
 
 def _profiles() -> tuple[list[str], InvalidInput | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from html import escape
 from typing import Any
 
@@ -22,12 +22,13 @@ def button(label: str, tip: str, on_click: Callable[[], object], *, style: str =
     return made
 
 
-def text(label: str, hint: str = "", tip: str = "") -> Any:
-    """Make a field for one line of text."""
+def text(label: str, hint: str = "", tip: str = "", *, live: bool = False) -> Any:
+    """Make a field for one line of text, which is told when it is whole, or as it is typed."""
     return w.Text(
         description=label,
         placeholder=hint,
         tooltip=tip or hint,
+        continuous_update=live,
         style=LABEL,
         layout={"width": "auto"},
     )
@@ -67,16 +68,21 @@ def said(words: str, *, urgent: bool = False) -> str:
     return f'<div role="{role}" style="{style}">{sign}{escape(words)}</div>'
 
 
+def words_of(error: Exception, labels: Mapping[str, str] | None = None) -> str:
+    """Say what went wrong; ``labels`` are those of :func:`trouble`."""
+    ours = isinstance(error, KubeError | UsageError)
+    words = str(error) if ours else f"{type(error).__name__}: {error}"
+    for option, label in (labels or {}).items():
+        words = words.replace(option, label)
+    return words
+
+
 def trouble(error: Exception, labels: Mapping[str, str] | None = None) -> str:
     """Render what went wrong, in words, and a worker's own traceback.
 
     ``labels`` has names of fields by the options that they stand for.
     """
-    ours = isinstance(error, KubeError | UsageError)
-    words = str(error) if ours else f"{type(error).__name__}: {error}"
-    for option, label in (labels or {}).items():
-        words = words.replace(option, label)
-    shown = said(words, urgent=True)
+    shown = said(words_of(error, labels), urgent=True)
     if isinstance(error, RemoteError):
         lines = escape(uncoded(error.traceback.rstrip()))
         shown += f'<pre style="max-height:20em;overflow:auto;line-height:1.4">{lines}</pre>'
@@ -95,8 +101,16 @@ def show(widget: Any, yes: bool) -> None:
         widget.layout.display = display
 
 
+def tree(widget: Any) -> Iterator[Any]:
+    """Give a widget and all within it."""
+    yield widget
+    for child in getattr(widget, "children", ()):
+        yield from tree(child)
+
+
 def close(widget: Any) -> None:
     """Take a widget and all within it off the screen and out of memory."""
-    for child in getattr(widget, "children", ()):
-        close(child)
-    widget.close()
+    for each in list(tree(widget)):
+        for part in (getattr(each, "style", None), each.layout, each):
+            if isinstance(part, w.Widget):
+                part.close()

@@ -34,17 +34,29 @@ class Steered(Protocol):
 
 
 class Steering:
-    """A row of controls, of which those that make sense are shown."""
+    """A row of controls, of which those that make sense are shown.
 
-    def __init__(self, steered: Steered) -> None:
+    Parameters
+    ----------
+    steered
+        What is done.
+    view
+        The job as it is now.
+
+    """
+
+    def __init__(self, steered: Steered, view: JobView) -> None:
         self._steered = steered
         self._size = w.IntSlider(
-            description="Workers",
+            value=view.workers,
+            min=min(view.least or 1, view.workers),
+            max=_room(view.workers),
+            description="Workers at most",
             continuous_update=False,
-            tooltip="How many there may be at most",
+            tooltip="How many workers the job may have",
             style={"description_width": "auto"},
         )
-        self._wanted = 0
+        self._wanted = view.workers
         self._scale = parts.button(
             "Scale", "Let the job have so many workers", lambda: steered.scale(self._size.value)
         )
@@ -77,6 +89,7 @@ class Steering:
             self._fit(view)
         if not goes_on:
             self._calm()
+        self._stop.description = "Stop…" if goes_on else "Remove…"
         parts.show(self._stop, view.phase != "stopped" and self._really.layout.display == "none")
         parts.show(self._detach, followed and goes_on)
         parts.show(self._follow, not followed and goes_on)
@@ -87,9 +100,9 @@ class Steering:
     def _fit(self, view: JobView) -> None:
         """Set the slider to the size that the job has now, with room above it."""
         self._wanted = view.workers
-        self._size.max = min(max(2 * view.workers, 8, self._size.max), MOST_WORKERS)
-        self._size.min = view.least
-        self._size.value = view.workers
+        with self._size.hold_sync():  # or else front ends draw the value by the old ends
+            self._size.max = max(_room(view.workers), self._size.max)
+            self._size.value = view.workers
 
     def _ask(self) -> None:
         parts.show(self._really, True)
@@ -102,3 +115,8 @@ class Steering:
     def _calm(self) -> None:
         parts.show(self._really, False)
         parts.show(self._stop, True)
+
+
+def _room(workers: int) -> int:
+    """Tell how far a slider goes."""
+    return min(max(2 * workers, 8), MOST_WORKERS)

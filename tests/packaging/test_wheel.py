@@ -168,6 +168,7 @@ RELY_ON_JUPYTER = (
     "tests/kernels/test_server_v1.py",
     "tests/kernels/test_activity.py",
     "tests/test_app.py",
+    "tests/widgets/test_panel.py",
 )
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import queue
 import re
-import time
 from html import unescape
 
 VIEW = "application/vnd.jupyter.widget-view+json"
-PATIENCE = 60.0
+PATIENCE = 20.0
 
 
 class FrontEnd:
@@ -26,9 +25,9 @@ class FrontEnd:
         self.models = {}
         self.shown = []
         """What was displayed, as bundles by MIME type."""
-        self.replies = {}
-        self.updates = 0
         self.subshell = None
+        self.idle = set()
+        """Requests that the kernel is done with."""
 
     def hear(self, message):
         """Take in a message of the iopub channel."""
@@ -37,29 +36,37 @@ class FrontEnd:
             self.models[content["comm_id"]] = dict(content["data"]["state"])
         elif kind == "comm_msg" and content["comm_id"] in self.models:
             if content["data"]["method"] == "update":
-                self.updates += 1
                 self.models[content["comm_id"]] |= content["data"]["state"]
         elif kind == "comm_close":
             self.models.pop(content["comm_id"], None)
+        elif kind == "status" and content["execution_state"] == "idle":
+            self.idle.add(message["parent_header"].get("msg_id"))
         elif kind == "display_data":
             self.shown.append(content["data"])
 
     def until(self, condition, what):
         """Take in messages until a condition returns something true, and return that."""
-        end = time.monotonic() + PATIENCE
         while not (found := condition()):
-            try:
-                self.hear(self.client.get_iopub_msg(timeout=max(0.01, end - time.monotonic())))
-            except queue.Empty:
-                raise AssertionError(f"{what} did not come; there is: {self.text()}") from None
+            self._next(what)
         return found
 
-    def run(self, code):
-        """Run a cell to its end."""
-        reply = self.client.execute_interactive(
-            code, timeout=PATIENCE, output_hook=self.hear, allow_stdin=False
-        )
-        return reply["content"]
+    def _next(self, what):
+        """Take in one message."""
+        try:
+            message = self.client.get_iopub_msg(timeout=PATIENCE)
+        except queue.Empty:
+            raise AssertionError(f"{what} did not come; there is: {self.text()}") from None
+        self.hear(message)
+        return message
+
+    def run(self, code, cell=""):
+        """Run a cell to its end; ``cell``: its id, which JupyterLab tells."""
+        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        sent = self.client.session.msg("execute_request", content, metadata={"cellId": cell})
+        self.client.shell_channel.send(sent)
+        ours = sent["header"]["msg_id"]
+        self.until(lambda: ours in self.idle, f"the end of {code!r}")
+        return self.client._recv_reply(ours, timeout=PATIENCE)["content"]
 
     def on_subshell(self):
         """Send from now on as front ends do that have subshells: a cell that runs is passed by."""
