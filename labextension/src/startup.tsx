@@ -25,15 +25,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-kube:startup',
   description: "Shows in the status bar how a notebook's kernel starts.",
   autoStart: true,
-  requires: [IClusterModel, INotebookTracker, IStatusBar],
-  optional: [ITranslator],
+  requires: [IClusterModel, INotebookTracker],
+  optional: [IStatusBar, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     model: IClusterModel,
     tracker: INotebookTracker,
-    statusBar: IStatusBar,
+    statusBar: IStatusBar | null,
     translator: ITranslator | null
   ) => {
+    if (statusBar === null) {
+      return; // as in Notebook 7
+    }
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const item = new StartItem(trans);
     const look = () => {
