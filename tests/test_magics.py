@@ -420,3 +420,13 @@ def test_a_file_is_written_where_rights_cannot_be_set(tmp_path, monkeypatch):
     monkeypatch.delattr("os.fchmod")  # as on Windows
     magics.KubeMagics._write_private(None, str(tmp_path / "job.yaml"), "a: 1")
     assert (tmp_path / "job.yaml").read_text() == "a: 1"
+
+
+def test_the_panel_is_text_where_there_is_no_front_end(shell, capsys):
+    assert shell.run_cell("%kube panel").success
+    said = capsys.readouterr().out.splitlines()
+    assert said == ["You have no jobs here.", magics._STEERED_BY]
+    shell.run_cell("%%kubetrain --name shown --detach\nprint(1)")
+    name = name_in(capsys.readouterr().out)
+    assert shell.run_cell(f"%kube panel {name}").success
+    assert capsys.readouterr().out.startswith(f"{name} · python · 1 worker")

@@ -35,6 +35,10 @@ _TILES = "display:grid;grid-template-columns:repeat(auto-fill,minmax(3.5em,1fr))
 _ROWS = (
     "display:grid;gap:.1em 2em;grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))"
 )
+_REASONS, _WELL = 12, 8
+"""Reasons, and ranks that are well, listed below the tiles."""
+_TIP = 300
+"""Characters of a tile's words on hover; the whole of it is below."""
 _FONT = (
     "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
     "color:var(--jp-ui-font-color1,inherit);line-height:1.4"
@@ -57,13 +61,18 @@ def heading(view: JobView, now: float) -> str:
 
 
 def ranks(view: JobView, now: float) -> str:
-    """Render the ranks: one by one with what there is to say, above that of many all as tiles."""
+    """Render the ranks: one by one with what there is to say, or of many all as tiles.
+
+    Below the tiles are the reasons that there are, each once, and a few of those that are well.
+    """
     message = f"<div>{escape(view.message)}</div>" if view.message else ""
-    shown, rest = words.shown(view)
-    tiles = _tiles(view.ranks) if rest else ""
-    rows = "".join(_row(rank, words.place(view, rank), now) for rank in shown)
-    more = "".join(f"<div>{escape(line)}</div>" for line in rest)
-    return f'{message}{tiles}<div style="{_ROWS}" role="list">{rows}</div>{more}'
+    if len(view.ranks) <= words.MOST_RANKS:
+        rows = "".join(_row(rank, words.place(view, rank), now) for rank in view.ranks)
+        return f'{message}<div style="{_ROWS}" role="list">{rows}</div>'
+    well = [rank for rank in view.ranks if rank.state.phase in words.CALM]
+    rows = "".join(_row(rank, words.place(view, rank), now) for rank in well[:_WELL])
+    listed = f'<div style="{_ROWS}" role="list">{rows}</div>' if rows else ""
+    return f"{message}{_tiles(view.ranks)}{_reasons(view.ranks, now)}{listed}"
 
 
 def badge(phase: str) -> str:
@@ -87,6 +96,22 @@ def _row(rank: RankView, place: str, now: float) -> str:
     )
 
 
+def _reasons(all_ranks: tuple[RankView, ...], now: float) -> str:
+    """Render why ranks are not well: each reason once, after the numbers of its ranks."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for rank in all_ranks:
+        if rank.state.phase not in words.CALM:
+            found.setdefault((rank.state.phase, words.detail(rank, now)), []).append(rank.rank)
+    rows = [
+        f'<div role="listitem">{badge(phase)} {escape(phase)} {words.ranges(numbers)} '
+        f'<span style="color:var(--jp-ui-font-color2,inherit)">{escape(reason)}</span></div>'
+        for (phase, reason), numbers in list(found.items())[:_REASONS]
+    ]
+    if len(found) > _REASONS:
+        rows.append(f'<div role="listitem">and {len(found) - _REASONS} further reasons</div>')
+    return f'<div role="list">{"".join(rows)}</div>' if rows else ""
+
+
 def _tiles(all_ranks: tuple[RankView, ...]) -> str:
     """Render one small tile a rank; neighbours of whom the same is said share their colour."""
     runs = groupby(all_ranks, key=lambda rank: (rank.state.phase, rank.reason))
@@ -99,7 +124,7 @@ def _tiles(all_ranks: tuple[RankView, ...]) -> str:
 
 def _run(phase: str, reason: str, run: list[RankView]) -> str:
     colour = _COLOURS.get(phase, "--jp-ui-font-color2")
-    tip = escape(f"{phase}: {reason}" if reason else phase)
+    tip = escape((f"{phase}: {reason}" if reason else phase)[:_TIP])
     inner = "".join(f"<span>{_sign(phase)}{rank.rank}</span>" for rank in run)
     return (
         f'<span style="display:contents;color:var({colour},inherit)" title="{tip}">{inner}</span>'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .view import JobView, RankView
@@ -12,8 +12,13 @@ from .view import JobView, RankView
 MOST_RANKS = 32
 """Ranks shown one by one; the rest is summed up."""
 
+_MOST_RUNS = 12
+
 TOTALS = {"step": "steps", "epoch": "epochs"}
 """Metrics that tell how far a rank is, and those that tell of how many."""
+
+CALM = ("running", "succeeded")
+"""Phases of ranks that are well."""
 
 _CODES = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?")
 """A terminal's control sequences."""
@@ -85,11 +90,22 @@ def shown(view: JobView) -> tuple[list[RankView], list[str]]:
     """Choose the ranks to show one by one, those in trouble first, and sum up the rest."""
     if len(view.ranks) <= MOST_RANKS:
         return list(view.ranks), []
-    calm = ("running", "succeeded")
-    order = sorted(view.ranks, key=lambda r: (r.state.phase in calm, r.rank))
+    order = sorted(view.ranks, key=lambda r: (r.state.phase in CALM, r.rank))
     one_by_one = sorted(order[:MOST_RANKS], key=lambda r: r.rank)
     rest = order[MOST_RANKS:]
     return one_by_one, [f"     and {len(rest)} more: {counts(rest)}"]
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write sorted numbers, as in ``2–9, 16``; of too many the first ones."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    shown = ["–".join(map(str, run)) for run in runs[:_MOST_RUNS]]
+    return ", ".join([*shown, *(["…"] if len(runs) > _MOST_RUNS else [])])
 
 
 def counts(ranks: Iterable[RankView]) -> str:

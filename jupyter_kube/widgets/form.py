@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Iterable, Sequence
-from html import escape
 from typing import Any
 
 import ipywidgets as w
@@ -79,9 +78,9 @@ class RunForm:
         )
         self._profile = parts.suggestions("Profile", profiles, "like this kernel, or the default")
         self._workers = parts.text("Workers", "4, or 1:4 for as many as fit")
-        self._gpus = parts.text("GPUs", "for each worker; empty: the profile's")
-        self._use = parts.text("Inputs", "a, b: names the code does not mention")
-        self._output = parts.text("Outputs", "x, y: names whose values come back")
+        self._gpus = parts.text("GPUs", "for each; empty: as the profile")
+        self._use = parts.text("Inputs", "a, b: further names it needs")
+        self._output = parts.text("Outputs", "x, y: names that come back")
         self._more = parts.text("More", "further options of %%kubetrain, as in --memory 4Gi")
         self._run = parts.button(
             "Run on cluster", "Submit it; nothing else waits for it", self._on_run, style="primary"
@@ -246,4 +245,4 @@ class RunForm:
             self._line.value = parts.plain(str(error))
             return
         same = " ".join(filter(None, ["%%kubetrain", line]))
-        self._line.value = f"The same in a cell: <code>{escape(same)}</code>"
+        self._line.value = parts.code("The same in a cell:", same)

@@ -102,7 +102,7 @@ class JobBox:
         self._bar.value = self._progress.fraction or 0.0
         self._left.value = parts.plain(self._progress.words())
         if view.phase != self._phase:  # said once, when it changes
-            if self._phase:
+            if self._phase and not self._stopping:
                 self._said.value = parts.said(f"{self.name}: {view.phase}")
             self._phase = view.phase
         self._renew_steering()

@@ -38,7 +38,11 @@ def choice(label: str, options: Iterable[Any], value: Any = None) -> Any:
     """Make a field that offers some values."""
     options = list(options)
     return w.Dropdown(
-        description=label, options=options, value=value, style=LABEL, layout={"width": "auto"}
+        description=label,
+        options=options,
+        value=value,
+        style=LABEL,
+        layout={"width": "auto", "max_width": "100%", "min_width": "0"},
     )
 
 
@@ -87,6 +91,11 @@ def trouble(error: Exception, labels: Mapping[str, str] | None = None) -> str:
         lines = escape(uncoded(error.traceback.rstrip()))
         shown += f'<pre style="max-height:20em;overflow:auto;line-height:1.4">{lines}</pre>'
     return shown
+
+
+def code(about: str, line: str) -> str:
+    """Render a line of code after what it is."""
+    return f'<div style="line-height:1.4">{escape(about)} <code>{escape(line)}</code></div>'
 
 
 def plain(words: str) -> str:

@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 from jupyter_kube.models import PodState
 from jupyter_kube.train import grid
 from jupyter_kube.train.view import JobView, RankView
+from jupyter_kube.train.words import ranges
 
 EVIL = "\"><img src=x onerror='alert(1)'><script>alert(2)</script>&"
 NO_ROOM = "0/1 nodes are available: 1 Insufficient nvidia.com/gpu."
@@ -55,7 +56,7 @@ def test_the_schedulers_words_are_in_the_text_and_on_hover():
     assert read.titles == ["running · p0 on node-1", f"waiting: {NO_ROOM} · p1 on node-1"]
 
 
-def test_of_many_ranks_each_has_a_tile_and_those_in_trouble_have_their_words():
+def test_of_many_ranks_each_has_a_tile_and_each_reason_is_said_once():
     ranks = [rank(n, *(["waiting", NO_ROOM] if n >= 190 else ["running"])) for n in range(200)]
     html = grid.ranks(job(ranks), 0)
     read = Reader(html)
@@ -63,11 +64,25 @@ def test_of_many_ranks_each_has_a_tile_and_those_in_trouble_have_their_words():
     assert 'aria-label="200 ranks: 190 running, 10 waiting"' in html
     assert [int(n) for n in re.findall(r"<span>\D(\d+)</span>", html)] == list(range(200))
     assert read.titles[:2] == ["running", f"waiting: {NO_ROOM}"]
-    assert said.count(NO_ROOM) == 10
-    assert len(html) < 20_000
+    assert f"waiting 190–199 {NO_ROOM}" in said
+    assert said.count(NO_ROOM) == 1
+    assert len(html) < 10_000
+
+
+def test_reasons_of_many_ranks_are_bounded():
+    ranks = [rank(n, "failed", f"exit code {n}") for n in range(1000)]
+    html = grid.ranks(job(ranks), 0)
+    assert "and 988 further reasons" in html
+    assert len(html) < 200_000
 
 
 def test_no_two_phases_look_the_same_without_colour():
     phases = ("queued", "waiting", "pulling", "starting", "running", "succeeded", "failed", "gone")
     signs = {re.sub("<[^>]*>", "", grid.badge(phase)) for phase in phases}
     assert len(signs) == len(phases)
+
+
+def test_numbers_of_ranks():
+    assert ranges([]) == ""
+    assert ranges([2, 3, 4, 9, 11, 12]) == "2–4, 9, 11–12"
+    assert ranges(range(0, 100, 2)).endswith(", 22, …")
