@@ -39,7 +39,7 @@ _REASONS, _WELL = 12, 8
 """Reasons, and ranks that are well, listed below the tiles."""
 _TIP = 300
 """Characters of a tile's words on hover; the whole of it is below."""
-_FONT = (
+FONT = (
     "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
     "color:var(--jp-ui-font-color1,inherit);line-height:1.4"
 )
@@ -47,7 +47,7 @@ _FONT = (
 
 def framed(inner: str) -> str:
     """Put HTML into the fonts and colours that all of ours has."""
-    return f'<div style="{_FONT}">{inner}</div>'
+    return f'<div style="{FONT}">{inner}</div>'
 
 
 def heading(view: JobView, now: float) -> str:

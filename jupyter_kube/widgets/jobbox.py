@@ -87,6 +87,11 @@ class JobBox:
         self._said.value = parts.said(job.warning)
         self.follow()
 
+    @property
+    def phase(self) -> str:
+        """How the job stands, as this box knows it: of an end sooner than the cluster."""
+        return self._view.phase
+
     def show(self, batch: Batch) -> None:
         """Renew what has changed."""
         view, now = batch.view, time.time()
@@ -141,6 +146,7 @@ class JobBox:
     def dismiss(self) -> None:
         """Take the job off the panel; it goes on."""
         self._job.detach()
+        self._steering.close()
         self._on_close(self)
 
     def _watch(self, feed: Feed, following: Future[Outcome]) -> None:

@@ -9,6 +9,7 @@ from html import escape
 from itertools import islice
 
 from ..train.feed import Line
+from ..train.grid import FONT
 from ..train.words import uncoded
 
 KEPT = 20_000
@@ -77,7 +78,7 @@ class LogPane:
     def html(self) -> str:
         """Render the newest of the lines asked for; what was searched for is marked."""
         lines = "\n".join(f"[{rank}] {self._marked(text)}" for rank, text in self._newest())
-        style = "margin:0;white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.4"
+        style = f"margin:0;white-space:pre-wrap;overflow-wrap:anywhere;{FONT}"
         return f'<pre style="{style}">{lines}</pre>'
 
     def words(self) -> str:

@@ -124,7 +124,11 @@ class Panel:
 
     def _list(self, views: Sequence[JobView]) -> None:
         chosen = self._mine.value
-        listed = [(f"{words.title(view)} · {view.phase}", view.name) for view in views]
+        phases = {name: box.phase for name, box in self._boxes.items()}
+        listed = [
+            (f"{words.title(view)} · {phases.get(view.name, view.phase)}", view.name)
+            for view in views
+        ]
         self._mine.options = listed or [_NONE]
         if any(chosen == name for _, name in listed):
             self._mine.value = chosen

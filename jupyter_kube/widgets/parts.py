@@ -10,6 +10,7 @@ import ipywidgets as w
 from IPython.core.error import UsageError
 
 from ..errors import KubeError, RemoteError
+from ..train.grid import FONT
 from ..train.words import uncoded
 
 LABEL = {"description_width": "6em"}
@@ -89,7 +90,7 @@ def trouble(error: Exception, labels: Mapping[str, str] | None = None) -> str:
     shown = said(words_of(error, labels), urgent=True)
     if isinstance(error, RemoteError):
         lines = escape(uncoded(error.traceback.rstrip()))
-        shown += f'<pre style="max-height:20em;overflow:auto;line-height:1.4">{lines}</pre>'
+        shown += f'<pre style="max-height:20em;overflow:auto;{FONT}">{lines}</pre>'
     return shown
 
 

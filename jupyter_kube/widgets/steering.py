@@ -47,20 +47,26 @@ class Steering:
 
     def __init__(self, steered: Steered, view: JobView) -> None:
         self._steered = steered
-        self._size = w.IntSlider(
-            value=view.workers,
-            min=min(view.least or 1, view.workers),
-            max=_room(view.workers),
+        ends = {
+            "value": view.workers,
+            "min": min(view.least or 1, view.workers),
+            "max": _room(view.workers),
+        }
+        # A slider of ipywidgets has no name that a screen reader could say: the field has one.
+        self._size = w.BoundedIntText(
+            **ends,
             description="Workers at most",
-            continuous_update=False,
             tooltip="How many workers the job may have",
             style={"description_width": "auto"},
+            layout={"width": "14em"},
         )
+        self._slider = w.IntSlider(**ends, readout=False, layout={"width": "14em"})
+        self._same = w.jslink((self._slider, "value"), (self._size, "value"))
         self._wanted = view.workers
         self._scale = parts.button(
             "Scale", "Let the job have so many workers", lambda: steered.scale(self._size.value)
         )
-        self._sizes = parts.row(self._size, self._scale)
+        self._sizes = parts.row(self._size, self._slider, self._scale)
         self._stop = parts.button("Stop…", "Stop the job and remove it", self._ask)
         self._really = parts.row(
             parts.button("Stop and remove it", "It cannot be undone", self._end, style="danger"),
@@ -100,9 +106,14 @@ class Steering:
     def _fit(self, view: JobView) -> None:
         """Set the slider to the size that the job has now, with room above it."""
         self._wanted = view.workers
-        with self._size.hold_sync():  # or else front ends draw the value by the old ends
-            self._size.max = max(_room(view.workers), self._size.max)
-            self._size.value = view.workers
+        for each in (self._size, self._slider):
+            with each.hold_sync():  # or else front ends draw the value by the old ends
+                each.max = max(_room(view.workers), each.max)
+                each.value = view.workers
+
+    def close(self) -> None:
+        """Take out of memory what is not on the screen."""
+        self._same.close()
 
     def _ask(self) -> None:
         parts.show(self._really, True)
