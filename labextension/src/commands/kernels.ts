@@ -55,6 +55,7 @@ export function addKernelCommands(
         properties: { x: { type: 'number' }, y: { type: 'number' } }
       }
     },
+    isEnabled: () => model.connection === 'live',
     execute: async args => {
       const told = await failing(trans.__('There are no profiles'), () =>
         getProfiles(settings)

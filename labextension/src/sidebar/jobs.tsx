@@ -2,7 +2,7 @@ import type { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
 
 import { isElastic } from '../commands/jobs';
-import { duration } from '../duration';
+import { about } from '../duration';
 import { Phase } from '../phase';
 import { CommandIDs } from '../tokens';
 import type { Job } from '../tokens';
@@ -75,7 +75,7 @@ export function JobsSection({
       {job && (
         <div className="jp-KubeDetail" role="group" aria-label={job.name}>
           <h3>{job.name}</h3>
-          <p>{about(job, trans)}</p>
+          <p>{describe(job, trans)}</p>
           {job.message && <p>{job.message}</p>}
           <Actions
             commands={commands}
@@ -133,7 +133,7 @@ function matches(job: Job, wanted: string): boolean {
 function ageOf(job: Job, now: number, trans: TranslationBundle): string {
   return job.started === null
     ? ''
-    : duration((job.ended ?? now) - job.started, trans);
+    : about((job.ended ?? now) - job.started, trans);
 }
 
 /** How many ranks do what they should by now, of all. */
@@ -147,7 +147,7 @@ function ranksOf(job: Job, trans: TranslationBundle): string {
     : trans.__('%1 of %2 up', running + succeeded, job.workers);
 }
 
-function about(job: Job, trans: TranslationBundle): string {
+function describe(job: Job, trans: TranslationBundle): string {
   const workers = job.least
     ? trans.__('%1 to %2 workers', job.least, job.workers)
     : trans._n('%1 worker', '%1 workers', job.workers);

@@ -2,7 +2,8 @@ import {
   addIcon,
   Button,
   ReactWidget,
-  SidePanel
+  SidePanel,
+  UseSignal
 } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { Signal } from '@lumino/signaling';
@@ -25,7 +26,11 @@ export class Sidebar extends SidePanel {
     this.addClass('jp-KubeSidebar');
     this.toolbar.addItem(
       'start',
-      ReactWidget.create(<StartButton {...context} />)
+      ReactWidget.create(
+        <UseSignal signal={context.model.changed}>
+          {() => <StartButton {...context} />}
+        </UseSignal>
+      )
     );
     this._sections = [
       new Section(trans.__('Cluster'), ClusterSection, context),
@@ -72,6 +77,7 @@ function StartButton({ commands, trans }: IContext): JSX.Element {
       minimal
       aria-haspopup="menu"
       title={commands.caption(CommandIDs.chooseProfile)}
+      disabled={!commands.isEnabled(CommandIDs.chooseProfile)}
       onClick={event => {
         const place = event.currentTarget.getBoundingClientRect();
         const { left: x, bottom: y } = place;
