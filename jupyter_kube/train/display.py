@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from ..checks import clip
 from . import curves, grid
 from .feed import Batch, Feed, Line
+from .progress import Progress
 from .view import JobView
 from .words import detail, duration, place, shown, state, title
 
@@ -31,9 +32,9 @@ _MOVES = re.compile(r"\x1b(?!\[[0-9;]*m)(\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)
 _WIDTH = 78
 
 
-def text(view: JobView, now: float) -> str:
+def text(view: JobView, now: float, how_far: str = "") -> str:
     """Render a job as plain text."""
-    head, right = title(view), state(view, now)
+    head, right = title(view), state(view, now, how_far)
     lines = [f"{head}{right:>{max(len(right) + 2, _WIDTH - len(head))}}"]
     if view.message:
         lines.append(f"    {view.message}")
@@ -48,14 +49,16 @@ def text(view: JobView, now: float) -> str:
     return "\n".join([*lines, *rest])
 
 
-def html(view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = "") -> str:
+def html(
+    view: JobView, now: float, tail: Iterable[Line] = (), drawing: str = "", how_far: str = ""
+) -> str:
     """Render a job as HTML that needs no style sheet and follows JupyterLab's theme.
 
     ``drawing`` is HTML to be put below the ranks: curves.
     """
     lines = "\n".join(f"[{line.rank}] {line.text}" for line in tail)
     below = f'<pre style="margin:.5em 0 0">{escape(lines)}</pre>' if lines else ""
-    return grid.framed(f"{grid.heading(view, now)}{grid.ranks(view, now)}{drawing}{below}")
+    return grid.framed(f"{grid.heading(view, now, how_far)}{grid.ranks(view, now)}{drawing}{below}")
 
 
 def table(views: Iterable[JobView], now: float, *, owners: bool = False) -> str:
@@ -99,18 +102,21 @@ class NotebookScreen:
         self._handle: Any = None
         self._shown = ""
         self._printer = Printer(display=lambda rich: display(dict(rich), raw=True))
-        self._curves = curves.Drawing()
+        self._curves, self._progress = curves.Drawing(), Progress()
 
     def show(self, batch: Batch) -> None:
         """Renew the panel and print the new lines."""
         self._printer.show(batch)
         now = self._clock()
         self._curves.renew(batch.reports, now, ended=batch.ended)
-        plain = "\n".join(filter(None, [text(batch.view, now), self._curves.text]))
+        self._progress.hear(batch.lines)
+        self._progress.see(batch.view, now)
+        how_far = self._progress.words()
+        plain = "\n".join(filter(None, [text(batch.view, now, how_far), self._curves.text]))
         if plain == self._shown and not self._printer.full():
             return
         self._shown = plain
-        rich = html(batch.view, now, self._printer.tail, self._curves.svg)
+        rich = html(batch.view, now, self._printer.tail, self._curves.svg, how_far)
         data = {"text/plain": plain, "text/html": rich}
         if self._handle is None:
             self._handle = self._display(data, raw=True, display_id=True)

@@ -50,13 +50,13 @@ def framed(inner: str) -> str:
     return f'<div style="{FONT}">{inner}</div>'
 
 
-def heading(view: JobView, now: float) -> str:
-    """Render what the job is and how it stands."""
+def heading(view: JobView, now: float, how_far: str = "") -> str:
+    """Render what the job is, how it stands, and how far it is."""
     return (
         '<div style="display:flex;flex-wrap:wrap;justify-content:space-between;gap:0 2em;'
         'border-bottom:1px solid var(--jp-border-color2,#ccc);padding-bottom:.2em">'
         f"<b>{escape(words.title(view))}</b>"
-        f"<span>{badge(view.phase)} {escape(words.state(view, now))}</span></div>"
+        f"<span>{badge(view.phase)} {escape(words.state(view, now, how_far))}</span></div>"
     )
 
 

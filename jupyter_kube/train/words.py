@@ -63,11 +63,14 @@ def title(view: JobView) -> str:
     return " · ".join(part for part in (view.name, view.framework, workers, view.profile) if part)
 
 
-def state(view: JobView, now: float) -> str:
-    """Write how the job stands and for how long."""
-    if view.started is None:
-        return view.phase
-    return f"{view.phase}, {duration((view.ended or now) - view.started)}"
+def state(view: JobView, now: float, how_far: str = "") -> str:
+    """Write how the job stands, for how long, and how far it is where that is known."""
+    parts = [view.phase]
+    if view.started is not None:
+        parts.append(duration((view.ended or now) - view.started))
+    if how_far and view.phase == "running":
+        parts.append(how_far)
+    return ", ".join(parts)
 
 
 def detail(rank: RankView, now: float) -> str:

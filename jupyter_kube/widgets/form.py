@@ -169,7 +169,7 @@ class RunForm:
             self.say("Submitting …")
             self._run.disabled = True
             self._submit(wish, self._source.value)
-        except (KubeError, UsageError) as error:
+        except Exception as error:  # what a user's own values do when they are packed, too
             self.refuse(error)
 
     def _on_ask(self) -> None:

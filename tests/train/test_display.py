@@ -203,3 +203,28 @@ def test_colours_of_one_line_end_with_it_and_nothing_moves_the_cursor(capsys):
     assert capsys.readouterr().out == "[0] \x1b[1;31mred\x1b[0m\n[1] plain\n"
     bar = RankView(0, PodState("p0", "running"), progress="\x1b[32m50%\x1b[0m |##\x1b[A")
     assert display.detail(bar, 0) == "50% |##"
+
+
+def test_how_far_it_is_stands_beside_how_long_it_runs(capsys):
+    shown = []
+
+    class Handle:
+        def update(self, data, raw):
+            shown.append(data)
+
+    def show(data, **_options):
+        shown.append(data)
+        return Handle()
+
+    now = [10.0]
+    screen = display.NotebookScreen(show, clock=lambda: now[0])
+    feed = Feed(view(rank(0, step=1, steps=4)))
+    screen.show(feed.take())
+    now[0] = 30.0
+    feed.show(view(rank(0, step=2, steps=4)))
+    screen.show(feed.take())
+    for data in shown[-1].values():
+        assert "running, 30 s, 50 %, about 40 s left" in data
+    feed.show(view(rank(0, "succeeded", step=4, steps=4), phase="succeeded"))
+    screen.show(feed.take())
+    assert "left" not in shown[-1]["text/plain"]
