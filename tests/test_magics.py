@@ -11,7 +11,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
-from jupyter_kube import config, magics, naming, train
+from jupyter_kube import config, magics, naming, needs, train
 from jupyter_kube.errors import JobFailed, RemoteError
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.watch import Reflector
@@ -430,3 +430,11 @@ def test_the_panel_is_text_where_there_is_no_front_end(shell, capsys):
     name = name_in(capsys.readouterr().out)
     assert shell.run_cell(f"%kube panel {name}").success
     assert capsys.readouterr().out.startswith(f"{name} · python · 1 worker")
+
+
+def test_the_panel_says_what_it_needs(shell, monkeypatch):
+    monkeypatch.setattr(shell, "kernel", object(), raising=False)
+    monkeypatch.setattr(needs, "find_spec", lambda _name: None)
+    error = shell.run_cell("%kube panel").error_in_exec
+    assert str(error).startswith("The panel needs ipywidgets: not installed in ")
+    assert str(error).endswith('Install with: pip install "jupyter-kube[widgets]"')

@@ -144,8 +144,12 @@ def _fits(wish: Wish) -> Fit:
 
 
 def _profiles() -> tuple[list[str], InvalidInput | None]:
-    """Name the profiles there are; of settings that cannot be read, say why."""
+    """Name the profiles that settings here have; of those that cannot be read, say why.
+
+    A kernel in a pod has no settings mostly: its server knows the profiles.
+    """
     try:
-        return list(config.load().valid_profiles()), None
+        settings = config.load()
+        return list(settings.valid_profiles()) if settings.profiles else [], None
     except InvalidInput as error:
         return [], error
