@@ -42,7 +42,7 @@ class JobBox:
         Whether this panel has submitted it: then its outputs come by themselves, and it is removed
         if it can never start, as by ``%%kubetrain``.
     on_end, on_close
-        Called when nothing of it will change any more, and when it was taken off the panel.
+        Called when it is not followed any more, last of all, and when it was taken off the panel.
 
     """
 
@@ -151,21 +151,25 @@ class JobBox:
 
     def _watch(self, feed: Feed, following: Future[Outcome]) -> None:
         """Show the job to its end, and how it ended."""
-        watch(feed, self, pause=_PAUSE)
         try:
-            outcome = following.result()
+            watch(feed, self, pause=_PAUSE)
+            self._end(following.result())
         except CancelledError:
             self._say(f"Detached: {self.name} goes on. Follow it again here or in any notebook.")
-            return
         finally:
             self._renew_steering()
             self._on_end()
-        if self._mine and outcome.error is not None and not outcome.view.finished:
+
+    def _end(self, outcome: Outcome) -> None:
+        """Bring the outputs of a job that ended well; raise what ended it otherwise."""
+        if outcome.error is None:
+            if self._mine:
+                self._bring()
+            return
+        if self._mine and not outcome.view.finished:
             self._job.cancel()
-        if outcome.error is not None and not self._stopping:
+        if not self._stopping:
             raise outcome.error
-        if outcome.error is None and self._mine:
-            self._bring()
 
     def _bring(self) -> None:
         if self._following is None or not self._view.outputs:
