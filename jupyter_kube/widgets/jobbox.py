@@ -71,6 +71,7 @@ class JobBox:
         self.widget = w.VBox(
             [
                 self._head,
+                w.HTML(parts.said(job.warning)),
                 self._said,
                 self._how_far,
                 self._ranks,
@@ -84,7 +85,6 @@ class JobBox:
                 "margin": ".5em 0",
             },
         )
-        self._said.value = parts.said(job.warning)
         self.follow()
 
     @property

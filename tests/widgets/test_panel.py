@@ -247,6 +247,7 @@ def test_an_elastic_job_waits_in_the_schedulers_words_and_is_scaled(front, go):
     name = submitted(front)
     said(front, "0/1 nodes are available: 1 Insufficient nvidia.com/gpu")
     said(front, "ready <script> 1")
+    assert "No storage that outlives pods is mounted" in front.text()
     front.set("Workers at most", value=2)
     front.click("Scale")
     said(front, f"{name} has up to 2 workers now.")
