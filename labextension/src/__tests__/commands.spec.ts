@@ -12,7 +12,7 @@ import { addJobCommands } from '../commands/jobs';
 import { addKernelCommands } from '../commands/kernels';
 import { ClusterModel } from '../model';
 import { CommandIDs } from '../tokens';
-import type { Live } from '../tokens';
+import type { JobDetail, Live, Rank } from '../tokens';
 import { FakeServer } from './server';
 import { aJob, aKernel, trans } from './things';
 
@@ -120,6 +120,35 @@ describe('jobs', () => {
     );
     await acceptDialog();
     await done;
+  });
+});
+
+describe('why a job is as it is', () => {
+  async function told(job: Partial<JobDetail>): Promise<(string | null)[]> {
+    const detail = { ...aJob('one'), ranks: [], ...job };
+    server.answer = () => new Response(JSON.stringify(detail));
+    const done = commands.execute(CommandIDs.whyJob, { name: 'one' });
+    await waitForDialog();
+    const sentences = document.querySelectorAll('.jp-Dialog-body p');
+    const words = [...sentences].map(each => each.textContent);
+    await acceptDialog();
+    await done;
+    return words;
+  }
+
+  it('is said sentence by sentence, as text', async () => {
+    const rank = (n: number): Rank => ({
+      rank: n,
+      state: { phase: 'waiting', message: '<b>no</b> GPU free' }
+    });
+    expect(
+      await told({ message: 'It waits.', ranks: [rank(0), rank(1)] })
+    ).toEqual(['It waits.', 'Ranks 0–1: <b>no</b> GPU free']);
+    expect(asked()).toEqual(['GET /lab-test/jupyter-kube/jobs/one']);
+  });
+
+  it('is said also where all is well', async () => {
+    expect(await told({})).toEqual(['Nothing holds it up.']);
   });
 });
 

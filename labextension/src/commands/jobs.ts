@@ -3,8 +3,10 @@ import { Dialog, InputDialog, showDialog } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { UUID } from '@lumino/coreutils';
+import { Widget } from '@lumino/widgets';
 
 import * as api from '../api';
+import { why } from '../job/why';
 import { CommandIDs } from '../tokens';
 import type { IClusterModel, Job } from '../tokens';
 import { failing } from './failing';
@@ -37,6 +39,28 @@ export function addJobCommands(
     }
   });
 
+  commands.addCommand(CommandIDs.whyJob, {
+    label: trans.__('Why?'),
+    caption: trans.__('Say what a job waits for, or why it ended'),
+    describedBy: describeJob(trans),
+    isEnabled: args => jobOf(args) !== undefined,
+    execute: async args => {
+      const name = textArgument(args, 'name');
+      const title = trans.__('Why is %1 as it is?', name);
+      const job = await failing(title, () => api.getJob(settings, name));
+      if (job) {
+        const reasons = why(job, trans);
+        await showDialog({
+          title,
+          body: paragraphs(
+            reasons.length ? reasons : [trans.__('Nothing holds it up.')]
+          ),
+          buttons: [Dialog.okButton({ label: trans.__('Close') })]
+        });
+      }
+    }
+  });
+
   commands.addCommand(CommandIDs.killJob, {
     label: args =>
       jobOf(args)?.finished ? trans.__('Remove…') : trans.__('Kill…'),
@@ -65,6 +89,15 @@ export function addJobCommands(
       return job?.name;
     }
   });
+}
+
+/** A dialog's body: each sentence for itself, as text. */
+function paragraphs(sentences: readonly string[]): Widget {
+  const node = document.createElement('div');
+  for (const sentence of sentences) {
+    node.appendChild(document.createElement('p')).textContent = sentence;
+  }
+  return new Widget({ node });
 }
 
 /** Whether a job's size may change now. */
