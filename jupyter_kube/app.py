@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import shutil
 import tempfile
@@ -120,6 +121,9 @@ class KubeExtension(ExtensionApp):
             async with asyncio.timeout(_UNASKED):
                 await asked.wait()
         await asyncio.to_thread(import_module, "jupyter_kube.kernels.provisioner")
+        # What is loaded by now stays. Were it walked again by each full collection, the first list
+        # of a thousand pods would hold the loop for a quarter of a second.
+        gc.freeze()
         from .kernels import sockets
         from .kernels.cluster import shared
         from .kernels.manager import KubeMappingKernelManager
@@ -130,6 +134,8 @@ class KubeExtension(ExtensionApp):
         manager = serverapp.kernel_manager
         if isinstance(manager, KubeMappingKernelManager):
             await manager.attach(self._cluster, serverapp.session_manager)
+            # The first kernel would import it in the loop.
+            await asyncio.to_thread(import_module, "jupyter_kube.train.counter")
             manager.keep_warm(KubeConfig(parent=self).valid_profiles().values())
 
     async def stop_extension(self) -> None:
