@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import base64
 import contextlib
+import faulthandler
 import io
 import json
 import linecache
@@ -39,6 +40,7 @@ def main(bundle: bytes, control: int) -> None:
     It waits for its place among the ranks first, ready to go. A rank that only serves others does
     so until it is stopped.
     """
+    faulthandler.enable(all_threads=False)  # where it was, should native code crash
     sock = socket.socket(fileno=control)
     cell = json.loads(zlib.decompress(bundle))
     provide_cloudpickle(cell["cloudpickle"])

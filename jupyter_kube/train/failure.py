@@ -39,6 +39,8 @@ class Cause:
     text: str
     raised: Raised | None = None
     """What that rank raised, shortened: its own log may be gone with its pod."""
+    last: Sequence[str] = ()
+    """Lines that it wrote before it died."""
 
 
 def blocked(view: JobView) -> RankView | None:
@@ -69,7 +71,8 @@ def explain(
         The last lines that ranks printed.
 
     """
-    if view.phase == "failed" and (first := _guilty(view, raised, cause)) is not None:
+    cause = cause or _left_word(view)
+    if view.phase == "failed" and (first := _guilty(raised, cause)) is not None:
         if not first.etype:
             return JobFailed(
                 f"rank {first.rank} cannot run the cell", first.message, obj=f"pod/{first.pod}"
@@ -101,18 +104,28 @@ def explain(
     return _by_rank(view, cause, last)
 
 
-def _guilty(view: JobView, raised: Sequence[Raised], cause: Cause | None) -> Raised | None:
+def _left_word(view: JobView) -> Cause | None:
+    """Read the last words of a supervisor: all that is left where logs are gone."""
+    for rank in view.ranks:
+        if rank.death:
+            own = {"rank": rank.rank, "pod": rank.state.name} if "traceback" in rank.death else {}
+            return read_cause({**own, **rank.death})
+    return None
+
+
+def _guilty(raised: Sequence[Raised], cause: Cause | None) -> Raised | None:
     """Choose the exception that made the job fail; None if something else did."""
-    if not raised:
-        # The log may be gone; what a supervisor wrote as its last words is kept with its pod.
-        raised = [
-            read_raised(rank.death, rank.rank, rank.state.name)
-            for rank in view.ranks
-            if rank.death and "traceback" in rank.death
-        ]
     if cause is None or cause.rank is None:
         return raised[0] if raised else None
     return next((one for one in reversed(raised) if one.rank == cause.rank), cause.raised)
+
+
+def read_cause(said: Mapping[str, Any]) -> Cause:
+    """Read what a supervisor tells of the failure: in its last frame, or as its last words."""
+    rank = said.get("rank")
+    raised = read_raised(said, rank or 0, "") if "traceback" in said else None
+    last = str(said.get("last") or "").splitlines()
+    return Cause(rank, str(said.get("text") or ""), raised, last)
 
 
 def read_raised(said: Mapping[str, Any], rank: int, pod: str) -> Raised:
@@ -129,11 +142,10 @@ def read_raised(said: Mapping[str, Any], rank: int, pod: str) -> Raised:
 def _by_rank(view: JobView, cause: Cause | None, last: Mapping[int, Sequence[str]]) -> KubeError:
     """Say which rank failed, of what, from the best source there is."""
     killed = [rank for rank in view.ranks if rank.state.reason == _OUT_OF_MEMORY]
-    text = cause.text if cause else _last_text(view)
-    if text and (not killed or "memory" in text):
-        rank = cause.rank if cause else None
-        advice = _quoted(last, rank) + _advice(view, text, rank)
-        return JobFailed(text, next=advice, obj=f"job/{view.name}")
+    if cause and cause.text and (not killed or "memory" in cause.text):
+        wrote = cause.last or _of(last, cause.rank)
+        advice = _quoted(wrote) + _advice(view, cause.text, cause.rank)
+        return JobFailed(cause.text, next=advice, obj=f"job/{view.name}")
     failed = killed or [rank for rank in view.ranks if rank.state.phase == "failed"]
     if view.ranks and all(rank.state.phase == "gone" for rank in view.ranks):
         return JobFailed(
@@ -155,22 +167,19 @@ def _by_rank(view: JobView, cause: Cause | None, last: Mapping[int, Sequence[str
     words = first.state.message or f"ended with exit code {first.state.exit_code}"
     return JobFailed(
         f"rank {first.rank}{also} {words}",
-        next=_quoted(last, first.rank) + _advice(view, words, first.rank),
+        next=_quoted(_of(last, first.rank)) + _advice(view, words, first.rank),
         obj=f"pod/{first.state.name}",
     )
 
 
-def _quoted(last: Mapping[int, Sequence[str]], rank: int | None) -> str:
+def _of(last: Mapping[int, Sequence[str]], rank: int | None) -> Sequence[str]:
+    return () if rank is None else last.get(rank, ())
+
+
+def _quoted(lines: Sequence[str]) -> str:
     """Quote what a rank printed last: of a death it may be all that tells why."""
-    lines = [] if rank is None else last.get(rank, ())
     shown = [_CODES.sub("", line)[:_LONGEST_QUOTED] for line in lines]
     return "\n".join(["It printed last:", *(f"    {line}" for line in shown), ""]) if shown else ""
-
-
-def _last_text(view: JobView) -> str:
-    """Find the words of the rank that knew itself to be the cause."""
-    said = (rank.death for rank in view.ranks if rank.death)
-    return next((str(words["text"]) for words in said), "")
 
 
 def _advice(view: JobView, text: str, rank: int | None = None) -> str:

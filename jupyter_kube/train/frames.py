@@ -17,8 +17,8 @@ result      ``missing``: name to the reason why its value cannot come back; ``si
 display     none; in ``Frame.blob`` a bundle by MIME type, as ``mime.pack`` makes it
 part        ``part`` and ``of``: a result or a display is arriving
 end         ``ok``; the last of a rank that has done its part. Rank 0 speaks for all, and after
-            the result; it also says of a failure ``text``, why, ``cause``, whose it was, and the
-            ``exception`` again, shortened
+            the result. Of a failure each rank says ``text``, why, ``cause``, whose it was, and what
+            is known ``about`` it: the exception again, or what was written ``last``, shortened
 ==========  =====================================================================================
 
 A line that ends with a carriage return is progress: the rank's next line takes its place.

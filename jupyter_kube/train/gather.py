@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from .messages import LONGEST, Channel, NotOurs
@@ -40,11 +40,6 @@ class Gathering:
         self._channels: dict[int, Channel] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-
-    @property
-    def exception(self) -> Mapping[str, Any]:
-        """What made the job fail, if it was an exception."""
-        return self._coordinator.exception
 
     async def start(self, host: str, port: int) -> None:
         """Begin to listen."""

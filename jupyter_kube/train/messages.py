@@ -13,9 +13,9 @@ member        hello           ``index``, ``boot`` (one supervisor's id), ``host`
 member        beat            nothing
 member        offer           ``generation``, ``ports``
 member        ended           ``generation``, ``outcome``: done, exception or died; ``local``: of
-                              which of its ranks; ``text`` of a
-                              death, ``killed`` (by SIGKILL, which no other rank's end causes),
-                              ``exception``: as in its frame, short
+                              which of its ranks; ``text``: of what; ``killed`` (by SIGKILL,
+                              which no other rank's end causes); ``about``: of an exception as in
+                              its frame, short, of a death what the process wrote ``last``
 member        pong            ``number`` of the ping
 member        leave           nothing: its pod is being removed
 member        bye             nothing: it ends now
@@ -25,7 +25,7 @@ coordinator   start           ``generation``, ``members``: host and ports of eac
 coordinator   ping            ``number``
 coordinator   stop            nothing: stop the child, another rank is lost
 coordinator   finish          nothing: all ranks are done
-coordinator   abort           ``rank`` and ``text``: whose failure ends the job, and why
+coordinator   abort           ``rank`` and ``text``: whose failure ends the job, and why; ``about``
 ============  ==============  ===================================================================
 
 This module travels into pods: standard library only.

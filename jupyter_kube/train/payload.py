@@ -50,6 +50,7 @@ _TRAVELLERS = (
     "series",
     "start",
     "strategy",
+    "tail",
     "worker",
 )
 

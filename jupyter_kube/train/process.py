@@ -17,8 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .tail import Tail
+
 _CGROUP = Path("/sys/fs/cgroup")
 _DRAIN = 1.0  # seconds to read what a dead process has left in its pipes
+_PIPE = 64 * 1024  # bytes that a pipe holds
 _LEAVE = 10.0  # seconds a process that is done gets to leave by itself
 _STOPPED = 10  # seconds a stopped process may stand still before it counts as dead
 
@@ -34,7 +37,8 @@ class Outcome:
     killed: bool = False
     """Whether SIGKILL ended it: somebody from outside, or for want of memory."""
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Of an exception: type, message, traceback. Of a result: missing and sizes."""
+    """Of an exception: type, message, traceback. Of a death: what it wrote ``last``. Of a result:
+    missing and sizes."""
     blob: bytes = b""
     """The outputs' values."""
 
@@ -74,6 +78,7 @@ class CellProcess:
     ) -> None:
         self._boot, self._cell, self._env = boot, cell, env
         self._on_output, self._on_report = on_output, on_report
+        self._tail = Tail()
         self._on_display = on_display
         self._process: asyncio.subprocess.Process
         self._pump: _Pump
@@ -105,9 +110,13 @@ class CellProcess:
         os.close(told)
         theirs.close()
         os.close(into)
-        self._pump = _Pump(self._on_output)
+        self._pump = _Pump(self._take)
         self._pipe, _ = await loop.connect_read_pipe(lambda: self._pump, os.fdopen(out, "rb"))
         self._reader, self._writer = await asyncio.open_connection(sock=ours, limit=2**20)
+
+    def _take(self, data: bytes) -> None:
+        self._tail.feed(data)
+        self._on_output(data)
 
     def go(self, about: Mapping[str, Any]) -> None:
         """Tell it its place: it runs the cell."""
@@ -122,12 +131,13 @@ class CellProcess:
         try:
             await asyncio.wait({hearing, ending, standing}, return_when=asyncio.FIRST_COMPLETED)
             if standing.done() and not (hearing.done() or ending.done()):
-                return Outcome("died", f"stood still for {_STOPPED} s (SIGSTOP)", killed=True)
+                return self._died(f"stood still for {_STOPPED} s (SIGSTOP)", killed=True)
             if not hearing.done():  # dead: what it said before is still in the socket
                 await asyncio.wait({hearing}, timeout=_DRAIN)
             if hearing.done() and (heard := hearing.result()) is not None:
                 return heard
-            return self._death(await ending)
+            code = await ending
+            return self._died(self._how(code), killed=code == -signal.SIGKILL)
         finally:
             for task in (hearing, ending, standing):
                 task.cancel()
@@ -189,16 +199,20 @@ class CellProcess:
             about = {"type": "Exception", "message": "(too long to be shown)", "traceback": ""}
             return Outcome("exception", f"{about['type']}: {about['message']}", details=about)
 
-    def _death(self, code: int) -> Outcome:
+    def _died(self, how: str, *, killed: bool) -> Outcome:
+        self._pump.drain()
+        return Outcome("died", how, killed, {"last": self._tail.words})
+
+    def _how(self, code: int) -> str:
         if code >= 0:
-            return Outcome("died", f"ended with exit code {code} before the cell's end")
+            return f"ended with exit code {code} before the cell's end"
         if code == -signal.SIGKILL and oom_kills() > self._oom_kills:
-            return Outcome("died", f"ran out of memory{_limit()}", killed=True)
+            return f"ran out of memory{_limit()}"
         try:
             name = signal.Signals(-code).name
         except ValueError:
             name = f"signal {-code}"
-        return Outcome("died", f"was killed ({name})", killed=code == -signal.SIGKILL)
+        return f"was killed ({name})"
 
 
 class _Pump(asyncio.Protocol):
@@ -207,6 +221,16 @@ class _Pump(asyncio.Protocol):
     def __init__(self, take: Callable[[bytes], None]) -> None:
         self.ended = asyncio.Event()
         self._take = take
+        self._fd = -1
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._fd = transport.get_extra_info("pipe").fileno()
+
+    def drain(self) -> None:
+        """Hand on at once what is in the pipe; others may hold it open and write on."""
+        if not self.ended.is_set():
+            with contextlib.suppress(BlockingIOError):  # nothing more
+                self._take(os.read(self._fd, _PIPE))
 
     def data_received(self, data: bytes) -> None:
         self._take(data)

@@ -62,9 +62,9 @@ class Coordinator:
     """The rank that failed."""
     culprit: int = -1
     """The member that it belongs to."""
-    exception: Mapping[str, Any] = field(default_factory=dict)
-    """What that rank raised, if it did; told twice, because Kubernetes removes pods that still run
-    when a Job fails, and may see first that another one has ended."""
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What it raised, or wrote before it died. All are told: Kubernetes removes the pods that still
+    run when it sees that one has failed, and may see first that another one has."""
     outbox: list[tuple[int, str, dict[str, Any]]] = field(default_factory=list)
     """Messages to send: index, kind, content."""
     notes: list[dict[str, Any]] = field(default_factory=list)
@@ -161,7 +161,7 @@ class Coordinator:
         if self._ended:
             self._send(index, "finish")
         elif self.failure:
-            self._send(index, "abort", rank=self.cause, text=self.failure)
+            self._send_abort(index)
         elif self.phase == "gathering":
             return
         elif index in self._roster:
@@ -177,7 +177,7 @@ class Coordinator:
         if self._ended:
             self._send(index, "finish")
         elif self.failure:
-            self._send(index, "abort", rank=self.cause, text=self.failure)
+            self._send_abort(index)
         elif index not in self._roster:
             return
         elif self.phase in {"running", "judging"} and running != self.generation:
@@ -302,20 +302,20 @@ class Coordinator:
         )
         outcome = member.outcome or {}
         rank = index * self.procs + int(outcome.get("local", 0))
+        about = outcome.get("about") or {}
         if outcome["outcome"] == "exception":
-            self.exception = outcome.get("exception") or {}
-            refused = self.exception.get("type") == ""
-            how = "cannot run the cell:" if refused else "raised"
-            self._fail(index, f"rank {rank} {how} {outcome['text']}", now, rank)
-            return
-        self.failures += 1
-        cause = f"rank {rank} {outcome['text']}"
-        if self.failures > self.retries:
-            times = f" ({self.failures} starts failed)" if self.failures > 1 else ""
-            self._fail(index, f"{cause}{times}", now, rank)
+            how = "cannot run the cell:" if about.get("type") == "" else "raised"
+            verdict = f"rank {rank} {how} {outcome['text']}"
         else:
-            attempt = f" (attempt {self.failures + 1} of {self.retries + 1})"
-            self._regather(cause, now, attempt=attempt)
+            self.failures += 1
+            verdict = f"rank {rank} {outcome['text']}"
+            if self.failures <= self.retries:
+                attempt = f" (attempt {self.failures + 1} of {self.retries + 1})"
+                self._regather(verdict, now, attempt=attempt)
+                return
+            verdict += f" ({self.failures} starts failed)" if self.failures > 1 else ""
+        self.about = about
+        self._fail(index, verdict, now, rank)
 
     def _regather(
         self, cause: str, now: float, lost: Iterable[int] = (), *, attempt: str = ""
@@ -341,7 +341,7 @@ class Coordinator:
         self.failure, self.culprit = text, index
         self.cause = index * self.procs if rank is None else rank
         self.phase, self._since = "aborting", now
-        self._send(index, "abort", rank=self.cause, text=text)
+        self._send_abort(index)
 
     def _abort(self, now: float) -> None:
         """End the others once the failed rank has written why: else its log may be deleted."""
@@ -351,7 +351,7 @@ class Coordinator:
             return
         for index in self._members:
             if index != self.culprit:
-                self._send(index, "abort", rank=self.cause, text=self.failure)
+                self._send_abort(index)
         self.phase, self._since = "leaving", now
 
     def _farewell(self, now: float) -> None:
@@ -387,6 +387,9 @@ class Coordinator:
 
     def _send(self, index: int, kind: str, **content: Any) -> None:
         self.outbox.append((index, kind, content))
+
+    def _send_abort(self, index: int) -> None:
+        self._send(index, "abort", rank=self.cause, text=self.failure, about=self.about)
 
     def _note(self, phase: str, text: str, **more: Any) -> None:
         self.notes.append({"phase": phase, "text": text, **more})

@@ -236,13 +236,8 @@ class Follower:
         elif frame.kind == "end" and data["ok"]:
             heard.verified = heard.verified or rank == 0
         elif frame.kind == "end":
-            guilty, text, again = (
-                data.get("cause"),
-                str(data.get("text") or ""),
-                data.get("exception"),
-            )
-            copy = failure.read_raised(again, guilty or 0, "") if again else None
-            heard.cause = failure.Cause(guilty, text, copy)
+            said = {**data["about"], "rank": data["cause"], "text": data["text"]}
+            heard.cause = failure.read_cause(said)
             if heard.cause.rank is not None:
                 text = heard.cause.text.removeprefix(f"rank {heard.cause.rank} ")
                 heard.told.fates.setdefault(heard.cause.rank, text)

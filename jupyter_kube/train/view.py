@@ -26,6 +26,8 @@ _BY_RANKS = "PodFailurePolicy"
 _REFUSED = re.compile(r'Error creating: (pods "[^"]*" is forbidden: )?')
 """How the Job controller begins to say why it could not make a pod, each time of another name."""
 
+_WITH_OTHERS = "ended with the others"
+
 _PREEMPTION = re.compile(r"\.?\s*(no new claims to deallocate,?)?\s*preemption: .*", re.DOTALL)
 """What the scheduler says about evicting other pods: of no use to who waits."""
 
@@ -44,7 +46,8 @@ class RankView:
     """The last unfinished line: a progress bar."""
     metrics: Mapping[str, Any] = field(default_factory=dict)
     death: Mapping[str, Any] | None = None
-    """What its supervisor wrote as its last words: ``type``, ``message``, ``traceback`` …"""
+    """What its supervisor wrote as its last words about the job's failure: ``rank``, ``text``,
+    ``traceback`` …"""
     due: float | None = None
     """When Kubernetes will replace its pod that has ended, in seconds since 1970."""
 
@@ -248,7 +251,8 @@ def _ranks(
         state, death = PodState("", "gone" if over else "queued"), None
         if found is not None:
             about = events.get(found["metadata"]["name"], ())
-            state, death = readable(ended_or(pod_state(dict(found), about, now=now), found))
+            state = ended_or(pod_state(dict(found), about, now=now), found)
+            state, death = readable(state, ranks_of(found))
         if over and rank in told.fates:  # by now its pod may be gone
             state = replace(state, phase="failed", message=told.fates[rank])
         last = found or told.deleted.get(first)
@@ -285,8 +289,11 @@ def _limits(pod: Mapping[str, Any], name: str) -> dict[str, Any]:
     return (container.get("resources") or {}).get("limits") or {}
 
 
-def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
-    """Take a supervisor's last words out of a state's message, and what only machines read."""
+def readable(state: PodState, ranks: range) -> tuple[PodState, dict[str, Any] | None]:
+    """Take a supervisor's last words out of a state's message, and what only machines read.
+
+    They tell why the job failed, which may be for another pod's rank.
+    """
     if state.message.startswith("{"):
         try:
             last = json.loads(state.message)
@@ -294,10 +301,12 @@ def readable(state: PodState) -> tuple[PodState, dict[str, Any] | None]:
             last = None
         if isinstance(last, dict) and "text" in last:
             last = {key: _showable(value) for key, value in last.items()}
+            if last.get("rank", ranks[0]) not in ranks:
+                return replace(state, message=_WITH_OTHERS), last
             text = str(last["text"]).removeprefix(f"rank {last.get('rank')} ")
             return replace(state, message=text), last
     if state.exit_code == FAIL_JOB:
-        return replace(state, message="ended with the others"), None
+        return replace(state, message=_WITH_OTHERS), None
     if MARK.strip() in state.message:  # without last words Kubernetes takes the log's end
         return replace(state, message=exit_words(state.exit_code)), None
     return replace(state, message=_PREEMPTION.sub("", state.message)), None

@@ -254,7 +254,7 @@ class Supervisor:
         elif kind == "finish":
             return await self._finish(channel)
         elif kind == "abort":
-            return await self._abort(channel, message["rank"], message["text"])
+            return await self._abort(channel, message)
         return None
 
     async def _start(self, generation: int, members: list[Member], indexes: list[int]) -> None:
@@ -329,7 +329,7 @@ class Supervisor:
             local=local,
             text=outcome.text,
             killed=outcome.killed,
-            exception=fitting(self._exception(), LONGEST_WORD),
+            about=fitting(self._details(), LONGEST_WORD),
         )
 
     async def _stop(self, grace: float = _GRACE) -> None:
@@ -365,29 +365,32 @@ class Supervisor:
         self._output.frame("end", ok=True)
         return 0
 
-    async def _abort(self, channel: Channel, rank: int, text: str) -> int:
-        """The job has failed: the rank that is the cause says why, all end."""
+    async def _abort(self, channel: Channel, verdict: Mapping[str, Any]) -> int:
+        """The job has failed: the rank that is the cause says why, all tell of it and end.
+
+        All, because Kubernetes removes those that it finds running when it sees one's end.
+        """
         if self._crew is not None:
             self._output.finish()
+        rank, about = verdict["rank"], verdict["about"]
         index, local = divmod(rank, self._options.procs)
-        if index == self._index:
-            about = self._exception()
-            if about:
+        text = fitting({"text": verdict["text"]}, LONGEST_WORD // 2)["text"]
+        if index == self._index and (known := self._details()):
+            about = known
+            if "traceback" in about:
                 self._output.frame("exception", local, **fitting(about, frames.LONGEST - 200))
-            leave_word({"rank": rank, "text": text, **about})
+        leave_word({"rank": rank, "text": text, **about})
         channel.send("bye")
         await self._stop(0)
+        about = fitting(about, LONGEST_WORD)
+        self._output.frame("end", ok=False, text=text, cause=rank, about=about)
         if self._gathering is not None:
-            room = frames.LONGEST - 300 - len(json.dumps(text))
-            exception = fitting(self._gathering.exception, min(room, LONGEST_WORD))
-            more = {"exception": exception} if exception else {}
-            self._output.frame("end", ok=False, text=text, cause=rank, **more)
             await self._gathering.over.wait()
         return frames.FAIL_JOB
 
-    def _exception(self) -> dict[str, Any]:
-        """Return what is known of an exception; empty if the outcome is another."""
-        if self._end is None or self._end.outcome.kind != "exception":
+    def _details(self) -> dict[str, Any]:
+        """Return what is known of an exception or a death; empty if there is none."""
+        if self._end is None or self._end.outcome.kind == "done":
             return {}
         return {**self._end.outcome.details, "pod": os.environ.get("POD_NAME", "")}
 

@@ -173,6 +173,17 @@ def test_exception_after_the_pods_end_and_without_them(
         train.attach(job.name, settings=settings).result(60)
 
 
+@pytest.mark.parametrize("guilty", ["kube.rank == 0", "True"])
+def test_exception_though_the_pod_that_raised_it_was_removed(
+    target: Target, settings: KubeConfig, guilty: str
+) -> None:
+    """Rank 0's pod ends last, and Kubernetes removes what runs when it sees another one's end."""
+    source = f"import time\nif {guilty}: raise ValueError('no such digit')\ntime.sleep(600)"
+    with pytest.raises(RemoteError, match="no such digit") as caught:
+        ended(target, settings, source).result(60)
+    assert "raise ValueError('no such digit')" in caught.value.traceback
+
+
 def test_job_gone(target: Target, settings: KubeConfig) -> None:
     job = train.submit(GOOD, workers=2, outputs=["x"], keep=1, settings=settings)
     assert job.result(100) == 42

@@ -111,4 +111,4 @@ def test_ranks_that_do_not_come_back_are_named_when_patience_ends(least: int) ->
         one.process.send_signal(signal.SIGTERM)
         assert job.codes() == [42, 143]
         words = "rank 1 was lost and did not come back for 2 seconds"
-        assert zero.frames[-1].data == {"ok": False, "text": words, "cause": 1}
+        assert zero.frames[-1].data == {"ok": False, "text": words, "cause": 1, "about": {}}

@@ -159,4 +159,4 @@ def test_what_cannot_be_installed_fails_the_job_in_words(index: dict[str, str]) 
         words = "could not install jk-nowhere>=2: No matching distribution found for jk-nowhere>=2"
         end = job.pods[0].of("end")[-1].data
         assert end["text"].endswith(f"cannot run the cell: {words}")
-        assert end["exception"]["message"] == words
+        assert end["about"]["message"] == words

@@ -67,7 +67,7 @@ def test_a_lost_pod_takes_all_its_ranks_along() -> None:
         job.pods[1].process.send_signal(signal.SIGTERM)
         assert job.codes() == [42, 143]
         words = "ranks 2 and 3 were lost and did not come back for 1 seconds"
-        assert job.pods[0].frames[-1].data == {"ok": False, "text": words, "cause": 2}
+        assert job.pods[0].frames[-1].data == {"ok": False, "text": words, "cause": 2, "about": {}}
 
 
 def test_only_a_number_of_the_pods_own_at_a_lines_beginning_says_whose_it_is() -> None:

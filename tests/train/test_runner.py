@@ -89,7 +89,7 @@ def test_exception_in_a_rank_becomes_a_remote_error():
             await cluster.put("pods", pod(rank, phase="Failed", container=code))
         await cluster.frame("digits-ab12-0-x", "exception", {**raised, "type": "Network"}, rank=0)
         await cluster.frame("digits-ab12-1-x", "exception", raised, rank=1)
-        end = {"ok": False, "text": "rank 1 raised ValueError", "cause": 1}
+        end = {"ok": False, "text": "rank 1 raised ValueError", "cause": 1, "about": {}}
         await cluster.frame("digits-ab12-0-x", "end", end)
         for rank in (0, 1):
             await cluster.end_log(f"digits-ab12-{rank}-x")
@@ -112,7 +112,7 @@ def test_an_exception_is_told_twice_and_the_second_does_where_the_first_is_gone(
         raised = {"type": "ValueError", "message": "bad", "traceback": "tb", "pod": "p1"}
         await cluster.put("pods", pod(0, phase="Failed", container=terminated(42)))
         told = {"ok": False, "text": "rank 1 raised ValueError: bad", "cause": 1}
-        await cluster.frame("digits-ab12-0-x", "end", {**told, "exception": raised})
+        await cluster.frame("digits-ab12-0-x", "end", {**told, "about": raised})
         await cluster.end_log("digits-ab12-0-x")
         await cluster.put("jobs", job(**ended("Failed", "PodFailurePolicy")))
 
@@ -177,7 +177,7 @@ def test_the_last_lines_of_a_rank_that_died_are_quoted():
             await cluster.put("pods", pod(rank, phase="Failed", container=terminated(42)))
             lines = [f"rank {rank} step {number}" for number in range(9)]
             await cluster.say(f"digits-ab12-{rank}-x", *lines, "\x1b[31mcorrupted heap\x1b[0m")
-        end = {"ok": False, "text": "rank 1 was killed (SIGSEGV)", "cause": 1}
+        end = {"ok": False, "text": "rank 1 was killed (SIGSEGV)", "cause": 1, "about": {}}
         await cluster.frame("digits-ab12-0-x", "end", end)
         for rank in (0, 1):
             await cluster.end_log(f"digits-ab12-{rank}-x")

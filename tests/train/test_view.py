@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from jupyter_kube import naming
-from jupyter_kube.errors import InvalidInput
+from jupyter_kube.errors import InvalidInput, RemoteError
 from jupyter_kube.train.display import detail, text, title
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.query import check_scale
@@ -127,6 +127,23 @@ def test_last_words_of_a_supervisor_are_read_from_its_pod():
     ]
     assert view.message == ""
     assert reasons(view) == ["rank 1 raised ValueError: bad", "Traceback: bad"]
+
+
+def test_last_words_about_another_rank_tell_why_the_job_failed_and_not_that_this_one_did():
+    words = {"rank": 1, "text": "rank 1 was killed (SIGABRT)", "last": "one\ntwo", "pod": "p-1"}
+    pods = [pod(0, phase="Failed", container=terminated(42, message=json.dumps(words)))]
+    view = job_view(job(**ended("Failed", "PodFailurePolicy")), pods)
+    assert states(view) == [("failed", "ended with the others"), ("gone", "")]
+    assert str(explain(view)).splitlines()[:3] == [
+        "rank 1 was killed (SIGABRT). It printed last:",
+        "    one",
+        "    two",
+    ]
+    words |= {"text": "rank 1 raised E: bad", "type": "E", "message": "bad", "traceback": "tb"}
+    pods = [pod(0, phase="Failed", container=terminated(42, message=json.dumps(words)))]
+    error = explain(job_view(job(**ended("Failed", "PodFailurePolicy")), pods))
+    assert isinstance(error, RemoteError)
+    assert (error.rank, error.pod, error.traceback) == (1, "p-1", "tb")
 
 
 def test_half_a_character_in_last_words_is_shown_as_its_number():

@@ -65,9 +65,11 @@ time.sleep(600)
         (raised,) = job.all_frames("exception")
         assert (raised.rank, raised.data["type"]) == (1, "ValueError")
         assert raised.data["message"] == "no such digit"
-        (end,) = job.pods[0].of("end")
-        assert end.data["exception"]["message"] == "no such digit"
-        assert 'raise ValueError("no such digit")' in end.data["exception"]["traceback"]
+        for pod in job.pods:  # whichever of them Kubernetes leaves, tells
+            (end,) = pod.of("end")
+            assert end.data["about"]["message"] == "no such digit"
+            assert 'raise ValueError("no such digit")' in end.data["about"]["traceback"]
+            assert json.loads(pod.message)["pod"] == "job-ab12-1"
         assert raised.data["pod"] == "job-ab12-1"
         text = raised.data["traceback"]
         assert 'File "<cell>", line 4, in deep' in text
@@ -156,6 +158,44 @@ def test_deaths_above_the_retries_fail_the_job_with_the_cause() -> None:
         assert cause(job.pods[0]) == "rank 1 was killed (SIGKILL) (2 starts failed)"
         assert "rank 1 was killed" in json.loads(job.pods[1].message)["text"]
         assert max(frame.generation for frame in job.pods[0].frames) == 2
+
+
+def test_of_two_ranks_that_raise_at_once_all_name_the_same_one(tmp_path: Path) -> None:
+    source = """
+import pathlib, time
+pathlib.Path(here, str(kube.rank)).touch()
+while len(list(pathlib.Path(here).iterdir())) < 2: time.sleep(0.001)
+raise ValueError(f"of rank {kube.rank}")
+"""
+    with Workers(source, {"here": str(tmp_path)}).start() as job:
+        assert job.codes() == [42, 42]
+        (raised,) = job.all_frames("exception")
+        for said in (end.data for end in job.all_frames("end")):
+            assert said["text"] == f"rank {raised.rank} raised ValueError: of rank {raised.rank}"
+            assert said["about"]["pod"] == f"job-ab12-{raised.rank}"
+        assert [json.loads(pod.message)["rank"] for pod in job.pods] == [raised.rank] * 2
+
+
+def test_a_native_crash_is_told_by_all_ranks_with_what_was_written_last() -> None:
+    source = """
+import os, time
+if kube.rank == 1:
+    for word in (b"loaded\\n", b"terminate called\\n"): os.write(2, word)
+    os.abort()
+time.sleep(600)
+"""
+    with Workers(source, retries=0).start() as job:
+        assert job.codes() == [42, 42]
+        for pod in job.pods:
+            assert cause(pod) == "rank 1 was killed (SIGABRT)"
+            said = [
+                "loaded",
+                "terminate called",
+                "Fatal Python error: Aborted",
+                '  File "<cell>", line 5 in <module>',
+            ]
+            assert pod.of("end")[0].data["about"]["last"].splitlines() == said
+            assert json.loads(pod.message)["last"].splitlines() == said
 
 
 def test_a_process_that_leaves_before_the_cells_end_counts_as_dead() -> None:
