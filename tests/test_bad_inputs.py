@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -392,3 +393,9 @@ def test_b33_a_selector_that_no_node_has_is_said_in_the_schedulers_words() -> No
     pod = {"metadata": {"name": "x"}, "status": {"phase": "Pending", "conditions": [waiting]}}
     state = pod_state(pod)
     assert (state.phase, state.reason, state.message) == ("waiting", "Unschedulable", message)
+
+
+def test_every_row_of_the_list_is_here() -> None:
+    text = Path(__file__).read_text()
+    found = re.findall(r'^\s+\(?"B(\d+)|^def test_b(\d+)|_b(\d+)_', text, re.MULTILINE)
+    assert {int("".join(numbers)) for numbers in found} == set(range(1, 34))

@@ -81,3 +81,23 @@ def test_users_read_about_words_that_kernels_say():
             continue  # the scheduler's
         parts = re.split(r"""[0-9…“”":;,`]|\(| X""", row)
         assert any(len(part) > 6 and part.strip() in said for part in parts), row
+
+
+def test_the_table_of_faults_names_the_tests_that_bear_their_numbers():
+    """Both ways: what the table says is there, and nothing is there that it does not say."""
+    page = (DEVELOPERS / "faults.md").read_text()
+    said, borne = set(), set()
+    for faults, modules in re.findall(r"^\| (F[^|]*?)\|.*\|([^|]*)\|$", page, re.MULTILINE):
+        numbers = [int(number) for number in re.findall(r"F(\d+)", faults)]
+        said |= {(numbers[0], module) for module in re.findall(r"`([\w/]+)`", modules)}
+        together = dict.fromkeys(numbers, numbers[0])
+        borne |= {(together[n], m) for n, m in _bearers() if n in together}
+    assert said == borne
+    assert {number for number, _ in _bearers()} - {number for number, _ in said} == {11}  # with F10
+
+
+def _bearers():
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for name in re.findall(r"def test_((?:f\d\d_)+)", path.read_text()):
+            for number in re.findall(r"\d\d", name):
+                yield int(number), str(path.relative_to(ROOT / "tests")).removesuffix(".py")

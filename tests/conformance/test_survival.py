@@ -221,7 +221,7 @@ REAL_ONLY = pytest.param("real", marks=pytest.mark.cluster)
 
 
 @pytest.mark.parametrize("target", [REAL_ONLY], indirect=True)
-def test_log_rotated(real_cluster: Cluster, target: Target, settings: KubeConfig) -> None:
+def test_f27_log_rotated(real_cluster: Cluster, target: Target, settings: KubeConfig) -> None:
     """A kubelet rotates a log of more than 10 MiB within ten seconds."""
     job = train.submit(LONG, workers=1, framework="python", outputs=["x"], settings=settings)
     following = job.follow()

@@ -79,7 +79,7 @@ async def test_cuts_neither_lose_nor_repeat(
     assert not any(line.gap for line in lines)
 
 
-async def test_a_rotation_while_nobody_read_is_said(
+async def test_f27_a_rotation_while_nobody_read_is_said(
     api: FakeApi, client: KubeClient, naps: list[float]
 ) -> None:
     api.on(
@@ -160,7 +160,9 @@ async def test_repeated_lines_do_not_shorten_the_pauses(
     assert pauses[-1] >= 2
 
 
-async def test_long_lines_and_bytes_that_are_no_text(api: FakeApi, client: KubeClient) -> None:
+async def test_f27_f28_long_lines_and_bytes_that_are_no_text(
+    api: FakeApi, client: KubeClient
+) -> None:
     long = b"x" * 10_000_000
     api.on(
         "GET",
@@ -292,7 +294,7 @@ async def chunked(*chunks: bytes) -> AsyncIterator[bytes]:
         yield chunk
 
 
-async def test_chunks_are_cut_at_the_ends_of_lines_and_endless_lines_are_bounded() -> None:
+async def test_f27_chunks_are_cut_at_the_ends_of_lines_and_endless_lines_are_bounded() -> None:
     async def cut(*chunks: bytes) -> list[bytes]:
         return [data async for data in logblocks.cut(chunked(*chunks), 10)]
 

@@ -42,7 +42,7 @@ def test_the_job_comes_first_and_owns_the_rest():
         assert body["metadata"]["ownerReferences"][0]["uid"] == job["metadata"]["uid"]
 
 
-def test_a_repeated_submission_is_harmless():
+def test_f24_a_repeated_submission_is_harmless():
     cluster = FakeCluster()
     assert run(cluster)["metadata"]["uid"] == run(cluster)["metadata"]["uid"]
 
@@ -76,7 +76,7 @@ def test_a_job_whose_answer_never_comes_is_removed():
     assert left(cluster) == {}
 
 
-def test_a_lost_answer_is_found_again():
+def test_f24_a_lost_answer_is_found_again():
     async def stored_but_unanswered(cluster, plural, body):
         await cluster.put(plural, body)
         raise ClusterUnavailable("connection lost", reason="Broken")

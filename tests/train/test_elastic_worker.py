@@ -71,7 +71,7 @@ def test_a_job_grows_shrinks_loses_rank_0_and_ends_well(tmp_path: Path) -> None:
         assert values["size"] == 1
 
 
-def test_a_process_that_stands_still_is_replaced_and_named() -> None:
+def test_f32_a_process_that_stands_still_is_replaced_and_named() -> None:
     source = """
 import os, time
 print("pid", os.getpid(), flush=True)
@@ -87,7 +87,7 @@ if kube.generation == 1: time.sleep(600)
         assert "attempt 2 of 4" in restart.data["text"]
 
 
-def test_a_pod_that_stands_still_is_left_behind_and_comes_back(tmp_path: Path) -> None:
+def test_f32_a_pod_that_stands_still_is_left_behind_and_comes_back(tmp_path: Path) -> None:
     end = tmp_path / "end"
     with Workers(STEPS, {"end": str(end)}, workers=2, least=1, storage=True).start() as job:
         zero, one = job.pods
@@ -102,7 +102,7 @@ def test_a_pod_that_stands_still_is_left_behind_and_comes_back(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("least", [0, 2])
-def test_ranks_that_do_not_come_back_are_named_when_patience_ends(least: int) -> None:
+def test_f32_ranks_that_do_not_come_back_are_named_when_patience_ends(least: int) -> None:
     source = "import time\nprint('begun', flush=True)\ntime.sleep(600)"
     with Workers(source, workers=2, least=least, patience=2).start() as job:
         zero, one = job.pods

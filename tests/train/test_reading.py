@@ -23,7 +23,7 @@ text = st.one_of(
 
 
 @given(st.lists(text, max_size=12))
-def test_runs_are_the_log_and_nothing_that_means_more_is_in_a_plain_one(lines):
+def test_f28_runs_are_the_log_and_nothing_that_means_more_is_in_a_plain_one(lines):
     data = b"".join(STAMP + line + b"\n" for line in lines)
     found = list(reading.runs(data))
     assert b"".join(part for part, _ in found) == data
@@ -96,7 +96,7 @@ def test_frames_are_known_whatever_the_zone_of_the_nodes_times():
     assert asyncio.run(work()) == ([Line(0, BEGINNING_LOST), Line(0, "a"), Line(0, "b")], [[[1]]])
 
 
-def test_a_feed_decodes_what_is_taken_and_counts_the_rest():
+def test_f27_a_feed_decodes_what_is_taken_and_counts_the_rest():
     feed = Feed(JobView("x"), capacity=3)
     feed.lines(0, b"".join(STAMP + b"%d\n" % number for number in range(10)))
     feed.line(1, "said")
@@ -111,7 +111,7 @@ def test_a_feed_decodes_what_is_taken_and_counts_the_rest():
     assert feed.take().lines == ()
 
 
-def test_a_feed_keeps_few_bytes():
+def test_f27_a_feed_keeps_few_bytes():
     feed = Feed(JobView("x"), room=1000, longest=100)
     for number in range(100):
         feed.lines(0, STAMP + b"%d" % number * 30 + b"\n")
