@@ -76,14 +76,16 @@ def main(bundle: bytes, control: int) -> None:
 class Supervisor:
     """The way to the supervisor: lines of JSON, a result's bytes behind its line.
 
-    Back comes one byte when all ranks are done. Should the supervisor be gone before, this process
+    Back comes a line's end when all ranks are done, and before it another byte for who has asked
+    whether those are done who train. Should the supervisor be gone before, this process
     ends at once, with all that the cell has started: nobody else would end it.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._lock = threading.Lock()
-        self._dismissed = threading.Event()
+        self._dismissed, self._over = threading.Event(), threading.Event()
+        self._asked = False
         threading.Thread(target=self._listen, name="jupyter-kube", daemon=True).start()
 
     def report(self, step: Any, metrics: Mapping[str, Any]) -> None:
@@ -113,15 +115,24 @@ class Supervisor:
         about = {"type": name, "message": message, "text": text, "traceback": shown}
         self._say({"kind": "exception", **about})
 
+    def over(self) -> bool:
+        """Tell whether those who train are done; who asks is waited for."""
+        if not self._asked:
+            self._asked = True
+            self._say({"kind": "asks"})
+        return self._over.is_set()
+
     def wait(self) -> None:
         """Wait until all ranks are done."""
         self._dismissed.wait()
 
     def _listen(self) -> None:
         with contextlib.suppress(OSError):
-            if self._sock.recv(1):
-                self._dismissed.set()
-                return
+            while said := self._sock.recv(1):
+                if said == b"\n":
+                    self._dismissed.set()
+                    return
+                self._over.set()
         os.killpg(0, signal.SIGKILL)  # the group is this process's own
 
     def _say(self, about: Mapping[str, Any], blob: bytes = b"") -> None:
@@ -148,6 +159,7 @@ def run(
     kube = Kube(
         **identity,
         report=told.report,
+        over=told.over,
         make_strategy=(lambda: make_strategy(strategy, lambda: kube._shards)) if strategy else None,
     )
     display = Display(told.display)

@@ -53,6 +53,13 @@ class Crew:
                 task.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
 
+    def tell_over(self) -> bool:
+        """Say that those who train are done, to who wants to know; false if nobody does."""
+        asking = [process for process in self._processes if process.asks]
+        for process in asking:
+            process.tell_over()
+        return bool(asking)
+
     async def leave(self) -> None:
         """Let processes that are done leave by themselves."""
         await asyncio.gather(*(process.leave() for process in self._processes))

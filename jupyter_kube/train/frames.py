@@ -8,8 +8,9 @@ a cell prints can pass for a frame. This module also travels into pods: standard
 kind        data
 ==========  =====================================================================================
 begin       none; the first of each log: one that begins otherwise lacks its beginning
-state       ``phase`` (joining, waiting, running, done, restarting) and ``text``, a sentence for
-            people; ``missing``: ranks waited for; ``world_size``; ``cause`` of a restart
+state       ``phase`` (joining, waiting, running, done, finishing, restarting) and ``text``, a
+            sentence for people; ``missing``: ranks waited for; ``world_size``; ``cause`` of a
+            restart
 report      ``rows``: reports as in ``series.py``; those of before come again in long logs
 exception   ``type``, ``message``, ``traceback`` (text), ``pod``
 result      ``missing``: name to the reason why its value cannot come back; ``sizes``: bytes by

@@ -20,6 +20,11 @@ from .host import job_folder
 _LONGEST_REPORT = 4096
 
 
+def _never() -> bool:
+    """Tell a worker that is alone whether the others are done."""
+    return False
+
+
 def _nobody(_step: Any, _metrics: Mapping[str, Any]) -> None:
     """Hear a report where nobody listens."""
 
@@ -56,11 +61,12 @@ class Kube:
         generation: int = 1,
         job: str = "",
         report: Callable[[Any, Mapping[str, Any]], None] = _nobody,
+        over: Callable[[], bool] = _never,
         make_strategy: Callable[[], Any] | None = None,
     ) -> None:
         self.rank, self.world_size, self.local_rank = rank, world_size, local_rank
         self.role, self.generation, self.job = role, generation, job
-        self._report = report
+        self._report, self._over = report, over
         self._make_strategy = make_strategy
         self._strategy: Any = None
         self._folder = ""
@@ -96,6 +102,15 @@ class Kube:
             msg = f"a report holds at most {_LONGEST_REPORT} bytes"
             raise ValueError(msg)
         self._report(plain_step, plain)
+
+    @property
+    def over(self) -> bool:
+        """Whether those who train are done: what an evaluator finds then is the last.
+
+        An evaluator that has asked before they are is waited for, ten minutes at most; else it is
+        stopped. For all others it is false.
+        """
+        return self._over()
 
     def shard(self, data: Any) -> Any:
         """Return this worker's share: every ``world_size``-th element, from ``rank`` on.

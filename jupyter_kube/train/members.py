@@ -28,6 +28,8 @@ class Member:
     """What it said of its child's end in this generation."""
     ended: float = 0.0
     ponged: int = 0
+    busy: bool = False
+    """Whether it needs longer than others to end: it evaluates what has come out."""
     left: bool = False
     """Whether it said goodbye after the verdict."""
 

@@ -18,6 +18,7 @@ member        ended           ``generation``, ``outcome``: done, exception or di
                               its frame, short, of a death what the process wrote ``last``
 member        pong            ``number`` of the ping
 member        leave           nothing: its pod is being removed
+member        busy            nothing: it has heard of the end, and needs a while
 member        bye             nothing: it ends now
 coordinator   prepare         ``generation``, ``failures``
 coordinator   start           ``generation``, ``members``: host and ports of each rank, and

@@ -38,6 +38,7 @@ _TRAVELLERS = (
     "gather",
     "host",
     "install",
+    "launch",
     "lines",
     "members",
     "messages",
@@ -134,7 +135,7 @@ def worker_payload(key: bytes, options: dict[str, Any]) -> str:
     key
         The job's key, which authenticates frames and members.
     options
-        What :class:`.worker.Options` takes.
+        What :class:`.launch.Options` takes.
 
     """
     folder = resources.files(__package__)

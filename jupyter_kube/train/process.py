@@ -86,6 +86,8 @@ class CellProcess:
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
         self._oom_kills = 0
+        self.asks = False
+        """Whether its cell wants to know when those who train are done."""
 
     async def make_ready(self) -> None:
         """Start it; it waits for its place."""
@@ -150,6 +152,10 @@ class CellProcess:
             await asyncio.sleep(1)
             seconds = seconds + 1 if is_stopped(self._process.pid) else 0
 
+    def tell_over(self) -> None:
+        """Say that those who train are done."""
+        self._writer.write(b"o")
+
     async def leave(self) -> None:
         """Let a process that is done leave by itself."""
         self._writer.write(b"\n")
@@ -184,6 +190,9 @@ class CellProcess:
         try:
             while True:
                 said = json.loads(await self._reader.readuntil())
+                if said["kind"] == "asks":
+                    self.asks = True
+                    continue
                 if said["kind"] == "report":
                     self._on_report(said["step"], said["metrics"])
                     continue

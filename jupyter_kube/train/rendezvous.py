@@ -120,6 +120,8 @@ class Coordinator:
         kind = message["kind"]
         if kind == "pong":
             member.ponged = message["number"]
+        elif kind == "busy":
+            member.busy = True
         elif kind == "bye":
             member.left = True
         elif kind == "leave":
@@ -361,8 +363,10 @@ class Coordinator:
             for index, member in self._members.items()
             if index != 0 and not member.left and not (self.failure and not member.connected)
         ]
-        late = now >= self._since + (_LAST_WORDS if self.failure else _FAREWELL)
-        if not waiting or late:
+        if now >= self._since + (_LAST_WORDS if self.failure else _FAREWELL):
+            busy = (index for index in waiting if self._members[index].busy)
+            waiting = [index for index in busy if not self._members[index].is_lost(now)]
+        if not waiting:
             self.phase = "over"
 
     # small parts

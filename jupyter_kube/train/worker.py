@@ -18,7 +18,6 @@ import secrets
 import signal
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -36,11 +35,11 @@ from .host import (
     place_in_job,
     surroundings,
 )
+from .launch import Options
 from .messages import LONGEST, Channel, NotOurs
 from .output import Output
 from .process import CellProcess
 from .rendezvous import BEAT, Coordinator
-from .roles import Roles
 
 log = logging.getLogger("jupyter-kube")
 
@@ -52,43 +51,8 @@ _CONNECT = 5.0  # seconds one attempt to reach the coordinator may take
 _RETRY = (0.04, 0.001, 2.0)  # seconds between attempts: at first, more for each worker, at most
 _QUIET = 0.5  # seconds in which nobody is told that it is looked for
 _EARLY = 3.0  # seconds in which pods that start together find each other, without longer pauses
-_YIELD = 300.0  # seconds an elastic job's worker keeps its room without a coordinator
+_LAST_ROUND = 600.0  # seconds an evaluator has for what came out last
 _UNHEARD = 15_000  # ms in which a coordinator's machine has to confirm what was sent
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the job's Secret tells every worker."""
-
-    job: str
-    workers: int
-    retries: int
-    framework: str
-    coordinator: str
-    """Host name of index 0."""
-    port: int
-    least: int = 0
-    """How many an elastic job needs; 0 for a job of fixed size."""
-    procs: int = 1
-    """How many processes, a rank each, there are in a pod."""
-    gpus: int = 0
-    """Of a pod, which its processes divide."""
-    chief: bool = False
-    ps: int = 0
-    evaluator: bool = False
-    """Which roles there are beside workers'."""
-    patience: float = 3600.0
-    """Seconds a worker looks for the coordinator, and the coordinator for lost workers."""
-
-    @property
-    def stay(self) -> float:
-        """Seconds to wait for the coordinator; it may be waiting for the room that this one has."""
-        return min(self.patience, _YIELD) if self.least else self.patience
-
-    def roles(self, ranks: int) -> Roles:
-        """Tell who is what of that many ranks."""
-        others = self.chief + self.ps + self.evaluator
-        return Roles(ranks - others, self.chief, self.ps, self.evaluator)
 
 
 class Supervisor:
@@ -348,6 +312,8 @@ class Supervisor:
 
     async def _finish(self, channel: Channel) -> int:
         """All ranks are done: end in order, the result last."""
+        if self._end is None and self._crew is not None and self._crew.tell_over():
+            await self._last_round(channel)
         # The end is verified: to go now would have Kubernetes start this rank again, alone.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, lambda: None)
         end = self._end
@@ -364,6 +330,17 @@ class Supervisor:
                 self._output.result(end.outcome.blob, **end.outcome.details)
         self._output.frame("end", ok=True)
         return 0
+
+    async def _last_round(self, channel: Channel) -> None:
+        """Let an evaluator come to its end; what goes wrong does not undo that of the others."""
+        channel.send("busy")
+        self._note("finishing", "the others are done; this is its last round")
+        if self._watching is not None:
+            await asyncio.wait({self._watching}, timeout=_LAST_ROUND)
+        if self._end is not None and self._end.outcome.kind != "done":
+            local, outcome = self._end
+            text = outcome.details.get("traceback") or f"the last round {outcome.text}"
+            self._output.feed(f"{text.rstrip()}\n".encode(errors="replace"), local)
 
     async def _abort(self, channel: Channel, verdict: Mapping[str, Any]) -> int:
         """The job has failed: the rank that is the cause says why, all tell of it and end.

@@ -116,6 +116,20 @@ def test_the_end_does_not_wait_forever_for_a_goodbye() -> None:
     assert job.it.over
 
 
+def test_the_end_waits_for_a_goodbye_of_who_is_busy_and_alive() -> None:
+    job = Job().running()
+    for index in range(3):
+        job.ended(index, "done")
+    job.say(1, "busy")
+    job.say(2, "bye")
+    for _ in range(100):
+        job.say(1, "beat")
+        job.wait(1)
+    assert not job.it.over
+    job.wait(16)
+    assert job.it.over
+
+
 def test_a_member_cut_off_at_the_end_is_told_when_it_comes_back() -> None:
     job = Job().running()
     for index in range(3):

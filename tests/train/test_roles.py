@@ -84,6 +84,58 @@ rank = kube.rank
         assert [frame.data["ok"] for frame in job.all_frames("end")] == [True] * 4
 
 
+EVALUATOR = """
+import pathlib, time
+made, known = pathlib.Path("{folder}", "made"), pathlib.Path("{folder}", "known")
+if kube.role == "chief":
+    while not known.exists(): time.sleep(0.01)
+    made.touch()
+else:
+    last = False
+    while not last:
+        last = kube.over
+        known.touch()
+        time.sleep(0.01)
+    print("made" if made.exists() else "cut", flush=True)
+    {then}
+"""
+
+
+def test_an_evaluator_that_asks_comes_to_its_end_and_the_job_waits_for_it(
+    tensorflow: dict[str, str], tmp_path: Path
+) -> None:
+    source = EVALUATOR.format(folder=tmp_path, then="time.sleep(1); print('evaluated')")
+    with roles(source, tensorflow) as job:
+        chief, *_, evaluator = job.pods
+        evaluator.wait_state("finishing")
+        assert chief.process.poll() is None
+        assert job.codes() == [0, 0, 0, 0]
+        assert evaluator.lines == ["made", "evaluated"]
+        assert [frame.data["ok"] for frame in job.all_frames("end")] == [True] * 4
+
+
+def test_what_an_evaluator_raises_in_its_last_round_is_shown_and_fails_nothing(
+    tensorflow: dict[str, str], tmp_path: Path
+) -> None:
+    source = EVALUATOR.format(folder=tmp_path, then="1 / 0")
+    with roles(source, tensorflow) as job:
+        assert job.codes() == [0, 0, 0, 0]
+        *_, evaluator = job.pods
+        assert evaluator.lines[0] == "made"
+        assert evaluator.lines[-1] == "ZeroDivisionError: division by zero"
+
+
+def test_an_evaluator_told_to_go_in_its_last_round_goes(
+    tensorflow: dict[str, str], tmp_path: Path
+) -> None:
+    source = EVALUATOR.format(folder=tmp_path, then="time.sleep(600)")
+    with roles(source, tensorflow) as job:
+        *_, evaluator = job.pods
+        evaluator.wait_line("made")
+        evaluator.process.send_signal(signal.SIGTERM)
+        assert job.codes() == [0, 0, 0, 143]
+
+
 def test_a_server_that_dies_starts_all_again_and_one_too_many_fails(
     tensorflow: dict[str, str],
 ) -> None:
