@@ -53,7 +53,7 @@ const rows = (): (string | null)[] =>
     row => row.textContent
   );
 const button = (): HTMLButtonElement =>
-  sidebar.node.querySelector('.jp-KubeStart')!;
+  sidebar.node.querySelector('.jp-KubeNew')!;
 
 it('follows the live view while it is to be seen', async () => {
   expect(button().disabled).toBe(true);

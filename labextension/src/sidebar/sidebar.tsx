@@ -73,7 +73,7 @@ export class Sidebar extends SidePanel {
 function StartButton({ commands, trans }: IContext): JSX.Element {
   return (
     <Button
-      className="jp-KubeStart"
+      className="jp-KubeNew"
       minimal
       aria-haspopup="menu"
       title={commands.caption(CommandIDs.chooseProfile)}
