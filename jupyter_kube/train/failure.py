@@ -10,6 +10,7 @@ from typing import Any
 
 from ..errors import JobFailed, KubeError, RemoteError
 from .view import JobView, RankView
+from .words import ranges
 
 _TROUBLE = 3
 """Most further ranks named in one message."""
@@ -217,7 +218,21 @@ def reasons(view: JobView, error: KubeError | None = None) -> list[str]:
         return [str(error)]
     if view.finished:
         return [f"{view.name} succeeded."]
-    waits = [f"rank {r.rank} is {r.state.phase}: {r.reason}" for r in view.ranks if r.reason]
+    waits = _waits(view)
     if view.message:
         waits.insert(0, f"{view.name} is {view.phase}: {view.message}")
     return waits or [f"{view.name} is {view.phase}; nothing is wrong."]
+
+
+def _waits(view: JobView) -> list[str]:
+    """Say why ranks wait: each reason once, after the numbers of its ranks."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for rank in view.ranks:
+        if rank.reason:
+            found.setdefault((rank.state.phase, rank.reason), []).append(rank.rank)
+    return [
+        f"rank {numbers[0]} is {phase}: {reason}"
+        if len(numbers) == 1
+        else f"ranks {ranges(numbers)} are {phase}: {reason}"
+        for (phase, reason), numbers in found.items()
+    ]

@@ -177,6 +177,12 @@ def test_reasons_to_wait_come_without_what_the_scheduler_tried():
     ]
 
 
+def test_a_reason_of_several_ranks_is_said_once():
+    message = "0/1 nodes are available: 1 Insufficient cpu."
+    view = job_view(job(workers=4), [pod(0), *(pod(n, message=message) for n in (1, 2, 3))])
+    assert [line[:26] for line in reasons(view)] == ["ranks 1–3 are waiting: 0/1"]
+
+
 def test_other_ends():
     late = job_view(job(**ended("Failed", "DeadlineExceeded", "was active longer")))
     assert "--timeout" in str(explain(late))

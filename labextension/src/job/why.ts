@@ -44,7 +44,8 @@ export function traceback(
   for (const { rank, death } of job.ranks) {
     const text = death?.['traceback'];
     if (typeof text === 'string' && text) {
-      return { rank, text };
+      const told = death?.['rank'];
+      return { rank: typeof told === 'number' ? told : rank, text };
     }
   }
   return null;
