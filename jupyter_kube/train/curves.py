@@ -18,6 +18,9 @@ MOST_METRICS = 6
 MOST_POINTS = 200
 """Points of one line."""
 
+_NO_CURVES = {*TOTALS, *TOTALS.values()}
+"""Metrics that tell how far a rank is."""
+
 _LARGEST = 1e100
 _NARROWEST = 1e-100  # a narrower range is drawn as none
 _PLOT_WIDTH, _PLOT_HEIGHT = 240, 80
@@ -49,20 +52,19 @@ class Drawing:
 
 
 def curves(reports: Iterable[Report]) -> Curves:
-    """Find the lines to draw: numbers, over steps or else over seconds.
+    """Find the lines to draw: numbers, over steps, else over epochs, else over seconds.
 
     A step told twice, as after a new start from a checkpoint, has its newest value. A metric with
     fewer than two points is none.
     """
     found: Curves = {}
-    begun: float | None = None
-    for report in reports:
-        if report.rank >= MOST_RANKS:
-            continue
-        begun = report.time if begun is None else begun
-        at = report.time - begun if report.step is None else report.step
+    drawable = [report for report in reports if report.rank < MOST_RANKS]
+    begun = min((report.time for report in drawable), default=0.0)
+    for report in drawable:
+        told = report.metrics.get("epoch") if report.step is None else report.step
+        at = report.time - begun if told is None else told
         for name, value in report.metrics.items():
-            if name not in TOTALS.values() and _is_drawable(value) and _is_drawable(at):
+            if name not in _NO_CURVES and _is_drawable(value) and _is_drawable(at):
                 found.setdefault(name, {}).setdefault(report.rank, {})[at] = value
     drawn = {
         name: {rank: _thinned(line) for rank, line in lines.items()}

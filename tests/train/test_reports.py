@@ -97,6 +97,20 @@ def test_curves_are_of_numbers_and_a_step_told_again_has_its_newest_value():
     assert curves.curves([report(1, None, 3.0), report(3, None, 2.0)])["loss"][0] == {0: 3, 2: 2}
 
 
+def test_curves_are_over_epochs_where_there_are_no_steps():
+    told = [
+        Report(1, 1, 0, time, None, {"epoch": epoch, "epochs": 9, "loss": 1 / epoch})
+        for time, epoch in ((5.0, 1), (7.0, 2))
+    ]
+    assert curves.curves(told) == {"loss": {0: {1: 1.0, 2: 0.5}}}
+
+
+def test_curves_over_time_begin_with_the_earliest_report_of_any_rank():
+    told = [Report(1, 1, rank, 5.0 - rank, None, {"loss": 1.0}) for rank in (0, 1)]
+    told += [Report(2, 1, rank, 9.0, None, {"loss": 0.5}) for rank in (0, 1)]
+    assert curves.curves(told)["loss"] == {0: {1: 1.0, 5: 0.5}, 1: {0: 1.0, 5: 0.5}}
+
+
 def test_curves_are_drawn_with_words_for_who_does_not_see_them():
     many = [report(n, n, 1000 - n, rank) for rank in range(20) for n in range(1000)]
     found = curves.curves(many)

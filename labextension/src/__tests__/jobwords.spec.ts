@@ -139,6 +139,25 @@ describe('why', () => {
 });
 
 describe('Series', () => {
+  it('is over steps, else over epochs, else over time', () => {
+    const series = new Series();
+    const rows: Row[] = [
+      [1, 1, 0, 100, 7, { step_loss: 1, epoch: 1 }],
+      [2, 1, 0, 101, 8, { step_loss: 2, epoch: 1 }],
+      [3, 1, 0, 102, null, { loss: 3, epoch: 1, epochs: 2 }],
+      [4, 1, 0, 103, null, { loss: 4, epoch: 2, epochs: 2 }],
+      [5, 1, 0, 104, null, { speed: 5 }],
+      [6, 1, 0, 99, null, { speed: 6 }]
+    ];
+    series.add([['pod-0', rows]]);
+    const points = series.curves().map(({ metric, lines }) => [metric, lines]);
+    expect(points).toEqual([
+      ['step_loss', [{ rank: 0, points: [[7, 1], [8, 2]] }]], // prettier-ignore
+      ['loss', [{ rank: 0, points: [[1, 3], [2, 4]] }]], // prettier-ignore
+      ['speed', [{ rank: 0, points: [[0, 6], [4, 5]] }]] // prettier-ignore
+    ]);
+  });
+
   const row = (step: number | null, values: object, whose = 0): Row => [
     0,
     1,

@@ -15,7 +15,7 @@ export type Row = [
 /** By pod, the rows that are new; some may be told twice. */
 export type Reports = [string, Row[]][];
 
-/** A point: step (or seconds), and value. */
+/** A point: step (or epoch, or seconds), and value. */
 export type Point = [number, number];
 
 /** One metric's curves, by rank. */
@@ -31,6 +31,9 @@ export const MOST_POINTS = 400;
 
 const LARGEST = 1e100;
 
+/** What tells how far a rank is. */
+const NO_CURVES = new Set(['step', 'steps', 'epoch', 'epochs']);
+
 /** Gathers reports. */
 export class Series {
   /** Changes with each new report. */
@@ -42,7 +45,8 @@ export class Series {
       for (const [, , rank, time, step, metrics] of rows) {
         this._begun ??= time;
         if (rank < MOST_RANKS) {
-          this._note(rank, step ?? time - this._begun, metrics);
+          const seconds = Math.max(0, time - this._begun);
+          this._note(rank, step ?? metrics['epoch'] ?? seconds, metrics);
         }
       }
     }
@@ -69,11 +73,11 @@ export class Series {
 
   private _note(
     rank: number,
-    at: number,
+    at: unknown,
     metrics: Record<string, unknown>
   ): void {
     for (const [metric, value] of Object.entries(metrics)) {
-      if (!isDrawable(value) || !isDrawable(at)) {
+      if (!isDrawable(value) || !isDrawable(at) || NO_CURVES.has(metric)) {
         continue;
       }
       let ranks = this._metrics.get(metric);
