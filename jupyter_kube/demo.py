@@ -1,7 +1,8 @@
 """``jupyter kube demo``: the whole way from a notebook to a cluster and back, in one command.
 
 It does what a user does: a real Jupyter Server, a session on an example notebook, a kernel that is
-a pod, and a cell that trains on two workers. Without a cluster all of it runs on the local one.
+a pod, and a cell that trains on two workers. Or it opens JupyterLab on a tour through all there is.
+Without a cluster all of it runs on the local one.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import webbrowser
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -28,8 +30,17 @@ from .messages import Message
 from .session import JupyterServer, KernelSocket, ServerError, running_server
 
 NOTEBOOK = "01-digits.ipynb"
+TOUR = "00-tour.ipynb"
 _FRAMEWORKS = ("tensorflow", "tf_keras", "sklearn")
 """Modules that the notebook imports."""
+_PROFILES = {
+    "python": {"display_name": "Python on the local cluster"},
+    "gpu": {
+        "display_name": "One GPU (pretended)",
+        "gpus": 1,
+        "options": {"gpus": {"min": 1, "max": 4}, "memory": {"max": "8Gi"}},
+    },
+}
 _PATIENCE = 60  # seconds for a pod's end
 
 
@@ -98,7 +109,8 @@ def _cluster(options: Options) -> Iterator[config.KubeConfig]:
             yield config.KubeConfig(
                 kubeconfig=str(kubeconfig),
                 namespace=options.namespace or "default",
-                profiles={"python": {"display_name": "Python on the local cluster"}},
+                profiles=_PROFILES,
+                default_profile="python",
             )
 
 
@@ -109,7 +121,7 @@ async def _demo(options: Options, settings: config.KubeConfig) -> int:
         settings.namespace = client.namespace
         profile = settings.profile(options.profile).name
         try:
-            with _workspace() as folder:
+            with _workspace(profile) as folder:
                 async with _server(folder, settings, lab=options.lab) as server:
                     try:
                         if options.lab:
@@ -124,38 +136,44 @@ async def _demo(options: Options, settings: config.KubeConfig) -> int:
 
 
 @contextmanager
-def _workspace() -> Iterator[Path]:
-    """Make a folder with a copy of the example notebook."""
+def _workspace(profile: str) -> Iterator[Path]:
+    """Make a folder with copies of the example notebooks, whose kernels come from a profile."""
     with tempfile.TemporaryDirectory(prefix="jk-demo-") as name:
         folder = Path(name)
-        (folder / "notebooks").mkdir()
-        shutil.copy(example(NOTEBOOK), folder / "notebooks" / NOTEBOOK)
+        shutil.copytree(examples(), folder / "notebooks")
+        for path in (folder / "notebooks").glob("*.ipynb"):
+            notebook = json.loads(path.read_text())
+            notebook["metadata"]["kernelspec"]["name"] = f"kube-{profile}"
+            path.write_text(json.dumps(notebook))
         yield folder
 
 
-def example(name: str) -> Path:
-    """Find an example notebook: beside the package in a checkout, or inside an installed wheel."""
+def examples() -> Path:
+    """Find the examples: beside the package in a checkout, or inside an installed wheel."""
     here = Path(__file__).parent
     for folder in (here.parent / "examples", here / "examples"):
-        if (folder / name).exists():
-            return folder / name
-    raise KubeError(f"the example {name} is not installed")
+        if (folder / NOTEBOOK).exists():
+            return folder
+    raise KubeError("the example notebooks are not installed")
 
 
 def _server(folder: Path, settings: config.KubeConfig, *, lab: bool) -> Any:
-    """Run a server that shares our settings; JupyterLab opens on the notebook."""
+    """Run a server that shares our settings."""
     chosen = {
         key: getattr(settings, key)
         for key in ("kubeconfig", "context", "namespace", "profiles", "default_profile")
     }
     if not lab:
         return running_server(folder, {"KubeConfig": chosen})
-    arguments = [f"--LabApp.default_url=/lab/tree/{NOTEBOOK}"]
-    return running_server(folder, {"KubeConfig": chosen}, app="jupyterlab", arguments=arguments)
+    own = {"LabApp": {"workspaces_dir": str(folder / "workspaces"), "news_url": None}}
+    return running_server(folder, {"KubeConfig": chosen, **own}, app="jupyterlab")
 
 
 async def _stay_open(server: JupyterServer) -> int:
-    print(f"JupyterLab is open at {server.url}/lab?token={server.token}; Ctrl-C ends it.")
+    """Open the user's browser on the tour, where there is one, until Ctrl-C."""
+    address = f"{server.url}/lab/tree/{TOUR}?token={server.token}"
+    print(f"JupyterLab is open at {address}; Ctrl-C ends it.", flush=True)
+    await asyncio.to_thread(webbrowser.open, address)
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     return 0

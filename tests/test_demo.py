@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import re
 import signal
+import subprocess
+import sys
+import urllib.request
 
 import pytest
 
@@ -39,10 +44,12 @@ def notebook(tmp_path, monkeypatch):
     """Set the cells of the notebook that the demo runs."""
 
     def cells(*sources):
-        path = tmp_path / demo.NOTEBOOK
+        folder = tmp_path / "examples"
+        folder.mkdir()
         code = [{"cell_type": "code", "source": [source]} for source in sources]
-        path.write_text(json.dumps({"cells": code}))
-        monkeypatch.setattr(demo, "example", lambda _name: path)
+        notebook = {"cells": code, "metadata": {"kernelspec": {"name": ""}}}
+        (folder / demo.NOTEBOOK).write_text(json.dumps(notebook))
+        monkeypatch.setattr(demo, "examples", lambda: folder)
 
     return cells
 
@@ -127,6 +134,36 @@ def test_what_is_not_installed_is_one_sentence_before_anything_starts(
     assert f'pip install "jupyter-kube[{extra}]"' in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.timeout(180)
+def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
+    address, browser = tmp_path / "address", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {address}.part && mv {address}.part {address}\n')
+    browser.chmod(0o755)
+    env = {**os.environ, "BROWSER": f"{browser} %s", "TMPDIR": str(tmp_path)}
+    env |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
+    argv = [sys.executable, "-m", "jupyter_kube.cli", "demo", "--lab"]
+    demo = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
+    try:
+        said = next(line for line in demo.stdout if "Ctrl-C" in line)
+        (url,) = re.findall(r"http\S+[^;\s]", said)
+        place, _, token = url.partition("/lab/tree/00-tour.ipynb?token=")
+        asking = urllib.request.Request(f"{place}/api/contents/00-tour.ipynb")
+        asking.add_header("Authorization", f"token {token}")
+        with urllib.request.urlopen(asking) as answer:
+            notebook = json.load(answer)["content"]
+        assert notebook["metadata"]["kernelspec"]["name"] == "kube-python"
+        with urllib.request.urlopen(url) as answer:
+            assert "JupyterLab" in answer.read().decode()
+        demo.send_signal(signal.SIGINT)
+        rest, _ = demo.communicate(timeout=60)
+    finally:
+        demo.kill()
+        demo.wait()
+    assert demo.returncode == 0, rest
+    assert address.read_text().strip() == url
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("jk-")] == []
 
 
 def test_a_refusal_of_the_server_is_told(monkeypatch, capsys):

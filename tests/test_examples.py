@@ -24,6 +24,7 @@ def test_an_example_has_no_word_of_the_platforms(path):
 
 def test_there_is_an_example():
     assert [path.stem for path in EXAMPLES] == [
+        "00-tour",
         "01-digits",
         "02-pytorch",
         "03-paddle",

@@ -66,6 +66,7 @@ def test_the_wheel_holds_the_package_its_licence_and_its_switch(wheel: Path) -> 
     assert any(name.startswith("jupyter_kube/event_schemas/") for name in names)
     strays = [n for n in names if n.split("/")[0] in {"tests", "bench", "docs", "examples"}]
     assert strays == []
+    assert "jupyter_kube/examples/00-tour.ipynb" in names
 
 
 def test_the_wheel_has_the_front_end_as_it_is_for_use(wheel: Path) -> None:
@@ -86,7 +87,7 @@ def without_node(python: Path) -> dict[str, str]:
 def unbuilt(tmp_path: Path) -> Path:
     """A checkout in which nothing of the front end was ever built."""
     leave = shutil.ignore_patterns(".git", ".yarn", "node_modules", "lib", "*.egg-info")
-    for name in ("jupyter_kube", "labextension", "etc"):
+    for name in ("jupyter_kube", "labextension", "etc", "examples"):
         shutil.copytree(ROOT / name, tmp_path / "tree" / name, ignore=leave)
     shutil.rmtree(tmp_path / "tree" / "jupyter_kube" / "labextension", ignore_errors=True)
     for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE"):
