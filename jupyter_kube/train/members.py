@@ -11,6 +11,7 @@ from typing import Any
 
 _AWAY = 5.0  # seconds a member without connection may be gone before it counts as lost
 _SILENT = 15.0  # seconds a connected member may be silent: a starved machine is no lost one
+_AHEAD = 0.3  # seconds a death goes before what others raise
 _NAMED = 8  # ranks named in one sentence
 
 
@@ -42,6 +43,16 @@ class Member:
     def killed(self) -> bool:
         """Whether its child was killed from outside: no other rank's end causes that."""
         return bool(self.outcome and self.outcome.get("killed"))
+
+    @property
+    def order(self) -> tuple[bool, float]:
+        """Where it stands among those that failed: the first of them is the cause.
+
+        A process that dies cuts its connections before its end is known, and others raise of that.
+        One that raises is kept with its own, so that nobody dies of it at once.
+        """
+        died = bool(self.outcome and self.outcome["outcome"] == "died")
+        return not self.killed, self.ended - _AHEAD * died
 
     def is_lost(self, now: float) -> bool:
         """Say whether it was away or silent for too long."""

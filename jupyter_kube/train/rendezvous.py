@@ -300,7 +300,7 @@ class Coordinator:
             return
         index, member = min(
             ((i, m) for i, m in team.items() if m.failed),
-            key=lambda pair: (not pair[1].killed, pair[1].ended),
+            key=lambda pair: pair[1].order,
         )
         outcome = member.outcome or {}
         rank = index * self.procs + int(outcome.get("local", 0))

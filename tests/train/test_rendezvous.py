@@ -199,12 +199,25 @@ def test_the_earliest_of_several_exceptions_is_the_cause() -> None:
 def test_an_abort_of_a_peer_after_an_exception_is_not_the_cause() -> None:
     job = Job().running()
     job.ended(2, "exception", "ValueError: first")
-    job.now += 0.1
+    job.now += 0.4
     job.ended(0, "died", "was killed (SIGABRT)")
     job.collect()
     job.pong(1)
     job.wait(0.5)
     assert job.it.failure == "rank 2 raised ValueError: first"
+
+
+@pytest.mark.parametrize("how", ["was killed (SIGSEGV)", "ended with exit code 3"])
+def test_what_others_raise_as_a_process_dies_is_not_the_cause_though_told_first(how: str) -> None:
+    job = Job().running()
+    job.ended(0, "exception", "ConnectionError: reset")
+    job.now += 0.2
+    job.ended(1, "died", how)
+    job.collect()
+    job.pong(2)
+    job.wait(0.5)
+    assert job.it.failure == ""
+    assert job.notes[-1]["cause"] == f"rank 1 {how}"
 
 
 def test_an_exception_because_of_a_lost_pod_restarts_all() -> None:

@@ -122,7 +122,17 @@ def test_a_traceback_shows_the_lines_of_earlier_cells_too() -> None:
     del linecache.cache["<cell 3>"]
 
 
-def test_what_other_ranks_raise_because_of_a_killed_one_is_not_the_cause() -> None:
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        ("os.kill(os.getpid(), 9)", "was killed (SIGKILL)"),
+        ("os.abort()", "was killed (SIGABRT)"),
+        ("os._exit(3)", "ended with exit code 3"),
+    ],
+)
+def test_what_other_ranks_raise_because_of_one_that_died_is_not_the_cause(
+    end: str, words: str
+) -> None:
     source = """
 import os, socket, time
 address = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
@@ -131,7 +141,7 @@ if kube.generation == 1:
         server = socket.create_server(address)
         peer, _ = server.accept()
         peer.recv(1)
-        os.kill(os.getpid(), 9)
+        END
     while True:
         try:
             wire = socket.create_connection(address)
@@ -143,12 +153,12 @@ if kube.generation == 1:
         raise ConnectionError("the other rank is gone")
 generation = kube.generation
 """
-    with Workers(source, outputs=("generation",)).start() as job:
+    with Workers(source.replace("END", end), outputs=("generation",)).start() as job:
         assert job.codes() == [0, 0]
         assert job.values() == {"generation": 2}
         assert list(job.all_frames("exception")) == []
         restart = job.pods[0].wait_state("restarting")
-        assert "rank 1 was killed (SIGKILL)" in restart.data["text"]
+        assert f"rank 1 {words}" in restart.data["text"]
 
 
 def test_deaths_above_the_retries_fail_the_job_with_the_cause() -> None:
