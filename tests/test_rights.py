@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tornado.httpclient import HTTPClientError
 
 from jupyter_kube import inventory
 from jupyter_kube.config import KubeConfig
@@ -98,6 +99,10 @@ async def test_a_kernels_life_a_job_and_the_command_line_use_exactly_the_roles_v
     )
     await asyncio.to_thread(train, settings)
     await server.call("GET", "jupyter-kube", "fit")
+    for job in (await server.call("GET", "jupyter-kube", "jobs"))["jobs"]:
+        await server.call("GET", "jupyter-kube", "jobs", job["name"], "why")
+    with pytest.raises(HTTPClientError):
+        await server.call("DELETE", "jupyter-kube", "kernels", "nothing-of-this-name")
     client = await KubeClient.connect(settings)
     try:
         await inventory.rows(client)

@@ -8,8 +8,8 @@ from jupyter_server.utils import url_path_join
 
 from .cluster import ClusterHandler
 from .fit import FitHandler
-from .jobs import JobHandler, JobsHandler, RerunHandler
-from .kernels import KernelsHandler
+from .jobs import JobHandler, JobsHandler, RerunHandler, WhyHandler
+from .kernels import KernelHandler, KernelsHandler
 from .live import LiveHandler
 from .logs import LogsHandler
 from .profiles import ProfilesHandler
@@ -20,9 +20,11 @@ ROUTES: tuple[tuple[str, type[Any]], ...] = (
     ("profiles", ProfilesHandler),
     ("fit", FitHandler),
     ("kernels", KernelsHandler),
+    (f"kernels/{_NAME}", KernelHandler),
     ("live", LiveHandler),
     ("jobs", JobsHandler),
     (f"jobs/{_NAME}", JobHandler),
+    (f"jobs/{_NAME}/why", WhyHandler),
     (f"jobs/{_NAME}/rerun", RerunHandler),
     (f"jobs/{_NAME}/logs", LogsHandler),
 )

@@ -57,6 +57,16 @@ class JobHandler(KubeHandler):
         self.finish()
 
 
+class WhyHandler(KubeHandler):
+    """``jobs/NAME/why``."""
+
+    @route
+    async def get(self, name: str) -> None:
+        """Say in sentences what one of my jobs waits for, or why it ended, and what to do."""
+        async with self.desk() as desk:
+            self.reply({"why": await desk.why(await desk.own(name))})
+
+
 class RerunHandler(KubeHandler):
     """``jobs/NAME/rerun``."""
 

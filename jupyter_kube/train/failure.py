@@ -224,6 +224,15 @@ def reasons(view: JobView, error: KubeError | None = None) -> list[str]:
     return waits or [f"{view.name} is {view.phase}; nothing is wrong."]
 
 
+def diagnosis(view: JobView, namespace: str, error: KubeError | None = None) -> list[str]:
+    """Say why a job is as it is and, unless it succeeded, which objects to look at.
+
+    Parameters are those of :func:`reasons` and :func:`objects`.
+    """
+    said = reasons(view, error)
+    return said if view.phase == "succeeded" else [*said, objects(view, namespace)]
+
+
 def _waits(view: JobView) -> list[str]:
     """Say why ranks wait: each reason once, after the numbers of its ranks."""
     found: dict[tuple[str, str], list[int]] = {}

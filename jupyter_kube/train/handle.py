@@ -200,8 +200,7 @@ class Job:
         """Say in sentences why the job waits or failed; the last one names the objects."""
         view = self.status
         raised = self.follow().result().error if view.finished else None
-        told = failure.reasons(view, raised)
-        return told if view.phase == "succeeded" else [*told, failure.objects(view, self.namespace)]
+        return failure.diagnosis(view, self.namespace, raised)
 
     @property
     def _followed(self) -> bool:

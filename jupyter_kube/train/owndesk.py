@@ -8,11 +8,12 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
-from ..errors import InvalidInput, NotFound
+from ..errors import ClusterError, InvalidInput, NotFound
 from ..kube import objects
-from . import again, jobspec, plan, query
+from . import again, failure, jobspec, plan, query
 from .create import create
 from .desk import PodReports, Ticket
+from .feed import Feed
 from .fetch import fetch
 from .fit import fit
 from .origin import Origin, find_origin
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from ..kube.client import KubeClient
     from ..kube.room import Fit
     from .cell import Bundle
-    from .feed import Feed, Line
+    from .feed import Line
     from .saving import Piece
+
+_PATIENCE = 20.0
+"""Seconds in which a job's logs are read for :meth:`OwnDesk.why`."""
 
 
 class OwnDesk:
@@ -122,6 +126,20 @@ class OwnDesk:
     async def snapshot(self, name: str) -> JobView:
         """Return a job as it is now."""
         return await query.snapshot(self._client, await self._whole(name))
+
+    async def why(self, name: str) -> list[str]:
+        """Say in sentences why a job is as it is; the last one names the objects.
+
+        Of one that failed, what its pods' logs have is read as well.
+        """
+        view, error = await self.snapshot(name), None
+        if view.phase == "failed":
+            # The logs may be gone, or long: what the cluster says of it will do.
+            with suppress(ClusterError, TimeoutError):
+                ticket = await self.find(view.name)
+                async with asyncio.timeout(_PATIENCE):
+                    error = (await self.follow(Feed(view), ticket.key)).error
+        return failure.diagnosis(view, self.namespace, error)
 
     async def jobs(self, *, everyone: bool = False) -> list[JobView]:
         """Return my jobs or all, newest first."""

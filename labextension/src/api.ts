@@ -5,7 +5,7 @@ import { URLExt } from '@jupyterlab/coreutils';
 import { ServerConnection } from '@jupyterlab/services';
 
 import type { paths } from './openapi';
-import type { Fit, JobDetail, Profiles, Trouble } from './tokens';
+import type { Fit, JobDetail, Profiles, Trouble, Why } from './tokens';
 
 const NAMESPACE = 'jupyter-kube';
 
@@ -47,6 +47,19 @@ export async function getJob(
   name: string
 ): Promise<JobDetail> {
   return ask(settings, 'GET', at('/jobs/{name}', { name }));
+}
+
+/** What a job waits for, or why it ended, and what to do. */
+export async function getWhy(settings: Settings, name: string): Promise<Why> {
+  return ask(settings, 'GET', at('/jobs/{name}/why', { name }));
+}
+
+/** End a kernel that another server started. */
+export async function stopKernel(
+  settings: Settings,
+  id: string
+): Promise<void> {
+  return ask(settings, 'DELETE', at('/kernels/{id}', { id }));
 }
 
 /** Change how many workers an elastic job has at most. */

@@ -158,6 +158,51 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/kernels/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A kernel's id in Jupyter */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End one of the user's kernels that another server started
+         * @description All its variables are lost. A kernel that this server holds is refused with 409: Jupyter's own API, which knows of
+         *     its sessions, ends it.
+         */
+        delete: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A kernel's id in Jupyter */
+                    id: string;
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description Done, whether or not it was ending already */
+                204: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content?: never;
+                };
+                default: components["responses"]["Error"];
+            };
+        };
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/live": {
         parameters: {
             query?: never;
@@ -329,6 +374,52 @@ export interface paths {
                 default: components["responses"]["Error"];
             };
         };
+        trace?: never;
+    };
+    "/jobs/{name}/why": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description A job's name; without its last four letters it will do if it is one's */
+                name: components["parameters"]["name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * What one of the user's jobs waits for, or why it ended, and what to do
+         * @description The same as `%kube why` says. Of a job that failed, its pods' logs are read for it.
+         */
+        get: {
+            parameters: {
+                query?: never;
+                header?: never;
+                path: {
+                    /** @description A job's name; without its last four letters it will do if it is one's */
+                    name: components["parameters"]["name"];
+                };
+                cookie?: never;
+            };
+            requestBody?: never;
+            responses: {
+                /** @description In sentences */
+                200: {
+                    headers: {
+                        [name: string]: unknown;
+                    };
+                    content: {
+                        "application/json": components["schemas"]["Why"];
+                    };
+                };
+                default: components["responses"]["Error"];
+            };
+        };
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
         trace?: never;
     };
     "/jobs/{name}/rerun": {
@@ -585,7 +676,7 @@ export interface components {
             why: string;
         };
         Why: {
-            /** @description Sentences; the last one may name objects, for the platform engineer */
+            /** @description Sentences, and perhaps a traceback; the last one may name objects, for the platform engineer */
             why: string[];
         };
         /**

@@ -18,6 +18,8 @@ export type Rank = Schemas['Rank'];
 export type Profile = Schemas['Profile'];
 export type Profiles = Schemas['Profiles'];
 export type Fit = Schemas['Fit'];
+/** Why a job is as it is, in sentences. */
+export type Why = Schemas['Why'];
 /** What went wrong, in the user's words. */
 export type Trouble = Schemas['Error'];
 export type Live = Schemas['Live'];

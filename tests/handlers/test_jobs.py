@@ -56,10 +56,16 @@ async def test_a_job_is_listed_followed_run_again_and_removed(
     assert messages[-1]["job"]["phase"] == "succeeded"
     assert messages[-1]["job"]["finished"]
 
-    listed = await server.call("GET", "jupyter-kube", "jobs")
+    async def settled() -> dict[str, Any]:  # pods end a little after their ranks have said so
+        while (listed := await server.call("GET", "jupyter-kube", "jobs"))["jobs"][0]["counts"] != {
+            "succeeded": 2
+        }:
+            await asyncio.sleep(0.05)
+        return dict(listed)
+
+    listed = await asyncio.wait_for(settled(), 60)
     check("Jobs", listed)
     assert [(row["name"], row["workers"]) for row in listed["jobs"]] == [(job.name, 2)]
-    assert listed["jobs"][0]["counts"] == {"succeeded": 2}
     everyones = await jp_fetch("jupyter-kube", "jobs", params={"everyone": "true"})
     assert json.loads(everyones.body) == listed
 
@@ -121,6 +127,36 @@ async def test_a_running_job_is_scaled_and_stopped_while_it_is_followed(
     assert (await following)[-1]["job"]["phase"] == "stopped"
 
 
+async def test_why_a_job_is_as_it_is_is_said_as_the_magic_says_it(
+    server: Server, settings: KubeConfig
+) -> None:
+    async def why(name: str) -> list[str]:
+        found = await server.call("GET", "jupyter-kube", "jobs", name, "why")
+        check("Why", found)
+        return list(found["why"])
+
+    waits = await asyncio.to_thread(
+        train.submit, "pass", workers=5, profile="gpu", settings=settings
+    )
+    failed = await asyncio.to_thread(
+        train.submit, "print('so far')\nimport os\nos._exit(3)", retries=0, settings=settings
+    )
+    done = await asyncio.to_thread(train.submit, "pass", settings=settings)
+    for job in (failed, done):
+        await asyncio.to_thread(lambda each=job: each.follow().result(60))
+    said = await why(failed.name)
+    assert said == await asyncio.to_thread(failed.why)
+    assert "exit code 3" in said[0]
+    assert "    so far" in said[0]  # which only its log knows
+    assert said[-1].startswith(f"For the platform engineer: job/{failed.name}")
+    assert await why(done.name) == [f"{done.name} succeeded."]
+    while "gpu" not in (said := await why(waits.name))[0]:  # the scheduler has yet to say so
+        await asyncio.sleep(0.05)
+    assert said[-1].startswith(f"For the platform engineer: job/{waits.name}")
+    for job in (waits, failed, done):
+        await asyncio.to_thread(job.cancel)
+
+
 async def test_another_users_job_is_listed_and_nothing_else(
     server: Server,
     settings: KubeConfig,
@@ -138,6 +174,7 @@ async def test_another_users_job_is_listed_and_nothing_else(
         assert (row["name"], row["user"]) == (job.name, "somebody else")
         asked: list[tuple[str, tuple[str, ...], str | None]] = [
             ("GET", (), None),
+            ("GET", ("why",), None),
             ("PATCH", (), '{"workers": 1}'),
             ("POST", ("rerun",), "{}"),
             ("DELETE", (), None),

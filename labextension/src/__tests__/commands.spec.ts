@@ -12,7 +12,7 @@ import { addJobCommands } from '../commands/jobs';
 import { addKernelCommands } from '../commands/kernels';
 import { ClusterModel } from '../model';
 import { CommandIDs } from '../tokens';
-import type { JobDetail, Live, Rank } from '../tokens';
+import type { Live } from '../tokens';
 import { FakeServer } from './server';
 import { aJob, aKernel, trans } from './things';
 
@@ -124,31 +124,24 @@ describe('jobs', () => {
 });
 
 describe('why a job is as it is', () => {
-  async function told(job: Partial<JobDetail>): Promise<(string | null)[]> {
-    const detail = { ...aJob('one'), ranks: [], ...job };
-    server.answer = () => new Response(JSON.stringify(detail));
+  it('is asked of the server and said sentence by sentence, as text', async () => {
+    const why = [
+      'It <b>waits</b>.',
+      'Traceback:\n  <i>1</i>',
+      'Look at job/one.'
+    ];
+    server.answer = () => new Response(JSON.stringify({ why }));
     const done = commands.execute(CommandIDs.whyJob, { name: 'one' });
     await waitForDialog();
-    const sentences = document.querySelectorAll('.jp-Dialog-body p');
-    const words = [...sentences].map(each => each.textContent);
+    const sentences = document.querySelectorAll('.jp-KubeWhy > *');
+    expect([...sentences].map(e => [e.tagName, e.textContent])).toEqual([
+      ['P', why[0]],
+      ['PRE', why[1]],
+      ['P', why[2]]
+    ]);
     await acceptDialog();
     await done;
-    return words;
-  }
-
-  it('is said sentence by sentence, as text', async () => {
-    const rank = (n: number): Rank => ({
-      rank: n,
-      state: { phase: 'waiting', message: '<b>no</b> GPU free' }
-    });
-    expect(
-      await told({ message: 'It waits.', ranks: [rank(0), rank(1)] })
-    ).toEqual(['It waits.', 'Ranks 0–1: <b>no</b> GPU free']);
-    expect(asked()).toEqual(['GET /lab-test/jupyter-kube/jobs/one']);
-  });
-
-  it('is said also where all is well', async () => {
-    expect(await told({})).toEqual(['Nothing holds it up.']);
+    expect(asked()).toEqual(['GET /lab-test/jupyter-kube/jobs/one/why']);
   });
 });
 
@@ -170,6 +163,20 @@ describe('kernels', () => {
     await acceptDialog();
     await done;
     expect(ended).toEqual([what]);
+  });
+
+  it('are stopped by our own API if another server has them', async () => {
+    server.answer = () => new Response(null, { status: 204 });
+    const done = commands.execute(CommandIDs.stopKernel, { id: 'elsewhere' });
+    await acceptDialog();
+    await done;
+    expect(ended).toEqual([]);
+    expect(asked()).toEqual([
+      'DELETE /lab-test/jupyter-kube/kernels/elsewhere'
+    ]);
+    const can = (id: string): boolean =>
+      commands.isEnabled(CommandIDs.stopKernel, { id });
+    expect([can('elsewhere'), can('unknown')]).toEqual([true, false]);
   });
 
   it('are not stopped or restarted without', async () => {

@@ -51,7 +51,8 @@ let view: JobView;
 const actions: jest.Mocked<IActions> = {
   scale: jest.fn(),
   kill: jest.fn(),
-  rerun: jest.fn()
+  rerun: jest.fn(),
+  why: jest.fn()
 };
 
 /** Tell something as the server does, and draw. */
@@ -82,6 +83,7 @@ beforeEach(() => {
     unobserve(): void {}
   };
   jest.useFakeTimers();
+  actions.why.mockResolvedValue([]);
   FakeSocket.opened = [];
   frames = [];
   const settings = ServerConnection.makeSettings({
@@ -232,6 +234,29 @@ describe('a job’s tab', () => {
     expect(screen.getByRole('alert').textContent).toBe(
       'no such profile any more'
     );
+  });
+
+  it('says of one that failed what the server finds, asked once', async () => {
+    const printed = 'rank 1 was killed. It printed last:\n    <b>so far</b>';
+    actions.why.mockResolvedValue([printed, 'Look at job/digits-7f3a.']);
+    const failed = { phase: 'failed', finished: true, message: 'rank 1 …' };
+    tell(batch({}, failed));
+    expect(screen.getByText('rank 1 …')).toBeTruthy();
+    await act(async () => undefined);
+    tell(batch({}, failed));
+    const why = within(screen.getByLabelText('Why'));
+    expect(why.getAllByRole('listitem').map(e => e.textContent)).toEqual([
+      printed,
+      'Look at job/digits-7f3a.'
+    ]);
+    expect(actions.why.mock.calls).toEqual([['digits-7f3a']]);
+  });
+
+  it('says what it knows itself where the server does not answer', async () => {
+    actions.why.mockRejectedValue(new Error('503'));
+    tell(batch({}, { phase: 'failed', finished: true, message: 'rank 1 …' }));
+    await act(async () => undefined);
+    expect(screen.getByText('rank 1 …')).toBeTruthy();
   });
 
   it('shows the traceback of what failed', () => {

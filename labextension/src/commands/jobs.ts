@@ -6,7 +6,6 @@ import { UUID } from '@lumino/coreutils';
 import { Widget } from '@lumino/widgets';
 
 import * as api from '../api';
-import { why } from '../job/why';
 import { CommandIDs } from '../tokens';
 import type { IClusterModel, Job } from '../tokens';
 import { failing } from './failing';
@@ -47,14 +46,11 @@ export function addJobCommands(
     execute: async args => {
       const name = textArgument(args, 'name');
       const title = trans.__('Why is %1 as it is?', name);
-      const job = await failing(title, () => api.getJob(settings, name));
-      if (job) {
-        const reasons = why(job, trans);
+      const told = await failing(title, () => api.getWhy(settings, name));
+      if (told) {
         await showDialog({
           title,
-          body: paragraphs(
-            reasons.length ? reasons : [trans.__('Nothing holds it up.')]
-          ),
+          body: paragraphs(told.why),
           buttons: [Dialog.okButton({ label: trans.__('Close') })]
         });
       }
@@ -91,11 +87,13 @@ export function addJobCommands(
   });
 }
 
-/** A dialog's body: each sentence for itself, as text. */
+/** A dialog's body: each sentence for itself, as text, and what has lines with its lines. */
 function paragraphs(sentences: readonly string[]): Widget {
   const node = document.createElement('div');
+  node.className = 'jp-KubeWhy';
   for (const sentence of sentences) {
-    node.appendChild(document.createElement('p')).textContent = sentence;
+    const tag = sentence.includes('\n') ? 'pre' : 'p';
+    node.appendChild(document.createElement(tag)).textContent = sentence;
   }
   return new Widget({ node });
 }

@@ -7,7 +7,7 @@ import { find } from '@lumino/algorithm';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Menu } from '@lumino/widgets';
 
-import { getProfiles } from '../api';
+import { getProfiles, stopKernel } from '../api';
 import { CommandIDs } from '../tokens';
 import type { IClusterModel, Kernel } from '../tokens';
 import { failing } from './failing';
@@ -16,7 +16,7 @@ import { describeKernel, describeText, textArgument } from './arguments';
 /** The kernelspec of a profile. */
 export const specOf = (profile: string): string => `kube-${profile}`;
 
-/** What may be done with kernels; all of it through Jupyter's own API. */
+/** What may be done with kernels; through Jupyter's own API, if this server has them. */
 export function addKernelCommands(
   app: JupyterFrontEnd,
   model: IClusterModel,
@@ -100,12 +100,14 @@ export function addKernelCommands(
   commands.addCommand(CommandIDs.stopKernel, {
     label: trans.__('Stop…'),
     describedBy: describeKernel(trans),
-    isEnabled: isHere,
+    isEnabled: args => kernelOf(args) !== undefined,
     execute: async args => {
       const kernel = kernelOf(args);
       if (kernel && (await consent('stop', kernel, trans))) {
         await failing(trans.__('The kernel is not stopped'), () =>
-          stop(kernel.id, serviceManager)
+          isHere(args)
+            ? stop(kernel.id, serviceManager)
+            : stopKernel(settings, kernel.id)
         );
       }
     }
@@ -131,13 +133,17 @@ async function consent(
     what === 'stop'
       ? [trans.__('Stop this kernel?'), trans.__('Stop')]
       : [trans.__('Restart this kernel?'), trans.__('Restart')];
+  const name = kernel.notebook || kernel.pod;
   const { accept } = (
     await showDialog({
       title,
-      body: trans.__(
-        '%1: all its variables will be lost.',
-        kernel.notebook || kernel.pod
-      ),
+      body:
+        kernel.execution_state === null
+          ? trans.__(
+              '%1, of another server: all its variables will be lost.',
+              name
+            )
+          : trans.__('%1: all its variables will be lost.', name),
       buttons: [
         Dialog.cancelButton(),
         Dialog.warnButton({ label: button, ariaLabel: title })

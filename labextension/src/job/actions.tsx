@@ -13,6 +13,8 @@ export interface IActions {
   kill(name: string): Promise<unknown>;
   /** Make the same job again and show it. */
   rerun(name: string): Promise<void>;
+  /** Ask the server why the job is as it is. */
+  why(name: string): Promise<readonly string[]>;
 }
 
 /** The buttons. */

@@ -14,7 +14,7 @@ import {
 } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
 
-import { rerunJob, scaleJob } from '../api';
+import { getWhy, rerunJob, scaleJob } from '../api';
 import { describeJob, textArgument } from '../commands/arguments';
 import { kubeIcon } from '../icons';
 import { CommandIDs, DOMAIN, IJobViews } from '../tokens';
@@ -98,6 +98,7 @@ function actionsOf({ commands, serviceManager }: JupyterFrontEnd): IActions {
     rerun: async name => {
       const again = await rerunJob(settings, name, UUID.uuid4());
       await commands.execute(CommandIDs.openJob, { name: again.name });
-    }
+    },
+    why: async name => (await getWhy(settings, name)).why
   };
 }

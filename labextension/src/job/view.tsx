@@ -71,7 +71,7 @@ function Body({ model, actions, trans }: IBody): JSX.Element {
           </header>
           <Done model={model} trans={trans} />
           <Actions job={job} model={model} actions={actions} trans={trans} />
-          <Why job={job} trans={trans} />
+          <Why job={job} actions={actions} trans={trans} />
           <Ranks job={job} now={now} trans={trans} />
           <CurvesOf model={model} trans={trans} />
           <Logs
@@ -154,21 +154,44 @@ function Done(props: {
   );
 }
 
+/**
+ * Why it is as it is: while it goes on, what its ranks wait for, live; once it failed, what the server
+ * finds in the cluster and in the logs, and what to do.
+ */
 function Why(props: {
   job: JobDetail;
+  actions: IActions;
   trans: TranslationBundle;
 }): JSX.Element | null {
-  const { job, trans } = props;
+  const { job, actions, trans } = props;
+  const [told, setTold] = React.useState<readonly string[]>([]);
+  React.useEffect(() => {
+    let isWanted = job.phase === 'failed';
+    setTold([]);
+    if (isWanted) {
+      void actions.why(job.name).then(
+        sentences => isWanted && setTold(sentences),
+        () => undefined // what is known without it stays
+      );
+    }
+    return () => {
+      isWanted = false;
+    };
+  }, [job.name, job.phase, actions]);
   const reasons = job.phase === 'succeeded' ? [] : why(job, trans);
   const trace = traceback(job);
-  if (!reasons.length && !trace) {
+  const isShown = (words: string) => !trace || !words.startsWith('Traceback ');
+  const shown = told.length ? told.filter(isShown) : reasons;
+  if (!shown.length && !trace) {
     return null;
   }
   return (
     <section className="jp-KubeJob-why" aria-label={trans.__('Why')}>
       <ul>
-        {reasons.map(reason => (
-          <li key={reason}>{reason}</li>
+        {shown.map(reason => (
+          <li key={reason}>
+            {reason.includes('\n') ? <pre tabIndex={0}>{reason}</pre> : reason}
+          </li>
         ))}
       </ul>
       {trace && (
