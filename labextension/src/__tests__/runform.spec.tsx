@@ -126,6 +126,27 @@ describe('RunForm', () => {
     expect(document.activeElement).toBe(field);
   });
 
+  it('opens it also for what is ticked there', async () => {
+    const form = runForm({
+      options: { ...PLAIN, framework: 'pytorch', chief: true }
+    });
+    refuse(form);
+    expect(document.querySelector('details')!.open).toBe(true);
+    expect(document.activeElement).toBe(
+      screen.getByLabelText(/leads the work/)
+    );
+  });
+
+  it('shows what is seldom needed if some of it is chosen', async () => {
+    runForm({ options: { ...PLAIN, pip: ['einops'] } });
+    expect(document.querySelector('details')!.open).toBe(true);
+  });
+
+  it('hides it otherwise', async () => {
+    runForm({ options: { ...PLAIN, workers: '4' } });
+    expect(document.querySelector('details')!.open).toBe(false);
+  });
+
   it("keeps to the bounds of the kernel's profile", async () => {
     const form = runForm();
     type('GPUs for each worker', '3');
@@ -194,6 +215,15 @@ describe('ProfileForm', () => {
     type('GPUs, at most 2', '3');
     expect(form.isWrong).toBe(true);
     expect(screen.getByText('The profile allows at most 2.')).toBeTruthy();
+  });
+
+  it('gives what was typed without the blanks around it', async () => {
+    const form = profileForm();
+    type('GPUs, at most 2', ' ');
+    expect(form.isWrong).toBe(false);
+    expect(form.getValue().chosen).toEqual({ gpus: '' });
+    type('GPUs, at most 2', ' 1 ');
+    expect(form.getValue().chosen).toEqual({ gpus: '1' });
   });
 
   it('asks anew for another profile', async () => {

@@ -26,7 +26,11 @@ export class ProfileForm extends FormBody<IChoice> {
   }
 
   getValue(): IChoice {
-    return { profile: this._profile.name, chosen: this._chosen };
+    const chosen = Object.entries(this._chosen).map(([name, value]) => [
+      name,
+      value.trim()
+    ]);
+    return { profile: this._profile.name, chosen: Object.fromEntries(chosen) };
   }
 
   get isWrong(): boolean {

@@ -10,7 +10,7 @@ import { Profile } from '../tokens';
 import { Problems, check, mostWorkers } from './check';
 import { IField, mainFields, moreFields, ticks } from './fields';
 import { Fit, IAsked } from './fit';
-import { FRAMEWORKS, ITrainOptions, OptionKey } from './options';
+import { FRAMEWORKS, ITrainOptions, OptionKey, PLAIN } from './options';
 
 /** The dialog's body. */
 export class RunForm extends FormBody<ITrainOptions> {
@@ -18,6 +18,10 @@ export class RunForm extends FormBody<ITrainOptions> {
     super();
     this.addClass('jp-KubeForm');
     this._chosen = _options.options;
+    // What will be done is to be seen, also what an earlier choice says.
+    this._open = seldom(_options.trans).some(
+      key => String(this._chosen[key]) !== String(PLAIN[key])
+    );
   }
 
   getValue(): ITrainOptions {
@@ -69,7 +73,10 @@ export class RunForm extends FormBody<ITrainOptions> {
           trans={trans}
         />
         <details
-          open={this._open || (this.refusals > 0 && isIn(problems, more))}
+          open={
+            this._open ||
+            (this.refusals > 0 && seldom(trans).some(key => problems[key]))
+          }
           onToggle={event => {
             this._open = event.currentTarget.open;
           }}
@@ -157,7 +164,7 @@ export class RunForm extends FormBody<ITrainOptions> {
   }
 
   private _chosen: ITrainOptions;
-  private _open = false;
+  private _open: boolean;
 }
 
 export namespace RunForm {
@@ -175,9 +182,10 @@ export namespace RunForm {
   }
 }
 
-function isIn(problems: Problems, fields: readonly IField[]): boolean {
-  const keys: OptionKey[] = [...fields.map(({ key }) => key), 'pip', 'detach'];
-  return keys.some(key => problems[key]);
+/** The options that are seldom needed. */
+function seldom(trans: TranslationBundle): OptionKey[] {
+  const fields = [...moreFields(trans), ...ticks(trans)];
+  return [...fields.map(({ key }) => key), 'pip'];
 }
 
 function trimmed(options: ITrainOptions): ITrainOptions {
