@@ -49,14 +49,6 @@ def test_html_escapes_everything_that_comes_from_outside():
     assert made.count("&lt;img") == 6
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0, "0 s"), (59.9, "59 s"), (72, "1 min 12 s"), (7380, "2 h 3 min"), (100800, "1 d 4 h")],
-)
-def test_durations(seconds, words):
-    assert display.duration(seconds) == words
-
-
 def test_a_feed_keeps_the_newest_lines_and_counts_the_others():
     feed = Feed(view(), capacity=3, longest=5)
     for number in range(5):

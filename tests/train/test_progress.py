@@ -1,4 +1,10 @@
-"""How far a job is."""
+"""How far a job is, and how that is written.
+
+A job's tab goes by the same rules: both keep to ``told.json``, there in ``jobwords.spec.ts``.
+"""
+
+import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,6 +14,10 @@ from jupyter_kube.models import PodState
 from jupyter_kube.train.feed import Line
 from jupyter_kube.train.progress import Progress
 from jupyter_kube.train.view import JobView, RankView
+from jupyter_kube.train.words import duration, metrics
+
+FRONT_END = Path(__file__).parents[2] / "labextension" / "src"
+TOLD = json.loads((FRONT_END / "__tests__" / "told.json").read_text())
 
 
 def job(*ranks, phase="running"):
@@ -18,32 +28,28 @@ def rank(number=0, progress="", phase="running", **metrics):
     return RankView(number, PodState("p", phase), progress=progress, metrics=metrics)
 
 
-@pytest.mark.parametrize(
-    ("seen", "fraction"),
-    [
-        (rank(), None),
-        (rank(loss=0.5, step=3), None),
-        (rank(step=3, steps=4), 0.75),
-        (rank(epoch=1, epochs=5), 0.2),
-        (rank(progress=" 45%|████▌     | 9/20 [00:04<00:05]"), 0.45),
-        (rank(progress="\x1b[1m3/10\x1b[0m ━━━ 0s 12ms/step - loss: 0.5"), 0.3),
-        (rank(step=9, steps=4), 1.0),
-        (rank(step=1, steps=0), None),
-        (rank(step="3", steps="4"), None),
-        (rank(step=float("nan"), steps=4), None),
-    ],
-)
-def test_what_a_rank_tells(seen, fraction):
+@pytest.mark.parametrize("case", TOLD["shares"], ids=json.dumps)
+def test_what_a_rank_tells_means_the_same_in_both_languages(case):
     progress = Progress()
-    progress.see(job(seen), 0)
-    assert progress.fraction == fraction
+    progress.hear(Line(0, line) for line in case.get("lines", ()))
+    progress.see(job(RankView(0, PodState("p", "running"), **case["rank"])), 0)
+    assert progress.fraction == case["share"]
 
 
-def test_an_epochs_bar_is_a_part_of_all_epochs():
+def test_what_is_no_number_is_no_progress():
     progress = Progress()
-    progress.hear([Line(0, "Epoch 2/4"), Line(0, "epochs are fine")])
-    progress.see(job(rank(progress="5/10 [====>")), 0)
-    assert progress.fraction == pytest.approx(0.375)
+    progress.see(job(rank(step=float("nan"), steps=4)), 0)
+    assert progress.fraction is None
+
+
+@pytest.mark.parametrize("case", TOLD["metrics"], ids=json.dumps)
+def test_metrics_are_written_alike(case):
+    assert metrics(case["values"]) == case["words"]
+
+
+@pytest.mark.parametrize("case", TOLD["durations"], ids=json.dumps)
+def test_durations_are_written_alike(case):
+    assert duration(case["seconds"]) == case["words"]
 
 
 def test_the_slowest_rank_counts_and_the_end_is_foretold_from_the_pace():

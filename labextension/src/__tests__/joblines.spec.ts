@@ -24,6 +24,14 @@ describe('Lines', () => {
     expect(lines.length).toBe(1);
   });
 
+  it('keeps nothing of the lines that had to go', () => {
+    const lines = new Lines(100, 2000);
+    for (let count = 0; count < 50; count++) {
+      lines.push([{ rank: 0, text: 'x'.repeat(1000) }]);
+    }
+    expect(JSON.stringify(lines).length).toBeLessThan(4000);
+  });
+
   it('finds lines of a rank, also among those that come later', () => {
     const lines = new Lines(9);
     lines.push(made(0, 6));

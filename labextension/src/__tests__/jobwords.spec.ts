@@ -1,10 +1,12 @@
 import { nullTranslator } from '@jupyterlab/translation';
 
+import { duration } from '../duration';
 import { Progress } from '../job/progress';
 import { MOST_POINTS, Row, Series } from '../job/series';
 import { ranges, traceback, why } from '../job/why';
-import { detail, duration, metrics } from '../job/words';
+import { detail, metrics, title } from '../job/words';
 import type { JobDetail, Rank } from '../tokens';
+import told from './told.json';
 
 const trans = nullTranslator.load('jupyter_kube');
 
@@ -19,20 +21,31 @@ function job(ranks: Rank[], more: object = {}): JobDetail {
 }
 
 describe('words', () => {
-  it.each([
-    [0, '0 s'],
-    [-3, '0 s'],
-    [72.9, '1 min 12 s'],
-    [7380, '2 h 3 min'],
-    [100_000, '1 d 3 h']
-  ])('of %d seconds', (seconds, words) => {
+  it.each(told.durations)('of a time: %j', ({ seconds, words }) => {
     expect(duration(seconds, trans)).toBe(words);
   });
 
-  it('of metrics have four digits', () => {
-    expect(metrics({ step: 12345, loss: 0.123456, note: 'ok' })).toBe(
-      'step 12345  loss 0.1235  note ok'
+  it('of a job say what it is', () => {
+    const is = (more: object): string =>
+      title(
+        job([], { framework: 'python', workers: 4, least: 0, ...more }),
+        trans
+      );
+    expect(is({ profile: 'gpu' })).toBe('python · 4 workers · gpu');
+    expect(is({ least: 2 })).toBe('python · 2 to 4 workers');
+    expect(is({ procs: 8 })).toBe('python · 4 workers of 8 processes');
+    expect(is({ roles: ['chief', '3 workers'] })).toBe(
+      'python · chief, 3 workers'
     );
+  });
+
+  it.each(told.metrics)('of metrics: %j', ({ values, words }) => {
+    expect(metrics({ ...values })).toBe(words);
+  });
+
+  it('of a progress bar have no control sequences', () => {
+    const progress = '\x1b[1m30/120\x1b[0m \x1b[32m━━━\x1b[0m';
+    expect(detail(rank(0, { progress }), 0, trans)).toBe('30/120 ━━━');
   });
 
   it('of a rank say why it waits, else how far it is', () => {
@@ -49,36 +62,12 @@ describe('words', () => {
 });
 
 describe('progress', () => {
-  const seen = (told: object, lines: string[] = []) => {
+  it.each(told.shares)('is found alike in both languages: %j', told => {
     const progress = new Progress();
-    progress.hear(lines.map(text => ({ rank: 1, text })));
-    progress.see(job([rank(0), rank(1, told)]), 0);
-    return progress;
-  };
-
-  it.each([
-    [{ metrics: { step: 3, steps: 12 } }, 0.25],
-    [{ metrics: { epoch: 1, epochs: 4, loss: 3 } }, 0.25],
-    [{ progress: '30/120 [=====>......] - ETA: 5s' }, 0.25],
-    [{ progress: ' 25%|██▌       | 26/100 [00:05<00:15]' }, 0.25],
-    [{ progress: '140/120' }, 1]
-  ])('is found in %j', (told, share) => {
-    expect(seen(told).share).toBe(share);
-  });
-
-  it.each([
-    {},
-    { metrics: { step: 3 } },
-    { metrics: { step: 3, steps: 0 } },
-    { metrics: { step: 3, steps: 'many' } },
-    { progress: '3/0' }
-  ])('is not guessed from %j', told => {
-    expect(seen(told).share).toBeNull();
-  });
-
-  it('is that of the epoch and the bar in it', () => {
-    const { share } = seen({ progress: '60/120' }, ['Epoch 2/5']);
-    expect(share).toBeCloseTo(0.3);
+    const lines = told.lines ?? [];
+    progress.hear(lines.map(text => ({ rank: 0, text })));
+    progress.see(job([rank(0, told.rank)]), 0);
+    expect(progress.share).toBe(told.share);
   });
 
   it('is that of the slowest rank that tells', () => {

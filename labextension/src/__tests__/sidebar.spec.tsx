@@ -110,6 +110,12 @@ describe('jobs', () => {
     );
   });
 
+  it('counts ranks, of which a worker may have several', () => {
+    const job = aJob('one', { counts: { running: 7, starting: 1 }, procs: 4 });
+    show(JobsSection, { cluster: { state: 'up' }, jobs: [job] });
+    expect(screen.getByText('7 of 8 up')).toBeTruthy();
+  });
+
   it('forgets a chosen job that is gone', () => {
     show(JobsSection, {
       cluster: { state: 'up' },

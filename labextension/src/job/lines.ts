@@ -3,6 +3,7 @@
  *
  * Lines are numbered from 0 as they come; a number stays a line's own for as long as it is kept.
  */
+import { uncoded } from './words';
 
 /** One line of one rank. */
 export interface ILine {
@@ -122,8 +123,9 @@ export class Lines {
       this._next - this._first >= this.capacity ||
       (this._characters > this.room && this._first < this._next)
     ) {
-      this._characters -= this._ring[this._first % this.capacity].text.length;
-      this._first++;
+      const place = this._first++ % this.capacity;
+      this._characters -= this._ring[place].text.length;
+      delete this._ring[place]; // it may be long until another line takes it
     }
   }
 
@@ -149,14 +151,8 @@ export class Lines {
   private _gone = 0;
 }
 
-/** A terminal's control sequences, which mean nothing here. */
-// eslint-disable-next-line no-control-regex
-const CODES = /\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?/g;
-
 function tidied(line: ILine): ILine {
-  const plain = line.text.includes('\x1b')
-    ? line.text.replace(CODES, '')
-    : line.text;
+  const plain = uncoded(line.text);
   return {
     rank: line.rank,
     text: plain.length > LONGEST_LINE ? `${beginning(plain)}…` : plain

@@ -5,16 +5,12 @@
  */
 import type { JobDetail, Rank } from '../tokens';
 import type { ILine } from './lines';
+import { TOTALS, uncoded } from './words';
 
 /** How Keras and others begin an epoch. */
 const EPOCH = /^\s*Epoch:? \[?(\d{1,9}) ?(?:\/|of) ?(\d{1,9})\b/i;
 const PERCENT = /\b(\d{1,3})(?:\.\d+)? ?%/;
 const OF = /\b(\d{1,9}) ?\/ ?(\d{1,9})\b/;
-/** Metrics that tell how far a rank is, and of how many. */
-const TOTALS = [
-  ['step', 'steps'],
-  ['epoch', 'epochs']
-];
 /** Seconds of progress before an end is foretold. */
 const SOONEST = 1;
 
@@ -33,7 +29,7 @@ export class Progress {
   /** Note which epochs ranks begin. */
   hear(lines: readonly ILine[]): void {
     for (const { rank, text } of lines) {
-      const found = text.includes('poch') && EPOCH.exec(text);
+      const found = text.includes('poch') && EPOCH.exec(uncoded(text));
       if (found) {
         this._epochs.set(rank, [Number(found[1]), Number(found[2])]);
       }
@@ -65,7 +61,7 @@ export class Progress {
     if (rank.state.phase === 'succeeded') {
       return this._share === null ? null : 1;
     }
-    const bar = byBar(rank.progress ?? '');
+    const bar = byBar(uncoded(rank.progress ?? ''));
     const reported = byReport(rank.metrics ?? {});
     const epoch = this._epochs.get(rank.rank);
     return (

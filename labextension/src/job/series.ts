@@ -1,6 +1,7 @@
 /**
  * Curves of what ranks reported: a bounded number of points, ready to be drawn (pure).
  */
+import { TOTALS } from './words';
 
 /** A report as the server tells it: number, generation, rank, time, step, metrics. */
 export type Row = [
@@ -32,7 +33,7 @@ export const MOST_POINTS = 400;
 const LARGEST = 1e100;
 
 /** What tells how far a rank is. */
-const NO_CURVES = new Set(['step', 'steps', 'epoch', 'epochs']);
+const NO_CURVES = new Set([...TOTALS].flat());
 
 /** Gathers reports. */
 export class Series {

@@ -4,6 +4,7 @@
 import { ReactWidget, UseSignal } from '@jupyterlab/apputils';
 import { TranslationBundle } from '@jupyterlab/translation';
 import React from 'react';
+import { duration } from '../duration';
 import { JobDetail } from '../tokens';
 import { Phase } from '../phase';
 import { IActions, Actions } from './actions';
@@ -12,7 +13,7 @@ import { Logs } from './logs';
 import { JobModel } from './model';
 import { Ranks } from './ranks';
 import { traceback, why } from './why';
-import { duration } from './words';
+import { title, uncoded } from './words';
 
 const SECOND = 1000;
 
@@ -63,7 +64,7 @@ function Body({ model, actions, trans }: IBody): JSX.Element {
         <>
           <header className="jp-KubeJob-header">
             <h1>{job.name}</h1>
-            <p>{about(job, trans)}</p>
+            <p>{title(job, trans)}</p>
             <p role="status">
               <Phase phase={job.phase} trans={trans} />
             </p>
@@ -197,7 +198,7 @@ function Why(props: {
       {trace && (
         <details>
           <summary>{trans.__('Traceback of rank %1', trace.rank)}</summary>
-          <pre tabIndex={0}>{trace.text}</pre>
+          <pre tabIndex={0}>{uncoded(trace.text)}</pre>
         </details>
       )}
     </section>
@@ -212,16 +213,6 @@ function CurvesOf(props: {
   const { series } = props.model;
   const curves = React.useMemo(() => series.curves(), [series, series.version]);
   return <Curves curves={curves} trans={props.trans} />;
-}
-
-/** What the job is: framework, workers, profile. */
-function about(job: JobDetail, trans: TranslationBundle): string {
-  const workers = job.least
-    ? trans.__('%1 to %2 workers', job.least, job.workers)
-    : trans._n('%1 worker', '%1 workers', job.workers);
-  return [job.framework, job.roles?.join(', ') || workers, job.profile]
-    .filter(Boolean)
-    .join(' · ');
 }
 
 /** Seconds since 1970, each second anew while something goes on. */

@@ -2,29 +2,52 @@
  * How a job and its ranks are put into words (pure).
  */
 import type { TranslationBundle } from '@jupyterlab/translation';
-import type { Rank } from '../tokens';
+import { duration } from '../duration';
+import type { Job, Rank } from '../tokens';
 
-/** Write a duration as people say it: 45 s, 1 min 12 s, 2 h 3 min, 1 d 4 h. */
-export function duration(seconds: number, trans: TranslationBundle): string {
-  const whole = Math.max(0, Math.floor(seconds));
-  if (whole < 60) {
-    return trans.__('%1 s', whole);
-  }
-  if (whole < 3600) {
-    return trans.__('%1 min %2 s', Math.floor(whole / 60), whole % 60);
-  }
-  if (whole < 86400) {
-    const hours = Math.floor(whole / 3600);
-    return trans.__('%1 h %2 min', hours, Math.floor((whole % 3600) / 60));
-  }
-  const days = Math.floor(whole / 86400);
-  return trans.__('%1 d %2 h', days, Math.floor((whole % 86400) / 3600));
+/** Metrics that tell how far a rank is, and those that tell of how many. */
+export const TOTALS: ReadonlyMap<string, string> = new Map([
+  ['step', 'steps'],
+  ['epoch', 'epochs']
+]);
+
+/** A terminal's control sequences, which mean nothing here. */
+// eslint-disable-next-line no-control-regex
+const CODES = /\x1b(?:\[[0-?]*[ -/]*[@-~]?|\][^\x07]*\x07?|.)?/g;
+
+/** Take a terminal's control sequences out of a text. */
+export function uncoded(text: string): string {
+  return text.includes('\x1b') ? text.replace(CODES, '') : text;
 }
 
-/** Write reported values in their order, numbers to four digits. */
-export function metrics(values: Record<string, unknown> | undefined): string {
-  return Object.entries(values ?? {})
-    .map(([name, value]) => `${name} ${shortened(value)}`)
+/** Write what a job is: framework, workers, profile. */
+export function title(
+  job: Omit<Job, 'counts'>,
+  trans: TranslationBundle
+): string {
+  const { least, workers, procs = 1 } = job;
+  const size = least
+    ? trans.__('%1 to %2 workers', least, workers)
+    : trans._n('%1 worker', '%1 workers', workers);
+  const all = job.roles?.join(', ') || size;
+  const each = trans.__('%1 of %2 processes', all, procs);
+  return [job.framework, procs > 1 ? each : all, job.profile]
+    .filter(Boolean)
+    .join(' · ');
+}
+
+/** Write reported values in their order, numbers to four digits, steps as 3/10. */
+export function metrics(values: Record<string, unknown> = {}): string {
+  const has = (name: string | undefined): name is string =>
+    name !== undefined && name in values;
+  const totals = [...TOTALS].flatMap(([name, of]) => (has(name) ? of : []));
+  return Object.keys(values)
+    .filter(name => !totals.includes(name))
+    .map(name => {
+      const of = TOTALS.get(name);
+      const total = has(of) ? `/${shortened(values[of])}` : '';
+      return `${name} ${shortened(values[name])}${total}`;
+    })
     .join('  ');
 }
 
@@ -42,7 +65,8 @@ export function detail(
 ): string {
   const { phase, message } = rank.state;
   if (phase === 'running' || phase === 'succeeded') {
-    const told = [metrics(rank.metrics), rank.progress].filter(Boolean);
+    const bar = uncoded(rank.progress ?? '');
+    const told = [metrics(rank.metrics), bar].filter(Boolean);
     return rank.says || told.join('  ');
   }
   const reason = message || rank.says || '';

@@ -3,6 +3,7 @@ import React from 'react';
 
 import { isElastic } from '../commands/jobs';
 import { about } from '../duration';
+import { title } from '../job/words';
 import { Phase } from '../phase';
 import { CommandIDs } from '../tokens';
 import type { Job } from '../tokens';
@@ -75,7 +76,7 @@ export function JobsSection({
       {job && (
         <div className="jp-KubeDetail" role="group" aria-label={job.name}>
           <h3>{job.name}</h3>
-          <p>{describe(job, trans)}</p>
+          <p>{title(job, trans)}</p>
           {job.message && <p>{job.message}</p>}
           <Actions
             commands={commands}
@@ -142,14 +143,8 @@ function ranksOf(job: Job, trans: TranslationBundle): string {
   if (job.phase === 'waiting') {
     return '';
   }
+  const all = Object.values(job.counts).reduce((sum, each) => sum + each, 0);
   return job.finished
-    ? trans.__('%1 of %2 done', succeeded, job.workers)
-    : trans.__('%1 of %2 up', running + succeeded, job.workers);
-}
-
-function describe(job: Job, trans: TranslationBundle): string {
-  const workers = job.least
-    ? trans.__('%1 to %2 workers', job.least, job.workers)
-    : trans._n('%1 worker', '%1 workers', job.workers);
-  return [job.framework, workers, job.profile].filter(Boolean).join(' · ');
+    ? trans.__('%1 of %2 done', succeeded, all)
+    : trans.__('%1 of %2 up', running + succeeded, all);
 }
