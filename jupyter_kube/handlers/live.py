@@ -7,7 +7,7 @@ is told in one message of all that has changed meanwhile.
 from __future__ import annotations
 
 from .lookout import Lookout
-from .socket import KubeSocket
+from .socket import GOING_AWAY, KubeSocket
 
 LOOKOUT = "jupyter_kube_lookout"
 """Where the web application has what all front ends look through."""
@@ -24,3 +24,4 @@ class LiveHandler(KubeSocket):
         async with lookout.view() as (watches, view):
             while await watches.wait(view):
                 await self.say(view.take())
+        self.close(GOING_AWAY)

@@ -1,7 +1,7 @@
 """What a job says, live, over a websocket: its state, its ranks' lines and reports, its end.
 
 Each message is a JSON object with ``job``, ``lines``, ``dropped`` and ``reports``; the last one has
-``error`` instead if the job cannot be followed.
+``error`` instead if the job cannot be followed, or can never start.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ class LogsHandler(KubeSocket):
 
         async with self.desk() as desk:
             ticket = await desk.find(await desk.own(self.path_args[0]))
-            await pass_on(desk, ticket, self._tell)
+            outcome = await pass_on(desk, ticket, self._tell)
+        if outcome.error is not None and not outcome.view.finished:
+            raise outcome.error
 
     async def _tell(self, batch: Batch | None, reports: Reported) -> None:
         from ..train import wire

@@ -17,6 +17,9 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from ..errors import KubeError
 from .base import RESOURCE, Place, told
 
+TOLD_ALL, GOING_AWAY, FAILED = 1000, 1001, 1011
+"""Why a websocket is closed, by RFC 6455: front ends come back but for the first."""
+
 
 class KubeSocket(Place, WebSocketMixin, WebSocketHandler, JupyterHandler):
     """A websocket that tells something to its end, and hears nothing."""
@@ -25,7 +28,7 @@ class KubeSocket(Place, WebSocketMixin, WebSocketHandler, JupyterHandler):
     _telling: asyncio.Task[None] | None = None
 
     async def follow(self) -> None:
-        """Say all there is to be said."""
+        """Say all there is to be said; an error of ours is said last."""
         raise NotImplementedError
 
     async def say(self, message: str) -> None:
@@ -65,7 +68,7 @@ class KubeSocket(Place, WebSocketMixin, WebSocketHandler, JupyterHandler):
                     await self.follow()
                 except KubeError as error:
                     await self.say(json.dumps({"error": told(error)}))
-            self.close()
+            self.close(TOLD_ALL)
         except Exception:
             self.log.exception("%s cannot be told", self.request.path)
-            self.close(1011, "the Jupyter Server failed")
+            self.close(FAILED, "the Jupyter Server failed")

@@ -484,7 +484,7 @@ export interface paths {
         /**
          * A websocket that tells a job's state, lines and reports until its end
          * @description Text messages, each a JSON object as in `Told`; the last one has `error` only if the job
-         *     cannot be followed. What a client sends is not read.
+         *     cannot be followed, or can never start. Closed with code 1000, all was told. What a client sends is not read.
          */
         get: {
             parameters: {

@@ -6,6 +6,7 @@ import type { IDisposable } from '@lumino/disposable';
 
 const FIRST_WAIT = 1000; // ms
 const LONGEST_WAIT = 30_000; // ms
+const TOLD_ALL = 1000; // why the server closes it, as handlers/socket.py has it
 
 export interface ISocketOptions {
   readonly settings: ServerConnection.ISettings;
@@ -14,6 +15,8 @@ export interface ISocketOptions {
   readonly onMessage: (data: unknown) => boolean;
   /** The connection is lost, or could not be made at all (`opened` is false). */
   readonly onLost: (opened: boolean) => void;
+  /** The server has told all there is; without this, it is lost then, too. */
+  readonly onEnd?: () => void;
   /** From 0 to 1: where in its range a wait lies, so that not all come back at once. */
   readonly random?: () => number;
 }
@@ -49,7 +52,7 @@ export class LastingSocket implements IDisposable {
   }
 
   private _open(): void {
-    const { settings, url, onMessage } = this._options;
+    const { settings, url, onMessage, onLost, onEnd } = this._options;
     const socket = new settings.WebSocket(url);
     let opened = false;
     this._socket = socket;
@@ -60,10 +63,14 @@ export class LastingSocket implements IDisposable {
         this.rest();
       }
     };
-    socket.onclose = () => {
+    socket.onclose = ({ code }: CloseEvent) => {
       this._socket = null;
-      this._later();
-      this._options.onLost(opened);
+      if (code === TOLD_ALL && onEnd) {
+        onEnd();
+      } else {
+        this._later();
+        onLost(opened);
+      }
     };
   }
 

@@ -38,6 +38,7 @@ async def told(ws_fetch: Any, name: str) -> list[dict[str, Any]]:
             while (text := await socket.read_message()) is not None:
                 messages.append(json.loads(text))
                 check("Told", messages[-1])
+        assert socket.close_code == 1000  # it was told all, and has not lost anything
     finally:
         hang_up(socket)
     return messages
@@ -125,6 +126,17 @@ async def test_a_running_job_is_scaled_and_stopped_while_it_is_followed(
     assert raised.value.code == 400
     await server.call("DELETE", "jupyter-kube", "jobs", job.name)
     assert (await following)[-1]["job"]["phase"] == "stopped"
+
+
+async def test_a_job_that_can_never_start_is_followed_no_longer_and_is_said_why(
+    server: Server, settings: KubeConfig, jp_ws_fetch: Any
+) -> None:
+    job = await asyncio.to_thread(train.submit, "pass", profile="bad", settings=settings)
+    messages = await told(jp_ws_fetch, job.name)
+    assert messages[-2]["job"]["phase"] == "waiting"
+    assert messages[-1]["error"]["what"] == f"rank 0 of {job.name} cannot start"
+    assert "localhost/missing:1" in messages[-1]["error"]["why"]
+    await server.call("DELETE", "jupyter-kube", "jobs", job.name)
 
 
 async def test_why_a_job_is_as_it_is_is_said_as_the_magic_says_it(

@@ -224,6 +224,16 @@ async def test_all_look_through_the_same_watches_which_end_after_the_last(
     assert again.messages[0]["cluster"]["state"] == "up"
 
 
+async def test_a_server_that_stops_has_not_told_all_there_will_be(
+    server: Server, front_end: Open
+) -> None:
+    seen = await front_end()
+    await server.app.web_app.settings[LOOKOUT].close()
+    while await seen.hear() is not None:
+        pass
+    assert seen._socket.close_code == 1001
+
+
 async def test_an_api_that_is_away_is_told_and_so_is_its_return(
     server: Server, front_end: Open, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

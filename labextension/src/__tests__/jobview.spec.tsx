@@ -18,7 +18,7 @@ class FakeSocket {
     FakeSocket.opened.push(this);
   }
   onmessage: ((message: { data: string }) => void) | null = null;
-  onclose: (() => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
   close(): void {
     this.isClosed = true;
   }
@@ -187,7 +187,7 @@ describe('a job’s tab', () => {
 
   it('says that the connection is lost, and shows nothing twice after', () => {
     tell(batch({ lines: [{ rank: 0, text: 'one' }] }));
-    act(() => FakeSocket.opened[0].onclose!());
+    act(() => FakeSocket.opened[0].onclose!({ code: 1006 }));
     draw();
     expect(screen.getByText(/connection to the Jupyter Server/)).toBeTruthy();
     act(() => jest.advanceTimersByTime(60_000));
@@ -199,10 +199,17 @@ describe('a job’s tab', () => {
 
   it('does not ask again after the end', () => {
     tell(batch({}, { phase: 'succeeded', finished: true, ended: 1 }));
-    act(() => FakeSocket.opened[0].onclose!());
+    act(() => FakeSocket.opened[0].onclose!({ code: 1000 }));
     act(() => jest.advanceTimersByTime(60_000));
     expect(FakeSocket.opened).toHaveLength(1);
     expect(screen.getByText('Remove')).toBeTruthy();
+  });
+
+  it('asks again for an ended job whose lines were cut off', () => {
+    tell(batch({}, { phase: 'succeeded', finished: true, ended: 1 }));
+    act(() => FakeSocket.opened[0].onclose!({ code: 1006 }));
+    act(() => jest.advanceTimersByTime(60_000));
+    expect(FakeSocket.opened).toHaveLength(2);
   });
 
   it('says why it cannot be followed, and tries again when asked', () => {

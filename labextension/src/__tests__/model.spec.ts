@@ -96,6 +96,13 @@ it('comes back after a loss, and tells only what has changed meanwhile', async (
   expect(last.jobs).toEqual([{ id: 'one', before: aJob('one') }]);
 });
 
+it('comes back also to a server that ended in good order', async () => {
+  server.socket.tell(EVERYTHING);
+  server.socket.drop(1000);
+  await jest.advanceTimersByTimeAsync(1000);
+  expect(server.sockets.length).toBe(2);
+});
+
 it('waits longer and longer, but never longer than half a minute', async () => {
   server.answer = () => new Response('', { status: 502 });
   const waits: number[] = [];

@@ -41,7 +41,7 @@ export class FakeServer {
 /** One end of a websocket, in the server's hand. */
 class FakeSocket {
   onmessage: ((event: { data: string }) => void) | null = null;
-  onclose: (() => void) | null = null;
+  onclose: ((event: { code: number }) => void) | null = null;
   isClosed = false;
 
   constructor(readonly url: string) {}
@@ -50,9 +50,9 @@ class FakeSocket {
     this.onmessage?.({ data: JSON.stringify(message) });
   }
 
-  drop(): void {
+  drop(code = 1006): void {
     this.isClosed = true;
-    this.onclose?.();
+    this.onclose?.({ code });
   }
 
   close(): void {

@@ -25,7 +25,8 @@ export class JobModel implements IDisposable {
       settings,
       url: socketUrl(settings, logsPath(name)),
       onMessage: told => this._take(told as Told),
-      onLost: () => this._lost()
+      onLost: () => this._become(this._job ? 'lost' : 'connecting'),
+      onEnd: () => this._become('ended')
     });
   }
 
@@ -117,13 +118,8 @@ export class JobModel implements IDisposable {
     return !this._error;
   }
 
-  private _lost(): void {
-    if (this._job?.finished) {
-      this._link = 'ended';
-      this._socket.rest();
-    } else {
-      this._link = this._job ? 'lost' : 'connecting';
-    }
+  private _become(link: Link): void {
+    this._link = link;
     this._tell();
   }
 
