@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
-_GREETING = re.compile(rb"WARNING: All log messages before absl|[IWE]\d{4} .*(cudart_stub|cuda_)")
+_GREETING = re.compile(rb"WARNING: All log messages before absl|I\d{4} |[WE]\d{4} .*cuda_")
 
 
 def load_tensorflow() -> None:
