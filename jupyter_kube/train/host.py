@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+SCRATCH = "JUPYTER_KUBE_SCRATCH"
+"""Variable with a folder of this pod in which its processes write."""
 LONGEST_WORD = 4000
 """Bytes of Kubernetes' termination message."""
 
@@ -54,18 +56,39 @@ def free_ports(count: int) -> list[int]:
             sock.close()
 
 
+def scratch_folder(env: Mapping[str, str]) -> str:
+    """Find room for what is written in this pod, and make a folder there that only its user enters.
+
+    Raises
+    ------
+    OSError
+        If nothing is writable, in words for the platform engineer.
+
+    """
+    if given := env.get(SCRATCH):
+        return given
+    places = [env.get("TMPDIR", ""), "/tmp", "/dev/shm", env.get("HOME", "")]  # noqa: S108
+    for place in filter(None, places):
+        folder = f"{place.rstrip('/')}/jupyter-kube-{os.urandom(4).hex()}"
+        with contextlib.suppress(OSError):
+            os.mkdir(folder, 0o700)  # noqa: PTH102 - a Path would be made a string again
+            return folder
+    known = ", ".join(filter(None, places))
+    raise OSError(f"the worker finds no place to write: none of {known} is writable")
+
+
 def job_folder(env: Mapping[str, str], job: str) -> str:
     """Tell where a job's files are: on storage that outlives pods, else in this pod; else empty."""
     if storage := env.get("JUPYTER_KUBE_STORAGE"):
         return str(Path(storage) / ".jupyter-kube" / (job or "notebook"))
-    scratch = env.get("JUPYTER_KUBE_SCRATCH")
+    scratch = env.get(SCRATCH)
     return str(Path(scratch) / "work") if scratch else ""
 
 
 def surroundings(env: Mapping[str, str]) -> dict[str, str]:
     """Give the cell a home it can write to, and a name: an image may have neither for this user."""
     out = dict(env)
-    scratch = env.get("JUPYTER_KUBE_SCRATCH")
+    scratch = env.get(SCRATCH)
     home = env.get("HOME", "/")
     if scratch and not (home != "/" and os.access(home, os.W_OK)):
         out["HOME"] = scratch

@@ -14,6 +14,7 @@ from ..models import Profile
 from ..podspec import build, mounts, volumes
 from ..quantity import amount
 from .cell import Bundle
+from .host import SCRATCH
 from .payload import (
     BUNDLE_DIR_ENV,
     BUNDLE_ENV,
@@ -34,7 +35,6 @@ PORT = 5823
 BUNDLE_VOLUME = "bundle"
 """Volume with the parts of a cell that is too large for a variable."""
 
-SCRATCH_ENV = "JUPYTER_KUBE_SCRATCH"
 MESSAGE_ENV = "JUPYTER_KUBE_MESSAGE"
 FIRST_RANK_ENV = "JUPYTER_KUBE_FIRST_RANK"
 REPLACED_ENV = "JUPYTER_KUBE_REPLACED"
@@ -192,11 +192,7 @@ def pod_template(request: JobRequest, bundle: Bundle, role: str = WORKER) -> dic
 
     """
     parts, first = _parts(bundle), request.roles.first(role)
-    more_volumes = [{"name": "scratch", "emptyDir": {}}, *_bundle_volume(request, parts)]
-    more_mounts = [{"name": "scratch", "mountPath": _SCRATCH}]
-    if parts:
-        more_mounts.append({"name": BUNDLE_VOLUME, "mountPath": _BUNDLE})
-    return build(
+    template = build(
         _profile(request, role),
         _container(request, parts, first),
         metadata={
@@ -209,9 +205,28 @@ def pod_template(request: JobRequest, bundle: Bundle, role: str = WORKER) -> dic
             "terminationGracePeriodSeconds": _GRACE,
             "automountServiceAccountToken": False,
         },
-        more_volumes=more_volumes,
-        more_mounts=more_mounts,
+        more_volumes=_bundle_volume(request, parts),
+        more_mounts=[{"name": BUNDLE_VOLUME, "mountPath": _BUNDLE}] if parts else [],
     )
+    return _room_to_write(template)
+
+
+def _room_to_write(template: dict[str, Any]) -> dict[str, Any]:
+    """Give a worker a volume if it cannot write to its image's folders.
+
+    Others go without one: a pod's first volume costs it 0.3 s, at which the kubelet looks again
+    whether it is mounted.
+    """
+    containers = template["spec"]["containers"]
+    container = next(each for each in containers if each["name"] == CONTAINER)
+    if container["securityContext"].get("readOnlyRootFilesystem"):
+        for place, key, more in (
+            (template["spec"], "volumes", {"name": "scratch", "emptyDir": {}}),
+            (container, "volumeMounts", {"name": "scratch", "mountPath": _SCRATCH}),
+            (container, "env", {"name": SCRATCH, "value": _SCRATCH}),
+        ):
+            place[key] = [*place.get(key, ()), more]
+    return template
 
 
 def _ranks(request: JobRequest, first: int) -> dict[str, str]:
@@ -289,7 +304,7 @@ def _env(request: JobRequest, parts: list[bytes], first: int) -> list[dict[str, 
     def field(name: str, path: str) -> dict[str, Any]:
         return {"name": name, "valueFrom": {"fieldRef": {"fieldPath": path}}}
 
-    plain = {**_threads(request), SCRATCH_ENV: _SCRATCH, MESSAGE_ENV: _MESSAGE}
+    plain = {**_threads(request), MESSAGE_ENV: _MESSAGE}
     if folder := _storage(request.profile):
         plain[STORAGE_ENV] = folder
     if parts:

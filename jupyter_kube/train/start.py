@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .door import Door
-from .host import bundle_from_folder, job_folder
+from .frames import FAIL_JOB
+from .host import SCRATCH, bundle_from_folder, job_folder, leave_word, scratch_folder
 from .worker import Supervisor
 
 FILES_ONLY = "JUPYTER_KUBE_FILES_ONLY"
@@ -25,6 +26,12 @@ FILES_ONLY = "JUPYTER_KUBE_FILES_ONLY"
 def main(launch: Mapping[str, Any], bundle: bytes) -> int:
     """Run until the end; return the container's exit code."""
     logging.basicConfig(level=logging.WARNING, format="[jupyter-kube] %(message)s")
+    try:
+        os.environ[SCRATCH] = scratch_folder(os.environ)
+    except OSError as error:
+        leave_word({"text": str(error)})
+        print(error)
+        return FAIL_JOB
     return asyncio.run(_run(launch, bundle))
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.environment import Member, Place, environment, ports_for
 from jupyter_kube.train.frames import Frame, Parser
-from jupyter_kube.train.host import free_ports, look_up, place_in_job, surroundings
+from jupyter_kube.train.host import free_ports, look_up, place_in_job, scratch_folder, surroundings
 from jupyter_kube.train.kube import Kube
 from jupyter_kube.train.messages import Channel, NotOurs
 from jupyter_kube.train.output import Output
@@ -395,6 +395,23 @@ def test_free_ports_are_different_and_can_be_bound() -> None:
     assert len(set(ports)) == 5
     with socket.socket() as sock:
         sock.bind(("", ports[0]))
+
+
+def test_a_worker_writes_where_it_is_told_to_else_where_it_can(tmp_path: Path) -> None:
+    assert scratch_folder({"JUPYTER_KUBE_SCRATCH": "/given"}) == "/given"
+    first, second = (Path(scratch_folder({"TMPDIR": str(tmp_path)})) for _ in range(2))
+    assert first != second
+    assert first.parent == second.parent == tmp_path
+    assert first.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_worker_that_can_write_nowhere_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: str, mode: int) -> None:
+        raise PermissionError(path)
+
+    monkeypatch.setattr(os, "mkdir", refuse)
+    with pytest.raises(OSError, match=r"none of /tmp, /dev/shm, /home is writable"):
+        scratch_folder({"HOME": "/home"})
 
 
 def test_a_user_without_a_home_gets_one(tmp_path: Path) -> None:

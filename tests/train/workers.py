@@ -190,13 +190,14 @@ class Workers:
         scratch = self.folder / f"{index}-{len(self.pods)}"
         scratch.mkdir()
         message = scratch / "message"
-        moved = {"/var/lib/jupyter-kube": str(scratch), "/dev/termination-log": str(message)}
+        moved = {"/dev/termination-log": str(message)}
         moved["/var/run/jupyter-kube/bundle"] = str(self._bundle_folder())
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(scratch),
             "JOB_COMPLETION_INDEX": str(number),
             "JUPYTER_KUBE_HOSTS_FILE": str(self.hosts),
+            "JUPYTER_KUBE_SCRATCH": str(scratch),
             **self._env,
         }
         for entry in container["env"]:
