@@ -107,8 +107,16 @@ class KubeHandler(Place, APIHandler):
             words = "The Jupyter Server failed; its log says how"
         else:
             words = error.log_message or error.reason or self._reason
+        if status_code == 405:
+            self.set_header("Allow", ", ".join(self._verbs()))
         self.set_header("Content-Type", "application/json")
         self.finish(json.dumps({**told(KubeError(words)), "message": words}))
+
+    @classmethod
+    def _verbs(cls) -> list[str]:
+        """List what may be asked of this route."""
+        none = web.RequestHandler.get
+        return [verb for verb in cls.SUPPORTED_METHODS if getattr(cls, verb.lower()) is not none]
 
     def read(self, **kinds: type) -> dict[str, Any]:
         """Read the request's body: a JSON object with exactly these fields.
@@ -132,6 +140,8 @@ class KubeHandler(Place, APIHandler):
         if not isinstance(body, dict) or body.keys() != kinds.keys():
             raise InvalidInput(f"the body must be an object with {', '.join(kinds)}")
         for name, kind in kinds.items():
+            if kind is int and isinstance(body[name], float) and body[name].is_integer():
+                body[name] = int(body[name])  # to JSON, 2.0 is a whole number
             if type(body[name]) is not kind:
                 raise InvalidInput(f"{name} must be of type {kind.__name__}")
         return body

@@ -12,11 +12,15 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from jupyter_server.auth.authorizer import Authorizer
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
 from tornado.httpclient import HTTPClientError
 
 from jupyter_kube import handlers, naming
+from jupyter_kube.handlers import base
 from jupyter_kube.handlers import cluster as clusters
 from jupyter_kube.handlers.kernelrows import ends
+from jupyter_kube.handlers.socket import KubeSocket
 from jupyter_kube.localcluster import LocalCluster
 from tests.kernels.serving import Server
 
@@ -61,9 +65,28 @@ def test_the_description_has_all_routes_and_verbs_and_no_others() -> None:
     assert served == {(re.sub(r"{\w+}", "{}", path), verb) for path, verb in DESCRIBED}
 
 
+@pytest.mark.parametrize(("path", "handler"), handlers.ROUTES, ids=str)
+def test_each_verb_asks_first_who_it_is_and_then_whether_they_may(path: str, handler: Any) -> None:
+    assert handler.auth_resource == "jupyter-kube"
+    for verb in handler.SUPPORTED_METHODS:
+        method = getattr(handler, verb.lower())
+        if method in (web.RequestHandler.get, APIHandler.options):  # not there; and Jupyter's own
+            continue
+        layers = []
+        while method is not None:
+            layers.append(method.__globals__["__name__"])
+            method = getattr(method, "__wrapped__", None)
+        if issubclass(handler, KubeSocket):  # asks both itself: the tests below
+            assert layers == [KubeSocket.__module__]
+        else:
+            asked = ["tornado.web", "jupyter_server.auth.decorator", base.__name__]
+            assert layers == [*asked, handler.__module__]
+
+
+@pytest.mark.parametrize("token", ["", "token wrong"], ids=["none", "wrong"])
 @pytest.mark.parametrize(("path", "verb"), DESCRIBED)
 async def test_nobody_unknown_is_answered(
-    path: str, verb: str, server: Server, jp_fetch: Any
+    path: str, verb: str, token: str, server: Server, jp_fetch: Any
 ) -> None:
     body = "{}" if verb in ("post", "patch") else None
     with pytest.raises(HTTPClientError) as raised:
@@ -72,7 +95,7 @@ async def test_nobody_unknown_is_answered(
             *_at(path).split("/"),
             method=verb.upper(),
             body=body,
-            headers={"Authorization": "token wrong"},
+            headers={"Authorization": token},
         )
     assert raised.value.code == 403
 
@@ -134,6 +157,9 @@ async def test_a_cookie_alone_changes_nothing(server: Server, http_server_client
         ('{"workers": 2, "more": 1}', "application/json", 400, "an object with workers"),
         ('{"workers": "2"}', "application/json", 400, "workers must be of type int"),
         ('{"workers": true}', "application/json", 400, "workers must be of type int"),
+        ('{"workers": 1.5}', "application/json", 400, "workers must be of type int"),
+        ('{"workers": 1e999}', "application/json", 400, "workers must be of type int"),
+        ('{"workers": 2.0}', "application/json", 404, 'no job "x"'),  # a whole number to JSON
         ('{"workers": 1000000}', "application/json", 400, "workers"),
         ('{"workers": 2}', "text/plain", 415, "application/json"),
         (f'{{"workers": {"2" * 70_000}}}', "application/json", 413, "bytes"),
@@ -159,6 +185,14 @@ async def test_jobs_that_are_not_there_are_not_found(
         code, said = await refused(jp_fetch, "jobs", name, *more, method=method, body=body)
         assert code in (400, 404)
         assert said["what"]
+
+
+async def test_a_verb_that_is_not_there_is_answered_with_those_that_are(
+    server: Server, jp_fetch: Any
+) -> None:
+    answer = await jp_fetch("jupyter-kube", "jobs", "x", method="PUT", body="", raise_error=False)
+    assert (answer.code, answer.headers["Allow"]) == (405, "GET, DELETE, PATCH, OPTIONS")
+    check("Error", json.loads(answer.body))
 
 
 async def test_a_wrong_question_is_refused(server: Server, jp_fetch: Any) -> None:
