@@ -164,6 +164,8 @@ class RunForm:
         }
 
     def _on_run(self) -> None:
+        if self._run.disabled:  # a second click that was on its way when the first one was handled
+            return
         try:
             wish = check(read_wish(self.options()))
             self.say("Submitting …")

@@ -133,7 +133,11 @@ class JobBox:
         self._stopping = True
 
         def remove() -> None:
-            self._job.cancel()
+            try:
+                self._job.cancel()
+            except BaseException:
+                self._stopping = False
+                raise
             self._view = replace(self._view, phase="stopped")
             self._renew_steering()
 

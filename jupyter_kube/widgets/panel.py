@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import MutableMapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +49,7 @@ class Panel:
         self._mine = parts.choice("My jobs", [_NONE], "")
         self._said = w.HTML()
         self._boxes: dict[str, JobBox] = {}
+        self._adding = threading.Lock()
         self._watched = w.VBox([])
         opened = w.Accordion([self._form.widget], titles=("Run a cell on the cluster",))
         opened.selected_index = 0
@@ -104,15 +106,16 @@ class Panel:
     def _add(self, job: Job, *, mine: bool) -> None:
         """Watch a job, the newest first."""
         self._said.value = ""
-        if job.name in self._boxes:
-            self._said.value = parts.said(f"{job.name} is shown below.")
-            return
-        box = JobBox(
-            job, self._shell.user_ns, mine=mine, on_end=self.refresh, on_close=self._remove
-        )
-        as_sent(box.widget)
-        self._boxes = {job.name: box, **self._boxes}
-        self._arrange()
+        with self._adding:
+            if job.name in self._boxes:
+                self._said.value = parts.said(f"{job.name} is shown below.")
+                return
+            box = JobBox(
+                job, self._shell.user_ns, mine=mine, on_end=self.refresh, on_close=self._remove
+            )
+            as_sent(box.widget)
+            self._boxes = {job.name: box, **self._boxes}
+            self._arrange()
 
     def _remove(self, box: JobBox) -> None:
         self._boxes.pop(box.name, None)
