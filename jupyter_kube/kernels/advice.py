@@ -60,11 +60,16 @@ class Death:
     next: str = ""
     exit_code: int | None = None
     signal: int | None = None
+    last: str = ""
+    """Lines that its process wrote before it crashed."""
 
     @property
     def text(self) -> str:
         """What is written under the cell."""
-        return f"{self.words} {self.next}".strip()
+        if not self.last:
+            return f"{self.words} {self.next}".strip()
+        lines = "".join(f"\n    {line}" for line in self.last.splitlines())
+        return f"{self.words} It wrote last:{lines}\n{self.next}".strip()
 
 
 def explain(
@@ -167,9 +172,9 @@ def _stretched(profile: Profile) -> Profile:
 def _died(event: Mapping[str, Any], state: PodState) -> Death:
     """Explain the end of a kernel process that was not about memory."""
     then = _NEW_PROCESS if event.get("restarting") else _NEW_POD
-    number, code = event.get("signal"), event.get("exit_code")
+    number, code, last = event.get("signal"), event.get("exit_code"), str(event.get("last") or "")
     if number == signal.SIGSEGV:
         words = f"segmentation fault (signal {int(number)}), in compiled code"
-        return Death("segfault", f"The kernel died: {words}.", then, signal=number)
+        return Death("segfault", f"The kernel died: {words}.", then, signal=number, last=last)
     cause = "signal" if number else "exit"
-    return Death(cause, f"The kernel died: {event['reason']}.", then, code, number)
+    return Death(cause, f"The kernel died: {event['reason']}.", then, code, number, last)

@@ -134,11 +134,13 @@ class Attendant:
         self.busy = None
         self._order({"op": "kernel", "prefix": f"{kernel.folder}/k"})
 
-    def died(self, reason: str) -> None:
-        """Close the books on a kernel process that ended unasked."""
+    def died(self, reason: str, last: str) -> None:
+        """Close the books on a kernel process that ended unasked; it wrote ``last`` before."""
+        lines = "".join(f"\n    {line}" for line in last.splitlines())
+        words = f"{reason}. It wrote last:{lines}" if lines else f"{reason}."
         self._kernel, self.busy = None, False
         self.idle_since = time.monotonic()
-        self._order({"op": "died", "reason": reason})
+        self._order({"op": "died", "words": words})
 
     def served(self, since: float) -> None:
         """Note that all the kernel had said until then has arrived at the server that went."""

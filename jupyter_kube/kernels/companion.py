@@ -6,7 +6,7 @@ files goes on to courier.py. This module travels into pods: standard library, th
 names, and the image's pyzmq.
 
 The supervisor writes JSON lines: ``{"op": "kernel", "prefix"}`` for each new process,
-``{"op": "died", "reason"}``, and ``{"op": "served", "since"}`` (see Tape.served). The companion
+``{"op": "died", "words"}``, and ``{"op": "served", "since"}`` (see Tape.served). The companion
 answers ``{"event": "listening"}``, ``{"busy": true}`` and ``{"busy": false, "since"}``. The end of
 its input is its own.
 """
@@ -116,7 +116,7 @@ class Companion:
                 self._tape.ended("", time.monotonic())
                 self._connect(order["prefix"])
             else:
-                self._tape.ended(order["reason"], time.monotonic())
+                self._tape.ended(order["words"], time.monotonic())
         return bool(data)
 
     def _patience(self) -> int | None:

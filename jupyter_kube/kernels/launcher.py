@@ -85,6 +85,11 @@ class Base:
         return f"{self.folder}/c"
 
     @property
+    def lending(self) -> str:
+        """The path of the socket at which a kernel lends its standard error."""
+        return f"{self.folder}/e"
+
+    @property
     def errands(self) -> str:
         """The path of the socket at which the kernel asks its server for something."""
         return f"{self.folder}/a"

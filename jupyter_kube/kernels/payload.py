@@ -26,7 +26,7 @@ _LONGEST = 120_000
 
 _TRAVELLERS = (
     *("launcher", "supervisor", "gate", "splice", "link", "handshake", "image", "cgroup"),
-    *("retire", "attend", "companion", "tape"),
+    *("retire", "stderr", "tail", "attend", "companion", "tape"),
     *("courier", "folder", "writer", "kubeignore", "podclient"),
 )
 
@@ -145,7 +145,8 @@ def open_payload(packed: str) -> dict[str, Any]:
 
 def _source(name: str) -> str:
     """Read a traveller's text; what others of this package use, too, lies a folder above."""
-    place = __package__ if name != "kubeignore" else __package__.rpartition(".")[0]
+    shared = name in ("kubeignore", "tail")
+    place = __package__.rpartition(".")[0] if shared else __package__
     return resources.files(place).joinpath(f"{name}.py").read_text()
 
 

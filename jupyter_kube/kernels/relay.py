@@ -90,9 +90,9 @@ class Relay:
         Folder for the local sockets, made with mode 0700; a short path (at most 103 bytes).
     on_event
         Called with each event, a dictionary with ``event``: ``started``, ``ready``, ``died``
-        (``generation``, ``exit_code``, ``signal``, ``reason``, ``restarting``), ``gave-up`` and
-        ``error`` (``reason``), ``companion`` (``companion``: whether there is one), as the launcher
-        tells them; ``link-up``, ``link-lost``
+        (``generation``, ``exit_code``, ``signal``, ``reason``, ``last``: lines that it wrote,
+        ``restarting``), ``gave-up`` and ``error`` (``reason``), ``companion`` (``companion``:
+        whether there is one), as the launcher tells them; ``link-up``, ``link-lost``
         (``reason``); ``launcher-restarted`` when the whole container began anew. The link is over
         for good after ``replaced`` (``reason``), when another server has the kernel, after an
         ``error`` that is not the launcher's, and after ``fault`` (``reason``), a failure in here

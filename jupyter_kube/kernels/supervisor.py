@@ -24,6 +24,7 @@ from .image import ipykernel_problem
 from .launcher import Base, Kernel, leave_word
 from .retire import Limits, Use, verdict
 from .splice import CHANNELS, COMPANION, Pipe
+from .stderr import Lending
 
 log = logging.getLogger("jupyter-kube")
 
@@ -31,6 +32,9 @@ GRACE = 1.0
 """Seconds an old kernel process gets to leave by itself."""
 HEALTHY = 10.0
 """Seconds of life after which earlier deaths are forgotten."""
+
+CRASHES = {signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV}
+"""Signals by which compiled code ends a process; what it wrote before may tell why."""
 
 _STRIKES = 20  # five deaths before the kernel was ready, or twenty soon after, end the pod
 _PROBE = 0.005  # seconds between looks at a starting kernel's sockets: libzmq tells nobody
@@ -68,6 +72,7 @@ class Supervisor:
             on_control=self._on_control,
             on_open=self._on_open,
         )
+        self._lending = Lending()
         self._limits = Limits.of(base.options)
         self._first_start = self._born
         self._exit: asyncio.Future[int]
@@ -79,6 +84,7 @@ class Supervisor:
         self._exit = loop.create_future()
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
         loop.add_signal_handler(signal.SIGTERM, self._terminated)
+        self._lending.open(self._base.lending)
         await self._gate.listen(self._base.options["port"])
         self._spawn(self._bring_up, self._kernel)
         self._spawn(self._watch_use)
@@ -94,6 +100,7 @@ class Supervisor:
         code = await self._exit
         self._gate.close()
         self._attendant.stop()
+        self._lending.close()
         for kernel in self._running.values():
             kernel.signal(signal.SIGKILL)
         self._base.clean_up()
@@ -176,10 +183,11 @@ class Supervisor:
         await self._part(kernel.generation)
         del self._running[kernel.pid]
         self._gone[kernel.generation].set()
+        last = self._lending.last_words(kernel.pid)
         if kernel is self._kernel:
-            self._replace(kernel, code)
+            self._replace(kernel, code, last if code > 0 or -code in CRASHES else "")
 
-    def _replace(self, kernel: Kernel, code: int) -> None:
+    def _replace(self, kernel: Kernel, code: int, last: str) -> None:
         """Tell of a death, and start the next generation unless the end was wanted."""
         reason = self._reason(code)
         again = self._wanted and self._failure is None
@@ -189,10 +197,11 @@ class Supervisor:
             "exit_code": code if code >= 0 else None,
             "signal": -code if code < 0 else None,
             "reason": reason,
+            "last": last,
             "restarting": again,
         }
         log.info("kernel generation %d ended: %s", kernel.generation, reason)
-        self._attendant.died(reason)
+        self._attendant.died(reason, last)
         was_ready, self._ready = self._ready, False
         self._gate.tell(self._death)
         if not again:

@@ -209,11 +209,11 @@ class Tape:
 
     # what happens to the kernel
 
-    def ended(self, reason: str, at: float) -> None:
-        """Close all requests of a process that ended; ``reason`` is empty if it was asked to."""
+    def ended(self, words: str, at: float) -> None:
+        """Close all requests of a process that ended; ``words`` say how, unless it was asked to."""
         for request in list(self._open.values()):
-            if reason:
-                text = f"The kernel died: {reason}.\n"
+            if words:
+                text = f"The kernel died: {words}\n"
                 self._say("stream", {"name": "stderr", "text": text}, request, at)
             self._finish(request, at, aborted=True)
         self._failed = False

@@ -138,14 +138,19 @@ def worker_payload(key: bytes, options: dict[str, Any]) -> str:
         What :class:`.launch.Options` takes.
 
     """
-    folder = resources.files(__package__)
     launch = {
-        "source": {name: folder.joinpath(f"{name}.py").read_text("utf-8") for name in _TRAVELLERS},
+        "source": {name: _source(name) for name in _TRAVELLERS},
         "child": CHILD_BOOT,
         "key": key.hex(),
         "options": options,
     }
     return _packed(launch)
+
+
+def _source(name: str) -> str:
+    """Read a traveller's text; what others of this package use, too, lies a folder above."""
+    place = __package__.rpartition(".")[0] if name == "tail" else __package__
+    return resources.files(place).joinpath(f"{name}.py").read_text("utf-8")
 
 
 def _packed(launch: dict[str, Any]) -> str:

@@ -292,6 +292,10 @@ def policy(cluster: Cluster, namespace: str, words: str) -> Iterator[None]:
         ("import ctypes; ctypes.string_at(0)", "segmentation fault (signal 11)"),
         ("import os; os._exit(3)", "exit code 3"),
         ("import os; os.kill(os.getpid(), 6)", "signal 6"),
+        (
+            "import os\nos.write(2, b'terminate called\\nbad_alloc\\n')\nos.abort()",
+            "It wrote last:\n    terminate called\n    bad_alloc\n    Fatal Python error: Abort",
+        ),
     ],
 )
 async def test_a_process_that_ends_says_how_and_the_kernel_goes_on(

@@ -89,6 +89,17 @@ def test_f12_out_of_memory_says_the_limit_and_offers_more(
     )
 
 
+def test_what_a_process_wrote_before_it_crashed_is_told() -> None:
+    death = said("died", reason="signal 6 (Aborted)", signal=6, last="one\ntwo", restarting=True)
+    assert death.words == "The kernel died: signal 6 (Aborted)."
+    assert death.text.splitlines() == [
+        "The kernel died: signal 6 (Aborted). It wrote last:",
+        "    one",
+        "    two",
+        "Variables are gone; the next cell runs in a new process in the same pod.",
+    ]
+
+
 def test_without_a_bigger_profile_none_is_offered() -> None:
     event = {"event": "died", "reason": "out of memory", "restarting": True}
     death = explain(event, STATE, limits={"memory": "2Gi"}, profiles=[SMALL])

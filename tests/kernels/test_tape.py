@@ -246,7 +246,7 @@ def test_until_it_has_answered_a_kernel_counts_as_busy() -> None:
     assert tape.busy
     tape.settled(1.0, 2.0)
     assert not tape.busy
-    tape.ended("signal 9", 3.0)
+    tape.ended("signal 9.", 3.0)
     assert tape.busy, "the next process has not answered"
 
 
@@ -286,7 +286,7 @@ def test_a_death_ends_the_open_cells_with_its_cause() -> None:
     cells = [kernel.begin(ANN), kernel.begin(BEN)]
     since = kernel.now + EARLIER + 0.1
     kernel.now += 5
-    kernel.tape.ended("out of memory", kernel.now)
+    kernel.tape.ended("out of memory.", kernel.now)
     for session, cell in zip((ANN, BEN), cells, strict=True):
         answer, frames = kernel.tape.recording(session, since)
         assert answer["replies"] == [(cell, {"status": "aborted"})]

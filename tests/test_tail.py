@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from jupyter_kube.train.tail import Tail, last_words
+from jupyter_kube.tail import Tail, last_words
 
 CRASH = """\
 loading libfast.so
@@ -17,6 +17,8 @@ Current thread 0x00007f (most recent call first):
   File "/opt/site/fast/__init__.py", line 3 in <module>
   File "<cell>", line 2 in <module>
   File "<podside.child>", line 198 in run
+  File "/opt/site/IPython/core/interactiveshell.py", line 3670 in run_code
+  File "/usr/lib/python3.11/asyncio/events.py", line 80 in _run
   File "<string>", line 21 in <module>
 
 Extension modules: fast._core, numpy.core (total: 2)

@@ -1,0 +1,153 @@
+"""What kernels write to their standard error, read on its way: of a crash nobody else would know.
+
+ipykernel reads it by a thread of the kernel's own process, with which it dies, the last lines first
+of all. So a kernel lends it to its supervisor (``lend_stderr`` in ``podclient.py``): what is
+written comes here, and goes on to the kernel. Python's own ``sys.stderr`` does not come this way.
+
+This module travels into pods: standard library only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+import time
+from pathlib import Path
+
+from .tail import Tail
+
+_PIECE = 64 * 1024
+"""Bytes read at once; a pipe holds no more."""
+_RECENT = 10.0
+"""Seconds between words of one crash, and to its end: older ones have nothing to do with it."""
+_OWN = 2
+
+
+class Lending:
+    """Takes the standard errors of this container's kernels."""
+
+    def __init__(self) -> None:
+        self._passages: dict[int, Passage] = {}
+        self._door = socket.socket(socket.AF_UNIX)
+        self._guests: set[socket.socket] = set()
+
+    def open(self, path: str) -> None:
+        """Let kernels come to a unix socket.
+
+        Raises
+        ------
+        OSError
+            If it cannot be made.
+
+        """
+        self._door.bind(path)
+        self._door.listen()
+        self._door.setblocking(False)
+        asyncio.get_running_loop().add_reader(self._door, self._welcome)
+
+    def close(self) -> None:
+        """Let nobody come any more."""
+        for listening in (self._door, *self._guests):
+            asyncio.get_running_loop().remove_reader(listening)
+        if path := self._door.getsockname():
+            Path(path).unlink(missing_ok=True)
+        for each in (self._door, *self._guests):
+            each.close()
+        for pid in list(self._passages):
+            self.last_words(pid)
+
+    def last_words(self, pid: int) -> str:
+        """Return the lines that a process which has ended wrote last; empty if there are none."""
+        passage = self._passages.pop(pid, None)
+        return passage.end() if passage is not None else ""
+
+    def _welcome(self) -> None:
+        guest, _ = self._door.accept()
+        guest.setblocking(False)
+        self._guests.add(guest)
+        asyncio.get_running_loop().add_reader(guest, self._take, guest)
+
+    def _take(self, guest: socket.socket) -> None:
+        asyncio.get_running_loop().remove_reader(guest)
+        self._guests.remove(guest)
+        with guest:
+            try:
+                _, files, _, _ = socket.recv_fds(guest, 1, 2)
+            except OSError:
+                return
+            creds = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * 4)
+        pid, _, _ = struct.unpack("3i", creds)
+        if len(files) != 2 or pid in self._passages:
+            for fd in files:
+                os.close(fd)
+            return
+        self._passages[pid] = Passage(*files)
+
+
+class Passage:
+    """Passes on what is written to one pipe to another file.
+
+    Parameters
+    ----------
+    source
+        What a kernel's file descriptor 2 writes to.
+    target
+        Where that wrote to before.
+
+    """
+
+    def __init__(self, source: int, target: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._source, self._target = source, target
+        self._tail, self._at = Tail(), 0.0
+        self._rest = b""
+        os.set_blocking(source, False)
+        if not os.path.samestat(os.fstat(target), os.fstat(_OWN)):  # others write there, too
+            os.set_blocking(target, False)
+        self._loop.add_reader(source, self._read)
+
+    def end(self) -> str:
+        """Read what is left, and return the lines that were written last."""
+        self._loop.remove_reader(self._source)
+        self._loop.remove_writer(self._target)
+        rest = self._rest + self._take()
+        while rest:  # the kernel cannot show it any more: at least the pod's log has it
+            rest = rest[os.write(_OWN, rest) :]
+        os.close(self._source)
+        os.close(self._target)
+        return self._tail.words if time.monotonic() - self._at < _RECENT else ""
+
+    def _take(self) -> bytes:
+        """Read a piece, if there is any."""
+        try:
+            data = os.read(self._source, _PIECE)
+        except BlockingIOError:
+            return b""
+        now = time.monotonic()
+        if now - self._at > _RECENT:
+            self._tail = Tail()
+        if data:
+            self._at = now
+            self._tail.feed(data)
+        return data
+
+    def _read(self) -> None:
+        self._rest = self._take()
+        self._loop.remove_reader(self._source)  # at its end for good, else until all is passed on
+        if self._rest:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        try:
+            self._rest = self._rest[os.write(self._target, self._rest) :]
+        except BlockingIOError:
+            pass
+        except OSError:  # nobody reads there: the process has ended
+            return
+        if self._rest:
+            self._loop.add_writer(self._target, self._pass_on)
+        else:
+            self._loop.remove_writer(self._target)
+            self._loop.add_reader(self._source, self._read)

@@ -1,0 +1,102 @@
+"""A process lends its standard error: it is read on its way, and what comes last is known."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from jupyter_kube.kernels.stderr import Lending
+
+LENDER = """
+import os, sys
+sys.path.insert(0, sys.argv[2])
+from jupyter_kube.kernels.podclient import lend_stderr
+lend_stderr(sys.argv[1])
+def say(text): os.write(2, text.encode())
+"""
+ROOT = Path(__file__).parents[2]
+
+
+@asynccontextmanager
+async def lender(folder: Path, code: str) -> AsyncIterator[tuple[Lending, subprocess.Popen[bytes]]]:
+    """Run a process that lends what it has as its standard error, a pipe as in ipykernel."""
+    lending = Lending()
+    lending.open(str(folder / "e"))
+    argv = [sys.executable, "-c", LENDER + code, str(folder / "e"), str(ROOT)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        try:
+            yield lending, process
+        finally:
+            lending.close()
+            process.kill()
+    assert list(folder.iterdir()) == []
+
+
+async def ended(process: subprocess.Popen[bytes]) -> None:
+    await asyncio.to_thread(process.wait, 60)
+
+
+async def read(process: subprocess.Popen[bytes], size: int) -> bytes:
+    assert process.stderr is not None
+    return await asyncio.to_thread(process.stderr.read, size)
+
+
+async def test_it_goes_on_to_where_it_went_before_and_of_a_crash_the_end_is_known(
+    tmp_path: Path,
+) -> None:
+    code = "say('hello\\n'); sys.stdin.read(1); say('heap corrupted\\n'); os.abort()"
+    async with lender(tmp_path, code) as (lending, process):
+        assert await read(process, 6) == b"hello\n"
+        assert process.stdin is not None
+        process.stdin.close()
+        await ended(process)
+        words = lending.last_words(process.pid).splitlines()
+        assert words[:3] == ["hello", "heap corrupted", "Fatal Python error: Aborted"]
+        assert lending.last_words(process.pid) == ""  # once
+
+
+async def test_much_of_it_waits_for_its_reader_and_is_whole(tmp_path: Path) -> None:
+    size = 1_000_000
+    code = f"for n in range({size} // 10): say(f'{{n:9}}\\n')"
+    async with lender(tmp_path, code) as (lending, process):
+        got = await read(process, size)
+        assert got == b"".join(b"%9d\n" % n for n in range(size // 10))
+        await ended(process)
+        assert lending.last_words(process.pid).splitlines()[-1] == f"{size // 10 - 1:9}"
+
+
+async def test_what_nobody_reads_any_more_is_in_the_pods_log(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = "sys.stdin.read(1); say('the last\\n')"
+    async with lender(tmp_path, code) as (lending, process):
+        assert process.stderr is not None
+        assert process.stdin is not None
+        while process.pid not in lending._passages:
+            await asyncio.sleep(0)
+        process.stderr.close()
+        process.stdin.close()
+        await ended(process)
+        assert lending.last_words(process.pid) == "the last"
+        assert capfd.readouterr().err.endswith("the last\n")
+
+
+async def test_who_has_nothing_to_lend_disturbs_nobody(tmp_path: Path) -> None:
+    async with lender(tmp_path, "say('fine\\n')") as (lending, process):
+        for said in (b"", b"x"):
+            with socket.socket(socket.AF_UNIX) as guest:
+                guest.connect(str(tmp_path / "e"))
+                guest.send(said)
+        with socket.socket(socket.AF_UNIX) as guest:
+            guest.connect(str(tmp_path / "e"))  # and says nothing
+            assert await read(process, 5) == b"fine\n"
+        await ended(process)
+        assert lending.last_words(os.getpid()) == ""
