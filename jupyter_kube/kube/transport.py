@@ -21,10 +21,19 @@ _KEEPALIVE = {
 """A peer that is gone without a word is noticed after 15 + 3 x 5 seconds."""
 
 
+_TLS_BUFFER = 2**16
+"""Bytes that a TLS connection holds to read into. asyncio's 256 KiB would be a quarter of a GB for
+a job of a thousand ranks, whose logs are a connection each; and no faster."""
+
+
 def open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     """Open an HTTP session; proxies and ``.netrc`` of the environment are not its business."""
+    from asyncio.sslproto import SSLProtocol
+
     import aiohttp
 
+    # For all of the process: asyncio has no other place where this may be said.
+    SSLProtocol.max_size = min(SSLProtocol.max_size, _TLS_BUFFER)
     connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=keepalive_socket)
     return aiohttp.ClientSession(connector=connector, read_bufsize=2**20)
 
