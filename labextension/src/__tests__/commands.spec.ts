@@ -76,6 +76,14 @@ describe('jobs', () => {
     expect(asked()).toEqual(['DELETE /lab-test/jupyter-kube/jobs/one']);
   });
 
+  it('are killed also where the live view does not know them', async () => {
+    server.answer = () => new Response(null, { status: 204 });
+    const done = commands.execute(CommandIDs.killJob, { name: 'unknown' });
+    await acceptDialog();
+    await done;
+    expect(asked()).toEqual(['DELETE /lab-test/jupyter-kube/jobs/unknown']);
+  });
+
   it('are not killed without', async () => {
     const done = commands.execute(CommandIDs.killJob, { name: 'one' });
     await dismissDialog();
@@ -93,6 +101,32 @@ describe('jobs', () => {
     const keys = server.requests.map(r => r.headers.get('Idempotency-Key'));
     expect(new Set(keys).size).toBe(2);
     expect(keys).not.toContain(null);
+  });
+
+  it('are run again once for two clicks in a row', async () => {
+    server.answer = () => new Response(JSON.stringify(aJob('two')));
+    const names = await Promise.all([
+      commands.execute(CommandIDs.rerunJob, { name: 'one' }),
+      commands.execute(CommandIDs.rerunJob, { name: 'one' })
+    ]);
+    expect(names).toEqual(['two', 'two']);
+    expect(server.requests).toHaveLength(1);
+  });
+
+  it.each(['0', ''])('are scaled to what was typed: %j', async typed => {
+    const message = 'elastic needs at least 1 workers';
+    server.answer = () =>
+      new Response(JSON.stringify({ message }), { status: 400 });
+    const done = commands.execute(CommandIDs.scaleJob, { name: 'elastic' });
+    await waitForDialog();
+    document.querySelector<HTMLInputElement>('.jp-Dialog input')!.value = typed;
+    await acceptDialog();
+    await waitForDialog();
+    expect(document.querySelector('.jp-Dialog-body')?.textContent).toContain(
+      message
+    );
+    await acceptDialog();
+    await done;
   });
 
   it('are scaled only if they are elastic and go on', () => {

@@ -225,13 +225,16 @@ describe('a job’s tab', () => {
     tell(batch());
     expect(screen.queryByText('Scale')).toBeNull();
     tell(batch({}, { least: 1, workers: 2 }));
-    actions.scale.mockResolvedValue(job({ least: 1, workers: 3 }));
+    // The answer knows of ranks only what is in the cluster, and not in their logs.
+    const ranks = [{ rank: 0, state: { phase: 'running', message: '' } }];
+    actions.scale.mockResolvedValue(job({ least: 1, workers: 3, ranks }));
     const field = screen.getByLabelText('Workers at most');
     fireEvent.change(field, { target: { value: '3' } });
     await act(async () => fireEvent.click(screen.getByText('Scale')));
     draw();
     expect(actions.scale).toHaveBeenCalledWith('digits-7f3a', 3);
     expect(screen.getByText(/1 to 3 workers/)).toBeTruthy();
+    expect(screen.getByLabelText('Ranks').textContent).toContain('2/5');
   });
 
   it('shows a refusal where it was caused', async () => {

@@ -29,8 +29,8 @@ export function addJobCommands(
     isEnabled: args => isElastic(jobOf(args)),
     execute: async args => {
       const job = jobOf(args);
-      const workers = job && (await askWorkers(job, trans));
-      if (job && workers) {
+      const workers = job ? await askWorkers(job, trans) : null;
+      if (job && workers !== null) {
         await failing(trans.__('%1 is not scaled', job.name), () =>
           api.scaleJob(settings, job.name, workers)
         );
@@ -63,26 +63,32 @@ export function addJobCommands(
     describedBy: describeJob(trans),
     isEnabled: args => jobOf(args) !== undefined,
     execute: async args => {
-      const job = jobOf(args);
-      if (job && (await consent(job, trans))) {
-        await failing(trans.__('%1 is not removed', job.name), () =>
-          api.killJob(settings, job.name)
+      const name = textArgument(args, 'name');
+      const isOver = jobOf(args)?.finished ?? false;
+      if (await consent(name, isOver, trans)) {
+        await failing(trans.__('%1 is not removed', name), () =>
+          api.killJob(settings, name)
         );
       }
     }
   });
 
+  const asked = new Map<string, Promise<string | undefined>>(); // two clicks in a row are one
+  const rerun = async (name: string): Promise<string | undefined> => {
+    const job = await failing(trans.__('%1 is not run again', name), () =>
+      api.rerunJob(settings, name, UUID.uuid4())
+    );
+    return job?.name;
+  };
   commands.addCommand(CommandIDs.rerunJob, {
     label: trans.__('Run again'),
     caption: trans.__('Create a job that is the same as this one'),
     describedBy: describeJob(trans),
-    execute: async args => {
+    execute: args => {
       const name = textArgument(args, 'name');
-      const key = UUID.uuid4();
-      const job = await failing(trans.__('%1 is not run again', name), () =>
-        api.rerunJob(settings, name, key)
-      );
-      return job?.name;
+      const again = asked.get(name) ?? rerun(name);
+      asked.set(name, again);
+      return again.finally(() => asked.delete(name));
     }
   });
 }
@@ -116,15 +122,19 @@ async function askWorkers(
   return value;
 }
 
-async function consent(job: Job, trans: TranslationBundle): Promise<boolean> {
-  const [title, body, label] = job.finished
+async function consent(
+  name: string,
+  isOver: boolean,
+  trans: TranslationBundle
+): Promise<boolean> {
+  const [title, body, label] = isOver
     ? [
-        trans.__('Remove %1?', job.name),
+        trans.__('Remove %1?', name),
         trans.__('Its logs and its result will be gone.'),
         trans.__('Remove')
       ]
     : [
-        trans.__('Kill %1?', job.name),
+        trans.__('Kill %1?', name),
         trans.__('Its workers will be stopped, and its logs will be gone.'),
         trans.__('Kill')
       ];

@@ -76,9 +76,9 @@ export class JobModel implements IDisposable {
     this._tell();
   }
 
-  /** Take what an answer of the server says about the job. */
+  /** Take what an answer of the server says about the job: it has not read what ranks say. */
   update(job: JobDetail): void {
-    this._job = job;
+    this._job = { ...job, ranks: this._job?.ranks ?? job.ranks };
     this._tell();
   }
 

@@ -103,6 +103,7 @@ async function runOnCluster(
   if (options && !panel.isDisposed) {
     note(panel, cell, options);
     load(panel, trans);
+    panel.content.deselectAll(); // or else what is selected with the cell runs, too
     await app.commands.execute('notebook:run-cell');
   }
 }
