@@ -1,6 +1,7 @@
 """The process of the cell: it unpacks the values, runs the source, and hands back the outputs.
 
-This module travels into pods: standard library only.
+This module travels into pods: standard library only. What few cells need is imported where they
+do: of many ranks that start on one machine, each waits for the others' imports.
 """
 
 from __future__ import annotations
@@ -26,8 +27,6 @@ from types import ModuleType, TracebackType
 from typing import Any
 
 from .collective import bare, connect
-from .frames import LARGEST_RESULT
-from .install import install
 from .kube import Kube
 from .mime import Display
 from .provide import CannotRun, check_python, provide_cloudpickle, provide_modules
@@ -57,7 +56,10 @@ def main(bundle: bytes, control: int) -> None:
         if about["serves"]:
             serve()
         check_python(cell)
-        install(cell["pip"])
+        if cell["pip"]:
+            from .install import install
+
+            install(cell["pip"])
         provide_modules(cell["code"])
         leave = None if cell["connects"] else connect(cell["framework"])
         values = run(cell, identity, told, about["strategy"])
@@ -197,6 +199,8 @@ def pack_outputs(outputs: list[str], names: Mapping[str, Any]) -> tuple[bytes, d
     if not outputs:
         return b"", {}
     import cloudpickle
+
+    from .frames import LARGEST_RESULT
 
     sizes: dict[str, int] = {}
     missing: dict[str, str] = {}

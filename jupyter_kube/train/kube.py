@@ -9,7 +9,6 @@ import importlib
 import json
 import math
 import os
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -177,6 +176,8 @@ class Kube:
 
     def _make_folder(self, name: str) -> str:
         if not self._folder:
+            import tempfile
+
             mine = job_folder(os.environ, self.job)
             self._folder = mine or tempfile.mkdtemp(prefix="jupyter-kube-")
         path = Path(self._folder) / name

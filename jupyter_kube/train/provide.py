@@ -6,12 +6,12 @@ This module travels into pods: standard library only.
 from __future__ import annotations
 
 import base64
+import importlib
 import io
 import os
 import sys
-import tempfile
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
@@ -40,19 +40,42 @@ def check_python(cell: Mapping[str, Any]) -> None:
 
 def provide_cloudpickle(source: str) -> None:
     """Make the notebook's own version of cloudpickle importable, whatever the image has."""
-    package, module = ModuleType("cloudpickle"), ModuleType("cloudpickle.cloudpickle")
-    package.__path__ = []
-    sys.modules["cloudpickle"] = package
-    sys.modules["cloudpickle.cloudpickle"] = module
-    exec(compile(source, "<cloudpickle>", "exec"), vars(module))  # noqa: S102 - a library
-    public = {name: value for name, value in vars(module).items() if not name.startswith("_")}
-    vars(package).update(public, cloudpickle=module)
+    sys.meta_path.insert(0, _Cloudpickle(source))
+
+
+class _Cloudpickle:
+    """Finds cloudpickle, which few cells need and a rank would wait for."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        package, _, module = name.partition(".")
+        if package != "cloudpickle" or module not in ("", "cloudpickle"):
+            return None
+        loader: Any = self
+        return ModuleSpec(name, loader, is_package=not module)
+
+    def create_module(self, spec: ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__name__ == "cloudpickle":  # a package that has what its one module has
+            found = vars(importlib.import_module("cloudpickle.cloudpickle"))
+            vars(module).update((key, found[key]) for key in found if not key.startswith("_"))
+        else:
+            exec(compile(self._source, "<cloudpickle>", "exec"), vars(module))  # noqa: S102 - a library
 
 
 def provide_modules(archive: str) -> None:
     """Unpack the notebook's modules to where they are imported from first."""
     if not archive:
         return
+    import tempfile
+    import zipfile
+
     folder = tempfile.mkdtemp(prefix="code-", dir=os.environ.get("JUPYTER_KUBE_SCRATCH"))
     with zipfile.ZipFile(io.BytesIO(base64.b64decode(archive))) as packed:
         packed.extractall(folder)
