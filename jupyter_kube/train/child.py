@@ -33,8 +33,10 @@ from .provide import CannotRun, check_python, provide_cloudpickle, provide_modul
 from .strategy import load_tensorflow, make_strategy, serve
 
 
-def main(bundle: bytes, control: int) -> None:
+def main(bundle: bytes, control: int, held: int) -> None:
     """Run a packed cell to its end, tell the supervisor, and wait until all ranks are done.
+
+    ``control`` is the way to the supervisor; what a file ``held`` holds it reads after a crash.
 
     It waits for its place among the ranks first, ready to go. A rank that only serves others does
     so until it is stopped.
@@ -54,7 +56,7 @@ def main(bundle: bytes, control: int) -> None:
     try:
         os.environ.update(cell["env"])
         if about["serves"]:
-            serve()
+            serve(held)
         check_python(cell)
         if cell["pip"]:
             from .install import install
@@ -62,6 +64,8 @@ def main(bundle: bytes, control: int) -> None:
             install(cell["pip"])
         provide_modules(cell["code"])
         leave = None if cell["connects"] else connect(cell["framework"])
+        if cell["framework"] == "tensorflow":
+            load_tensorflow(held)
         values = run(cell, identity, told, about["strategy"])
         told.done(*_outcome(cell, identity["rank"], values))
     except CannotRun as error:
@@ -156,8 +160,6 @@ def run(
     sys.modules["__main__"] = main_module
     names = vars(main_module)
     strategy = strategy if cell["framework"] == "tensorflow" else ""
-    if cell["framework"] == "tensorflow":
-        load_tensorflow()
     kube = Kube(
         **identity,
         report=told.report,

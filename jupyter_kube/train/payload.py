@@ -107,7 +107,7 @@ with open(int(sys.argv[1]), "rb") as file:
     bundle = file.read()
 sys.meta_path.insert(0, Sources(source))
 from podside.child import main
-main(bundle, int(sys.argv[2]))
+main(bundle, *map(int, sys.argv[2:]))
 """
 """Source the cell's process is started with, by the supervisor."""
 

@@ -15,8 +15,9 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+from .strategy import without_greetings
 from .tail import Tail
 
 _CGROUP = Path("/sys/fs/cgroup")
@@ -83,6 +84,7 @@ class CellProcess:
         self._process: asyncio.subprocess.Process
         self._pump: _Pump
         self._pipe: asyncio.ReadTransport
+        self._held: BinaryIO
         self._reader: asyncio.StreamReader
         self._writer: asyncio.StreamWriter
         self._oom_kills = 0
@@ -95,16 +97,18 @@ class CellProcess:
         ours, theirs = socket.socketpair()
         out, into = os.pipe()
         told = _memory_file(self._cell)
+        self._held = os.fdopen(os.memfd_create("held"), "rb")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-uc",
             self._boot,
             str(told),
             str(theirs.fileno()),
+            str(self._held.fileno()),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=into,
             stderr=into,
-            pass_fds=(told, theirs.fileno()),
+            pass_fds=(told, theirs.fileno(), self._held.fileno()),
             env=dict(self._env),
             cwd=None if os.access(".", os.W_OK) else self._env.get("HOME"),
             start_new_session=True,
@@ -176,6 +180,7 @@ class CellProcess:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_DRAIN):
                 await self._pump.ended.wait()
+        self._held.close()
         self._pipe.close()
         self._writer.close()
         with contextlib.suppress(ConnectionError):
@@ -210,6 +215,9 @@ class CellProcess:
 
     def _died(self, how: str, *, killed: bool) -> Outcome:
         self._pump.drain()
+        held = self._held.fileno()  # of a crash while it was not to be heard
+        if said := without_greetings(os.pread(held, os.fstat(held).st_size, 0)):
+            self._take(said)
         return Outcome("died", how, killed, {"last": self._tail.words})
 
     def _how(self, code: int) -> str:

@@ -19,21 +19,28 @@ from typing import Any, NoReturn
 _GREETING = re.compile(rb"WARNING: All log messages before absl|I\d{4} |[WE]\d{4} .*cuda_")
 
 
-def load_tensorflow() -> None:
+def load_tensorflow(held: int) -> None:
     """Import TensorFlow without what its libraries say of missing GPU drivers.
 
     Where it is not installed nothing happens: the cell's own import will tell.
+
+    Parameters
+    ----------
+    held
+        A file for what is said meanwhile; it is empty again at the end, but for a crash.
+
     """
-    with contextlib.suppress(ImportError), _without_greetings():
+    with contextlib.suppress(ImportError), _holding_back(held):
         importlib.import_module("tensorflow")
 
 
-def serve() -> NoReturn:
+def serve(held: int) -> NoReturn:
     """Be a server of TensorFlow's, which does what the chief or workers ask, until it is stopped.
 
-    This is what parameter servers are, and workers of a job that has a chief beside them.
+    This is what parameter servers are, and workers of a job that has a chief beside them. As for
+    ``held``, see :func:`load_tensorflow`.
     """
-    with _without_greetings():
+    with _holding_back(held):
         tf: Any = importlib.import_module("tensorflow")
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         server = tf.distribute.Server(
@@ -89,20 +96,26 @@ def _end_by_sigterm() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
+def without_greetings(said: bytes) -> bytes:
+    """Leave out of what was written the lines about missing GPU drivers and the like."""
+    lines = said.splitlines(keepends=True)
+    return b"".join(line for line in lines if not _GREETING.match(line))
+
+
 @contextlib.contextmanager
-def _without_greetings() -> Iterator[None]:
-    """Hold back what is written to standard error, native code included; pass on the rest."""
+def _holding_back(held: int) -> Iterator[None]:
+    """Hold back what is written to standard error, native code included; pass on what matters."""
     sys.stderr.flush()
-    real, held = os.dup(2), os.memfd_create("stderr")
+    real = os.dup(2)
     os.dup2(held, 2)
     try:
         yield
     finally:
         sys.stderr.flush()
         os.dup2(real, 2)
-        os.lseek(held, 0, os.SEEK_SET)
-        with open(held, "rb") as file:  # noqa: PTH123 - a descriptor
-            for line in file:
-                if not _GREETING.match(line):
-                    os.write(2, line)
         os.close(real)
+        said = without_greetings(os.pread(held, os.fstat(held).st_size, 0))
+        os.ftruncate(held, 0)
+        os.lseek(held, 0, os.SEEK_SET)
+        while said:
+            said = said[os.write(2, said) :]

@@ -9,7 +9,7 @@ import pytest
 
 from jupyter_kube.errors import JobFailed
 from jupyter_kube.kube.client import KubeClient
-from jupyter_kube.train import submit
+from jupyter_kube.train import attach, submit
 from tests.conformance.conftest import Target
 from tests.conformance.test_elastic import settings
 from tests.conformance.test_jobs import _nothing_stays, ipython, output  # noqa: F401 - a fixture
@@ -32,6 +32,34 @@ async def test_f13_a_rank_that_runs_out_of_memory_is_named_with_its_limit(
 
     with pytest.raises(JobFailed, match=r"rank 2.*out of memory.*128Mi"):
         await asyncio.to_thread(run)
+
+
+@pytest.mark.timeout(180)
+async def test_a_rank_that_crashes_in_compiled_code_is_named_with_what_that_wrote(
+    target: Target, client: KubeClient
+) -> None:
+    source = (
+        "import os, time\n"
+        "if kube.rank == 0:\n  os.write(2, b'terminate called\\n')\n  os.abort()\n"
+        "time.sleep(600)"
+    )
+    words = (
+        "rank 0 was killed (SIGABRT) (2 starts failed). It printed last:\n"
+        "    terminate called\n"
+        "    Fatal Python error: Aborted\n"
+        '      File "<cell>", line 4 in <module>\n'
+    )
+
+    def run() -> str:
+        job = submit(source, workers=2, retries=1, settings=settings(target))
+        with pytest.raises(JobFailed) as seen:
+            job.result(120)
+        with pytest.raises(JobFailed) as later:  # by then rank 0's pod may be gone
+            attach(job.name, settings=settings(target)).result(60)
+        assert str(later.value) == str(seen.value)
+        return str(seen.value)
+
+    assert (await asyncio.to_thread(run)).startswith(words)
 
 
 @pytest.mark.timeout(180)

@@ -208,6 +208,28 @@ time.sleep(600)
             assert json.loads(pod.message)["last"].splitlines() == said
 
 
+def test_a_crash_while_tensorflow_is_imported_is_told_with_what_was_held_back(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\n"
+        "os.write(2, b'I0000 00:00:1.5 1 cudart_stub.cc:31] Could not find cuda drivers\\n')\n"
+        "os.write(2, b'terminate called\\n')\n"
+        "os.abort()\n"
+    )
+    env = {"PYTHONPATH": str(tmp_path)}
+    with Workers("1", framework="tensorflow", workers=1, retries=0, env=env).start() as job:
+        assert job.codes() == [42]
+        assert cause(job.pods[0]) == "rank 0 was killed (SIGABRT)"
+        (end,) = job.pods[0].of("end")
+        assert end.data["about"]["last"].splitlines() == [
+            "terminate called",
+            "Fatal Python error: Aborted",
+            f'  File "{tmp_path}/tensorflow.py", line 4 in <module>',
+        ]
+        assert "terminate called" in job.pods[0].lines
+
+
 def test_a_process_that_leaves_before_the_cells_end_counts_as_dead() -> None:
     with Workers("import os\nos._exit(0)", workers=1, retries=0).start() as job:
         assert job.codes() == [42]
