@@ -6,6 +6,7 @@ import type {
   JupyterFrontEndPlugin
 } from '@jupyterlab/application';
 import { Notification } from '@jupyterlab/apputils';
+import { INotebookTracker } from '@jupyterlab/notebook';
 import {
   ITranslator,
   TranslationBundle,
@@ -13,6 +14,7 @@ import {
 } from '@jupyterlab/translation';
 import type { CommandRegistry } from '@lumino/commands';
 
+import { isOf } from './owner';
 import {
   CommandIDs,
   DOMAIN,
@@ -33,6 +35,12 @@ export interface INotice {
   readonly args: { name: string } | { id: string };
 }
 
+/** What the user has before their eyes. */
+export interface ISight {
+  job(name: string): boolean;
+  kernel(kernel: Kernel): boolean;
+}
+
 const WAITS = ['queued', 'waiting', 'pulling'];
 
 const plugin: JupyterFrontEndPlugin<void> = {
@@ -40,20 +48,19 @@ const plugin: JupyterFrontEndPlugin<void> = {
   description: 'Says what has finished, failed or come up.',
   autoStart: true,
   requires: [IClusterModel],
-  optional: [IJobViews, ITranslator],
+  optional: [IJobViews, INotebookTracker, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     model: IClusterModel,
     views: IJobViews | null,
+    tracker: INotebookTracker | null,
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
     const waited = new Set<string>();
     model.changed.connect((_, changes) => {
-      const isSeen = (name: string) =>
-        document.visibilityState === 'visible' &&
-        (views?.isVisible(name) ?? false);
-      for (const notice of notices(changes, waited, isSeen, trans)) {
+      const sight = sightOf(views, tracker);
+      for (const notice of notices(changes, waited, sight, trans)) {
         show(notice, app.commands, trans);
       }
     });
@@ -61,6 +68,23 @@ const plugin: JupyterFrontEndPlugin<void> = {
 };
 
 export default plugin;
+
+function sightOf(
+  views: IJobViews | null,
+  tracker: INotebookTracker | null
+): ISight {
+  const looks = document.visibilityState === 'visible';
+  return {
+    job: name => looks && (views?.isVisible(name) ?? false),
+    kernel: kernel =>
+      looks &&
+      !!tracker?.find(
+        ({ isVisible, sessionContext, context }) =>
+          isVisible &&
+          isOf(kernel, sessionContext.session?.kernel?.id, context.path)
+      )
+  };
+}
 
 /**
  * Find what there is to be said about changes.
@@ -73,12 +97,14 @@ export default plugin;
 export function notices(
   changes: IChanges,
   waited: Set<string>,
-  isSeen: (job: string) => boolean,
+  sight: ISight,
   trans: TranslationBundle
 ): INotice[] {
-  const kernels = changes.kernels.map(each => ofKernel(each, waited, trans));
+  const kernels = changes.kernels.map(each =>
+    ofKernel(each, waited, sight, trans)
+  );
   const jobs = changes.jobs
-    .filter(({ id }) => !isSeen(id))
+    .filter(({ id }) => !sight.job(id))
     .map(each => ofJob(each, trans));
   const found = [...jobs, ...kernels].filter(each => each !== null);
   return changes.first ? [] : (found as INotice[]);
@@ -107,6 +133,7 @@ function ofJob(
 function ofKernel(
   { id, before, now }: IChange<Kernel>,
   waited: Set<string>,
+  sight: ISight,
   trans: TranslationBundle
 ): INotice | null {
   if (!now) {
@@ -123,7 +150,10 @@ function ofKernel(
   const about = { command: CommandIDs.openNotebook, args: { id } };
   const title = now.notebook || now.profile;
   const hasWaited = waited.delete(id);
-  if (now.phase === 'running' && hasWaited) {
+  if (now.phase === 'running') {
+    if (!hasWaited || sight.kernel(now)) {
+      return null;
+    }
     const message = trans.__('The kernel of %1 is ready.', title);
     return { type: 'info', message, ...about };
   }

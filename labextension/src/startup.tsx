@@ -16,6 +16,7 @@ import {
 import { ISignal, Signal } from '@lumino/signaling';
 import React from 'react';
 
+import { isOf } from './owner';
 import { Phase } from './phase';
 import { DOMAIN, IClusterModel, Kernel } from './tokens';
 
@@ -63,19 +64,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
 export default plugin;
 
-/**
- * Find the kernel that starts for a notebook.
- *
- * By its id; before the notebook knows that, by the notebook's path.
- */
+/** Find the kernel that starts for a notebook. */
 export function starting(
   kernels: Iterable<Kernel>,
   id: string | undefined,
   path: string
 ): Kernel | null {
   for (const kernel of kernels) {
-    const own = id ? kernel.id === id : kernel.notebook === path;
-    if (own && STARTS.includes(kernel.phase)) {
+    if (isOf(kernel, id, path) && STARTS.includes(kernel.phase)) {
       return kernel;
     }
   }
@@ -86,7 +82,7 @@ export function starting(
 export class StartItem extends ReactWidget {
   constructor(private _trans: TranslationBundle) {
     super();
-    this.addClass('jp-KubeStart');
+    this.addClass('jp-KubeStartup');
   }
 
   get kernel(): Kernel | null {
@@ -112,7 +108,7 @@ export class StartItem extends ReactWidget {
           <>
             {this._trans.__('Kernel')}{' '}
             <Phase phase={kernel.phase} trans={this._trans} />{' '}
-            <span className="jp-KubeStart-why">{kernel.message}</span>
+            <span className="jp-KubeStartup-why">{kernel.message}</span>
           </>
         )}
       </span>

@@ -202,7 +202,17 @@ describe('a job’s tab', () => {
     act(() => FakeSocket.opened[0].onclose!({ code: 1000 }));
     act(() => jest.advanceTimersByTime(60_000));
     expect(FakeSocket.opened).toHaveLength(1);
-    expect(screen.getByText('Remove')).toBeTruthy();
+    expect(screen.getByText('Remove…')).toBeTruthy();
+  });
+
+  it('offers nothing of a job that was removed', () => {
+    tell(batch({}, { phase: 'stopped', finished: true }));
+    const ranks = within(screen.getByLabelText('Ranks')).getAllByRole(
+      'listitem'
+    );
+    expect(ranks[0].textContent).toContain('stopped');
+    expect(screen.queryByText('Run again')).toBeNull();
+    expect(screen.queryByText('Remove…')).toBeNull();
   });
 
   it('asks again for an ended job whose lines were cut off', () => {

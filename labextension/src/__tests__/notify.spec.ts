@@ -26,7 +26,8 @@ function told(
     kernels: changes.kernels ?? []
   };
   const waited = options.waited ?? new Set();
-  return notices(all, waited, () => options.seen ?? false, trans).map(
+  const seen = () => options.seen ?? false;
+  return notices(all, waited, { job: seen, kernel: seen }, trans).map(
     each => each.message
   );
 }
@@ -74,6 +75,13 @@ describe('a kernel', () => {
     told(kernels(waits, kernel('starting')), { waited });
     const up = kernels(kernel('starting'), kernel('running'));
     expect(told(up, { waited })).toEqual(['The kernel of a.ipynb is ready.']);
+    expect(told(up, { waited })).toEqual([]);
+  });
+
+  it('that is ready below the user’s eyes is not', () => {
+    const waited = new Set(['k']);
+    const up = kernels(kernel('starting'), kernel('running'));
+    expect(told(up, { waited, seen: true })).toEqual([]);
     expect(told(up, { waited })).toEqual([]);
   });
 

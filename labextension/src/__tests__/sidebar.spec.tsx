@@ -104,7 +104,7 @@ describe('jobs', () => {
         { ...job, phase: 'succeeded', finished: true, counts: { succeeded: 2 } }
       ]
     });
-    expect(screen.getByText('2 of 2 done')).toBeTruthy();
+    expect(screen.queryByText('2 of 2 done')).toBeNull();
     expect(
       screen.getByText('done', { exact: false, selector: '.jp-KubePhase' })
     );

@@ -9,7 +9,7 @@ import { JobModel } from './model';
 /** What the buttons do. */
 export interface IActions {
   scale(name: string, workers: number): Promise<JobDetail>;
-  /** Ask, and stop the job. */
+  /** Ask, and remove the job. */
   kill(name: string): Promise<unknown>;
   /** Make the same job again and show it. */
   rerun(name: string): Promise<void>;
@@ -53,7 +53,7 @@ export function Actions(props: {
         />
       )}
       <button
-        className="jp-Button jp-mod-styled jp-mod-minimal"
+        className="jp-Button jp-mod-styled"
         disabled={busy}
         onClick={() => attempt(() => actions.rerun(job.name))}
       >
@@ -64,7 +64,7 @@ export function Actions(props: {
         disabled={busy}
         onClick={() => attempt(() => actions.kill(job.name))}
       >
-        {job.finished ? trans.__('Remove') : trans.__('Stop')}
+        {job.finished ? trans.__('Remove…') : trans.__('Kill…')}
       </button>
       {refusal && (
         <p role="alert" className="jp-KubeJob-error">
@@ -105,7 +105,7 @@ function Scale(props: {
         />
       </label>
       <button
-        className="jp-Button jp-mod-styled jp-mod-minimal"
+        className="jp-Button jp-mod-styled"
         disabled={busy || wanted === job.workers}
       >
         {trans.__('Scale')}

@@ -81,18 +81,22 @@ function Window(props: {
 }): JSX.Element {
   const { model, trans } = props;
   const node = React.useRef<HTMLDivElement>(null);
-  const [view, setView] = React.useState({ top: 0, height: 400 });
+  /** What can be seen. No state: one that waits for its turn would be set anew by each effect. */
+  const view = React.useRef({ top: 0, height: 400 });
+  const [, redraw] = React.useReducer((n: number) => n + 1, 0);
   /** Whether the newest line is to stay in sight. */
   const following = React.useRef(true);
   const length = model.lines.length;
 
   const measure = React.useCallback(() => {
-    const { scrollTop, clientHeight } = node.current!;
-    setView(known =>
-      known.top === scrollTop && known.height === clientHeight
-        ? known
-        : { top: scrollTop, height: clientHeight }
-    );
+    if (!node.current) {
+      return; // gone: JupyterLab tells of sizes late while a notebook scrolls
+    }
+    const { scrollTop: top, clientHeight: height } = node.current;
+    if (top !== view.current.top || height !== view.current.height) {
+      view.current = { top, height };
+      redraw();
+    }
   }, []);
   React.useEffect(() => {
     const observer = new ResizeObserver(measure);
@@ -110,8 +114,9 @@ function Window(props: {
     measure();
   });
 
-  const from = Math.max(0, Math.floor(view.top / ROW) - BEYOND);
-  const to = Math.ceil((view.top + view.height) / ROW) + BEYOND;
+  const { top, height } = view.current;
+  const from = Math.max(0, Math.floor(top / ROW) - BEYOND);
+  const to = Math.ceil((top + height) / ROW) + BEYOND;
   return (
     <div
       ref={node}

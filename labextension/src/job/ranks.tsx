@@ -24,6 +24,7 @@ export function Ranks(props: {
         <RankItem
           key={rank.rank}
           rank={rank}
+          phase={phaseOf(job, rank)}
           place={place(job, rank)}
           words={detail(rank, now, trans)}
           trans={trans}
@@ -35,6 +36,7 @@ export function Ranks(props: {
 
 interface IRankItem {
   rank: Rank;
+  phase: string;
   place: string;
   words: string;
   trans: TranslationBundle;
@@ -42,12 +44,18 @@ interface IRankItem {
 
 /** One rank; drawn again only if what is seen of it has changed. */
 const RankItem = React.memo(
-  function RankItem({ rank, place, words, trans }: IRankItem): JSX.Element {
+  function RankItem({
+    rank,
+    phase,
+    place,
+    words,
+    trans
+  }: IRankItem): JSX.Element {
     return (
       <li className="jp-KubeJob-rank" title={words}>
         <span className="jp-KubeJob-rankNumber">{rank.rank}</span>
         {place && <span className="jp-KubeJob-rankPlace">{place}</span>}
-        <Phase phase={rank.state.phase} trans={trans} />
+        <Phase phase={phase} trans={trans} />
         <span className="jp-KubeJob-rankDetail">{words}</span>
       </li>
     );
@@ -55,8 +63,15 @@ const RankItem = React.memo(
   (before, after) =>
     before.words === after.words &&
     before.place === after.place &&
-    before.rank.state.phase === after.rank.state.phase
+    before.phase === after.phase
 );
+
+/** A rank's phase; whoever stopped the job has stopped what had not ended. */
+function phaseOf(job: JobDetail, rank: Rank): string {
+  const { phase } = rank.state;
+  const ended = ['succeeded', 'failed'].includes(phase);
+  return job.phase === 'stopped' && !ended ? 'stopped' : phase;
+}
 
 /** A rank's role, or its pod where several share one; empty in the plainest jobs. */
 function place(job: JobDetail, rank: Rank): string {

@@ -62,16 +62,18 @@ function Body({ model, actions, trans }: IBody): JSX.Element {
       <Link model={model} trans={trans} />
       {job && (
         <>
-          <header className="jp-KubeJob-header">
+          <div className="jp-KubeJob-header">
             <h1>{job.name}</h1>
             <p>{title(job, trans)}</p>
             <p role="status">
               <Phase phase={job.phase} trans={trans} />
             </p>
             <Ages job={job} now={now} trans={trans} />
-          </header>
+          </div>
           <Done model={model} trans={trans} />
-          <Actions job={job} model={model} actions={actions} trans={trans} />
+          {job.phase !== 'stopped' && ( // nothing of it is left then
+            <Actions job={job} model={model} actions={actions} trans={trans} />
+          )}
           <Why job={job} actions={actions} trans={trans} />
           <Ranks job={job} now={now} trans={trans} />
           <CurvesOf model={model} trans={trans} />

@@ -33,12 +33,12 @@ export function mainFields(trans: TranslationBundle): IField[] {
     {
       key: 'use',
       label: trans.__('Further inputs'),
-      hint: trans.__('names that the code does not mention, as in x,y')
+      hint: trans.__('x,y: names the code does not mention')
     },
     {
       key: 'output',
       label: trans.__('Outputs'),
-      hint: trans.__('names whose values come back, as in history,model')
+      hint: trans.__('history,model: names that come back')
     }
   ];
 }

@@ -137,14 +137,11 @@ function ageOf(job: Job, now: number, trans: TranslationBundle): string {
     : about((job.ended ?? now) - job.started, trans);
 }
 
-/** How many ranks do what they should by now, of all. */
+/** How many ranks are up, of all; nothing before there are any, nor where the end says all. */
 function ranksOf(job: Job, trans: TranslationBundle): string {
   const { running = 0, succeeded = 0 } = job.counts;
-  if (job.phase === 'waiting') {
-    return '';
-  }
   const all = Object.values(job.counts).reduce((sum, each) => sum + each, 0);
-  return job.finished
-    ? trans.__('%1 of %2 done', succeeded, all)
+  return job.finished || job.phase === 'waiting'
+    ? ''
     : trans.__('%1 of %2 up', running + succeeded, all);
 }
