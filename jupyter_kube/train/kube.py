@@ -174,6 +174,36 @@ class Kube:
         """A folder for files to keep; where it is holds as for :attr:`checkpoint_dir`."""
         return self._make_folder("output")
 
+    def upload(self, url: str) -> str:
+        """Copy all that is below :attr:`output_dir` to storage that fsspec knows.
+
+        Parameters
+        ----------
+        url
+            As in ``s3://team/results``. fsspec, and its package for that storage, must be in the
+            image or asked for by ``--pip``; it finds credentials as it does anywhere.
+
+        Returns
+        -------
+        str
+            Where it is: that, and below it the job's name.
+
+        Raises
+        ------
+        ImportError
+            If fsspec or that package is missing.
+
+        """
+        try:
+            fsspec: Any = importlib.import_module("fsspec")
+        except ImportError:
+            msg = "fsspec is not here: add --pip fsspec, and its package for that storage"
+            raise ImportError(msg) from None
+        target = f"{url.rstrip('/')}/{self.job or 'notebook'}"
+        files, root = fsspec.core.url_to_fs(target)
+        files.put(f"{self.output_dir}/", f"{root}/", recursive=True)
+        return target
+
     def _make_folder(self, name: str) -> str:
         if not self._folder:
             import tempfile

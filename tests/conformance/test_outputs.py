@@ -27,6 +27,33 @@ print("written", flush=True)
 """
 
 
+@pytest.mark.parametrize("target", [pytest.param("real", marks=pytest.mark.cluster)], indirect=True)
+async def test_files_are_copied_to_storage_that_fsspec_knows(
+    target: Target, client: KubeClient, tmp_path: Path
+) -> None:
+    """A bucket's place is taken by a folder that both pods mount; fsspec comes with PyTorch."""
+    folder = tmp_path / "bucket"
+    folder.mkdir()
+    folder.chmod(0o777)
+    mounted = target.profile | {"pvcs": {"bucket": "/bucket"}}
+    settings = KubeConfig(**target.settings(python=mounted))
+    source = f'{WRITE}\nplace = kube.upload("file:///bucket/results")'
+
+    def at_work() -> str:
+        job = submit(source, workers=2, name="sent", outputs=("place",), settings=settings)
+        try:
+            place = job.result(100)
+            assert place == f"file:///bucket/results/{job.name}"
+            return str(place).removeprefix("file:///bucket/")
+        finally:
+            job.cancel()
+
+    async with claim_on(folder, client, "bucket"):
+        place = await asyncio.to_thread(at_work)
+    for rank in (0, 1):
+        assert (folder / place / f"models/{rank}.bin").read_bytes() == bytes([rank]) * 300_000
+
+
 async def test_files_come_from_pods_while_they_run_and_from_volumes_after_the_end(
     target: Target, client: KubeClient, tmp_path: Path
 ) -> None:

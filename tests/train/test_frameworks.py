@@ -92,6 +92,27 @@ def run(
         return [pod.lines for pod in job.pods], about
 
 
+def test_files_are_copied_to_storage_that_fsspec_knows(tmp_path: Path) -> None:
+    source = f"""
+import pathlib
+for name in ("made", "deep/er"):
+    file = pathlib.Path(kube.output_dir, str(kube.rank), name)
+    file.parent.mkdir(parents=True)
+    file.write_text(f"by {{kube.rank}}")
+for _ in range(2):
+    print(kube.upload("file://{tmp_path}/results/"))
+"""
+    lines, _ = run("python", source)
+    place = f"file://{tmp_path}/results/job-ab12"
+    assert lines == [[place, place]] * 2
+    files = sorted(f for f in (tmp_path / "results/job-ab12").rglob("*") if f.is_file())
+    assert [(str(f.relative_to(tmp_path)), f.read_text()) for f in files] == [
+        (f"results/job-ab12/{rank}/{name}", f"by {rank}")
+        for rank in (0, 1)
+        for name in ("deep/er", "made")
+    ]
+
+
 def test_pytorch_ranks_are_connected_share_data_and_return_plain_models() -> None:
     source = """
 import os, torch
