@@ -21,6 +21,8 @@ class FitHandler(KubeHandler):
             ),
             profile=self.get_query_argument("profile", ""),
             gpus=options.gpus(gpus) if gpus else None,
+            cpu=self.get_query_argument("cpu", "") or None,
+            memory=self.get_query_argument("memory", "") or None,
         )
         async with self.desk() as desk:
             self.reply(wire.encode(await desk.fit(wish)))

@@ -47,6 +47,8 @@ class Seen:
     """Those of the namespace."""
     whole: bool = True
     """Whether the pods are those of all namespaces."""
+    user: str = ""
+    """Whose pods are named; all else is others'."""
 
 
 class _Limit(NamedTuple):
@@ -71,7 +73,7 @@ def fits(pod: Object, wanted: int, seen: Seen) -> Fit:
     """
     limits = [_by_quota(pod, quota) for quota in seen.quotas if _covers(quota)]
     if seen.nodes is not None:
-        limits.append(_by_nodes(pod, seen.nodes, seen.pods))
+        limits.append(_by_nodes(pod, seen.nodes, seen.pods, seen.user))
     least = min(filter(None, limits), default=None)
     caveats = _caveats(pod, seen)
     if least is not None and least.number < wanted:
@@ -96,7 +98,7 @@ def _asked(container: Object, kind: str) -> Amounts:
     return limits if kind == "limits" else limits | _amounts(resources.get("requests"))
 
 
-def _by_nodes(pod: Object, nodes: Sequence[Object], pods: Iterable[Object]) -> _Limit:
+def _by_nodes(pod: Object, nodes: Sequence[Object], pods: Iterable[Object], user: str) -> _Limit:
     """Count by what is free on the nodes that a pod may be on."""
     open_to_it = [node for node in nodes if _takes(node, pod["spec"])]
     if not open_to_it:
@@ -126,23 +128,26 @@ def _by_nodes(pod: Object, nodes: Sequence[Object], pods: Iterable[Object]) -> _
     elif number and wanted[scarce] != 1:
         words += f", each takes {_size(scarce, wanted[scarce])}"
     on = [each for several in there.values() for each in several]
-    return _Limit(number, words + _holders(scarce, on))
+    return _Limit(number, words + _holders(scarce, on, user))
 
 
-def _holders(resource: str, pods: Iterable[Object]) -> str:
-    """Name who of ours holds devices."""
+def _holders(resource: str, pods: Iterable[Object], user: str) -> str:
+    """Say who holds devices: a user's own by name, and how many others have."""
     if "/" not in resource:
         return ""
     held = Counter[str]()
     for pod in pods:
-        meta = pod["metadata"]
-        notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
-        number = int(needs(pod).get(resource, 0))
-        if number and labels.get(naming.MANAGED_BY) == naming.MANAGER:
-            kernel = notes.get(naming.NOTEBOOK) or meta["name"]
-            held[labels.get(naming.JOB) or f"the kernel of {kernel}"] += number
+        if number := int(needs(pod).get(resource, 0)):
+            held[_holder(pod["metadata"], naming.user_hash(user))] += number
     named = [f"{number} held by {who}" for who, number in held.most_common(_MOST_HOLDERS)]
     return "".join(f", {each}" for each in named)
+
+
+def _holder(meta: Object, user_hash: str) -> str:
+    notes, labels = meta.get("annotations") or {}, meta.get("labels") or {}
+    if labels.get(naming.USER_HASH) != user_hash:
+        return "others"
+    return labels.get(naming.JOB) or f"the kernel of {notes.get(naming.NOTEBOOK) or meta['name']}"
 
 
 def _by_quota(pod: Object, quota: Object) -> _Limit | None:

@@ -34,12 +34,12 @@ async def fit(client: KubeClient, wish: plan.Wish, settings: KubeConfig, origin:
     """
     profile = plan.profile(plan.check(wish), settings, origin)
     pod = build(profile, {"name": CONTAINER}, metadata={}, spec={})
-    seen = await look(client)
+    seen = await look(client, origin.user)
     # Adding up exactly takes a while where there are thousands of pods.
     return await asyncio.to_thread(room.fits, pod, wish.workers, seen)
 
 
-async def look(client: KubeClient) -> room.Seen:
+async def look(client: KubeClient, user: str) -> room.Seen:
     """Read what nodes have, what pods hold and what quotas allow, as far as that is permitted."""
     nodes, quotas = await asyncio.gather(
         _listed(client, objects.NODES), _listed(client, objects.QUOTAS)
@@ -48,7 +48,7 @@ async def look(client: KubeClient) -> room.Seen:
     whole = pods is not None
     if pods is None:
         pods = await _all(client, objects.PODS, _RUNNING)
-    return room.Seen(nodes, pods, quotas or [], whole)
+    return room.Seen(nodes, pods, quotas or [], whole, user)
 
 
 async def _listed(

@@ -27,17 +27,19 @@ export async function getProfiles(settings: Settings): Promise<Profiles> {
   return ask(settings, 'GET', at('/profiles'));
 }
 
-/** How many workers of a size have room now; `gpus` empty: as many as the profile says. */
+/** How many workers of a size have room now; what is empty is as the profile says. */
 export async function getFit(
   settings: Settings,
-  size: { profile: string; workers: number; gpus: string }
+  size: {
+    profile: string;
+    workers: number;
+    gpus: string;
+    cpu: string;
+    memory: string;
+  }
 ): Promise<Fit> {
-  const { profile, workers, gpus } = size;
-  const query = URLExt.objectToQueryString({
-    profile,
-    workers,
-    ...(gpus && { gpus })
-  });
+  const said = Object.entries(size).filter(([, value]) => value !== '');
+  const query = URLExt.objectToQueryString(Object.fromEntries(said));
   return ask(settings, 'GET', at('/fit') + query);
 }
 

@@ -94,6 +94,10 @@ export interface paths {
                     workers?: number;
                     /** @description For each; without it, as many as the profile says */
                     gpus?: number;
+                    /** @description A quantity for each, as in 500m; without it, the profile's */
+                    cpu?: string;
+                    /** @description A quantity for each, as in 4Gi; without it, the profile's */
+                    memory?: string;
                 };
                 header?: never;
                 path?: never;

@@ -29,11 +29,15 @@ CONFIG = schemathesis.Config.from_dict(
         "dictionaries": {
             "jobs": {"values": [THERE]},
             "profiles": {"values": list(serving.PROFILES)},
+            "cpus": {"values": ["2", "500m"]},
+            "sizes": {"values": ["500M", "4Gi"]},
         },
         "generation": {"with-security-parameters": False},  # a token is sent, or on purpose none
         "parameters": {
             "path.name": {"dictionary": "jobs", "probability": 0.5},
             "query.profile": {"dictionary": "profiles"},
+            "query.cpu": {"dictionary": "cpus"},
+            "query.memory": {"dictionary": "sizes"},
         },
     }
 )

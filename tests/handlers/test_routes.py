@@ -234,6 +234,8 @@ async def test_what_fits_is_said_before_it_is_submitted(server: Server, jp_fetch
     assert (found["fits"], found["wanted"]) == (3, 4)
     assert found["why"].startswith("3 of 4 fit: 3 of 4 GPUs free, 1 held by the kernel of ")
     assert (await fit(profile="gpu", workers="1", gpus="2"))["fits"] == 1
+    assert (await fit(workers="2", memory="100000Ti"))["fits"] == 0
+    assert (await fit(workers="2", cpu="1000000"))["fits"] == 0
     assert (await fit())["wanted"] == 1
     await server.delete(model["id"])
 
@@ -245,6 +247,8 @@ async def test_what_fits_is_said_before_it_is_submitted(server: Server, jp_fetch
         ({"workers": "0"}, "at least one worker"),
         ({"workers": "many"}, "must be a whole number"),
         ({"gpus": "0.5"}, "GPUs are whole devices"),
+        ({"memory": "much"}, 'memory "much"'),
+        ({"cpu": "-1"}, 'cpu "-1"'),
     ],
 )
 async def test_what_cannot_be_at_all_is_refused(

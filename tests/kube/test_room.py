@@ -47,20 +47,29 @@ def test_free_gpus_are_counted_node_by_node() -> None:
     seen = Seen([node("a"), node("b", gpus=3)], [pod(2, node="a")])
     found = fits(pod(2), 2, seen)
     assert (found.fits, found.wanted) == (2, 2)
-    assert found.why == "There is room: 5 of 7 GPUs free, each takes 2 GPUs."
-    assert fits(pod(2), 3, seen).why == "2 of 3 fit: 5 of 7 GPUs free, each takes 2 GPUs."
-    assert fits(pod(1), 5, seen).why == "There is room: 5 of 7 GPUs free."
+    held = "2 held by others."
+    assert found.why == f"There is room: 5 of 7 GPUs free, each takes 2 GPUs, {held}"
+    assert fits(pod(2), 3, seen).why == f"2 of 3 fit: 5 of 7 GPUs free, each takes 2 GPUs, {held}"
+    assert fits(pod(1), 5, seen).why == f"There is room: 5 of 7 GPUs free, {held}"
 
 
-def test_who_of_ours_holds_them_is_named() -> None:
-    ours = {naming.MANAGED_BY: naming.MANAGER}
-    kernel, worker, other = pod(1, node="n"), pod(2, node="n"), pod(1, node="n")
-    kernel["metadata"] |= {"labels": ours, "annotations": {naming.NOTEBOOK: "a.ipynb"}}
-    worker["metadata"] |= {"labels": {**ours, naming.JOB: "digits-7f3a"}}
-    found = fits(pod(1), 4, Seen([node()], [kernel, worker, other]))
+def test_only_my_own_are_named_of_those_who_hold_them() -> None:
+    kernel, worker, other, stranger = (pod(n, node="n") for n in (1, 2, 1, 1))
+    kernel["metadata"] |= {
+        "labels": naming.labels(component="kernel", user="ada"),
+        "annotations": {naming.NOTEBOOK: "a.ipynb"},
+    }
+    worker["metadata"] |= {"labels": naming.labels(component="job", user="ada", job="digits-7f3a")}
+    other["metadata"] |= {
+        "labels": naming.labels(component="kernel", user="bob"),
+        "annotations": {naming.NOTEBOOK: "secret.ipynb"},
+    }
+    pods = [kernel, worker, other, stranger]
+    found = fits(pod(1), 6, Seen([node(gpus=5)], pods, user="ada"))
     assert found.fits == 0
     assert found.why == (
-        "0 of 4 fit: 0 of 4 GPUs free, 2 held by digits-7f3a, 1 held by the kernel of a.ipynb."
+        "0 of 6 fit: 0 of 5 GPUs free, 2 held by digits-7f3a, 2 held by others,"
+        " 1 held by the kernel of a.ipynb."
     )
 
 

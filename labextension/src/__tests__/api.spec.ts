@@ -17,6 +17,14 @@ it('asks for profiles below the base address', async () => {
   expect(asked()).toBe('GET http://localhost/lab-test/jupyter-kube/profiles');
 });
 
+it('asks whether a size fits, but for what is the profile’s own', async () => {
+  const size = { profile: '', workers: 4, gpus: '0', cpu: '', memory: '4Gi' };
+  await api.getFit(server.settings, size);
+  expect(asked()).toBe(
+    'GET http://localhost/lab-test/jupyter-kube/fit?workers=4&gpus=0&memory=4Gi'
+  );
+});
+
 it('scales by a body of JSON', async () => {
   await api.scaleJob(server.settings, 'digits-7f3a', 3);
   expect(asked()).toBe(

@@ -5,6 +5,7 @@ import { act, fireEvent, screen } from '@testing-library/react';
 
 import { FormBody } from '../dialog';
 import { ProfileForm } from '../profile/form';
+import type { IAsked } from '../run/fit';
 import { RunForm } from '../run/form';
 import { PLAIN } from '../run/options';
 import type { Fit, Profile } from '../tokens';
@@ -167,7 +168,13 @@ describe('RunForm', () => {
     type('Workers', '2:4');
     act(() => jest.runAllTimers());
     expect(asked).toHaveLength(2);
-    expect(asked[1]).toEqual({ profile: 'gpu', workers: 4, gpus: '' });
+    expect(asked[1]).toEqual({
+      profile: 'gpu',
+      workers: 4,
+      gpus: '',
+      cpu: '',
+      memory: ''
+    });
     await act(async () => {
       answers[1](ROOM);
       answers[0]({ fits: 1, wanted: 1, why: 'old' });
@@ -176,6 +183,26 @@ describe('RunForm', () => {
       screen.getByText('Room for 2 of 4 workers now. GPUs: 2 of 4 are free.')
     ).toBeTruthy();
     expect(screen.queryByText('old')).toBeNull();
+    jest.useRealTimers();
+  });
+
+  it('asks anew whether it fits for each part of its size', async () => {
+    jest.useFakeTimers();
+    const asked: IAsked[] = [];
+    runForm({ kernelsProfile: 'plain' }, async size => {
+      asked.push(size);
+      return ROOM;
+    });
+    type('Memory for each worker', '500Gi');
+    await act(async () => jest.runAllTimers());
+    type('Processors for each worker', 'many');
+    await act(async () => jest.runAllTimers());
+    type('Processors for each worker', '64');
+    await act(async () => jest.runAllTimers());
+    expect(asked.map(({ cpu, memory }) => [cpu, memory])).toEqual([
+      ['', '500Gi'],
+      ['64', '500Gi']
+    ]);
     jest.useRealTimers();
   });
 

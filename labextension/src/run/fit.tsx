@@ -7,11 +7,13 @@ import type { Fit as Found } from '../tokens';
 
 const PAUSE = 300; // milliseconds without typing before the server is asked
 
-/** Workers of a size; `gpus` is empty for the profile's own. */
+/** Workers of a size; empty for the profile's own. */
 export interface IAsked {
   profile: string;
   workers: number;
   gpus: string;
+  cpu: string;
+  memory: string;
 }
 
 /** The answer, in a live region. */
@@ -41,7 +43,7 @@ export function Fit(props: {
       wanted = false;
       clearTimeout(timer);
     };
-  }, [asked?.profile, asked?.workers, asked?.gpus]);
+  }, [JSON.stringify(asked)]);
   return (
     <p role="status" className="jp-KubeForm-fit">
       {words}

@@ -154,13 +154,14 @@ export class RunForm extends FormBody<ITrainOptions> {
   }
 
   private _asked(problems: Problems): IAsked | null {
-    const { workers, gpus } = this.getValue();
+    const { workers, gpus, cpu, memory } = this.getValue();
     const number = mostWorkers(workers);
-    if (problems.workers || problems.gpus || !number) {
+    const size = ['workers', 'gpus', 'cpu', 'memory'] as const;
+    if (!number || size.some(key => problems[key])) {
       return null;
     }
     const profile = this._chosen.profile || this._options.kernelsProfile;
-    return { profile, workers: number, gpus };
+    return { profile, workers: number, gpus, cpu, memory };
   }
 
   private _chosen: ITrainOptions;
