@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import socket
 import ssl
@@ -20,7 +21,8 @@ _KEEPALIVE = {
 }
 """A peer that is gone without a word is noticed after 15 + 3 x 5 seconds."""
 
-
+_OTHER_FILES = 512
+"""Files that a process has open beside connections, and some to spare."""
 _TLS_BUFFER = 2**16
 """Bytes that a TLS connection holds to read into. asyncio's 256 KiB would be a quarter of a GB for
 a job of a thousand ranks, whose logs are a connection each; and no faster."""
@@ -36,6 +38,23 @@ def open_session(context: ssl.SSLContext) -> aiohttp.ClientSession:
     SSLProtocol.max_size = min(SSLProtocol.max_size, _TLS_BUFFER)
     connector = aiohttp.TCPConnector(limit=0, ssl=context, socket_factory=keepalive_socket)
     return aiohttp.ClientSession(connector=connector, read_bufsize=2**20)
+
+
+def make_room(number: int) -> None:
+    """Let this process have so many connections open beside what else it has, as far as it may.
+
+    The usual bound of 1,024 files would leave a notebook that follows a thousand logs none to open.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such bound
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + _OTHER_FILES
+    if resource.RLIM_INFINITY != soft < wanted:
+        most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS says no to more than it can do
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:

@@ -13,6 +13,7 @@ from .. import naming
 from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.logblocks import texts
+from ..kube.transport import make_room
 from ..kube.watch import Reflector
 from . import failure, frames, mime, query, reading
 from .feed import BEGINNING_LOST, Feed, line_of
@@ -139,6 +140,7 @@ class Follower:
             placed = pod["spec"].get("nodeName")  # before that there is no log
             if name not in self._reading and ranks and placed:
                 self._reading[name] = asyncio.create_task(self._read(name, ranks))
+                make_room(len(self._reading))
         job = self._jobs.items.get(self._view.name)
         if job is None:
             if not self._view.finished:  # a finished one goes when its time to be kept is over

@@ -327,3 +327,20 @@ async def test_what_is_not_http_shows_nothing_of_a_server_but_its_address(
         await server.wait_closed()
     assert url in str(caught.value)
     assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such bound")
+def test_room_is_made_for_more_connections_than_files_may_be_open() -> None:
+    code = """
+import resource, socket
+from jupyter_kube.kube.transport import make_room
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, 2000))
+make_room(1000)
+opened = [socket.socket() for _ in range(1000)]
+make_room(10)
+assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] > 1000, "never less than there was"
+make_room(5000)
+print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout == "2000\n", "as far as it may"
