@@ -7,6 +7,7 @@ from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from .. import naming
 from ..models import PodState
 from .deaths import condition, death, disruption, exit_words, failure
 
@@ -34,7 +35,7 @@ _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
 _FORSAKEN = 60.0
-"""The same for a kernel's own Secret, when its server is not there to say."""
+"""The same for a job's own Secret, and a kernel's when its server is not there to say."""
 _SLOW_CACHE = "failed to sync"
 """The kubelet did not get a Secret or ConfigMap in time: the API is slow, and it tries again."""
 _NEWS_OF_NODES = {
@@ -207,11 +208,17 @@ def _may_come(pod: Object, waiting: Object, now: datetime) -> bool:
     """Say whether the Secret that a container lacks is on its way.
 
     A kernel's Secret has its pod's name and is made after it, however long the API takes for that;
-    whoever makes it knows if it never comes.
+    whoever makes it knows if it never comes. A job's is made after its Job in the same way, and
+    a node that has looked in vain twice does so again after 10 s only.
     """
-    message = waiting.get("message", "")
-    own = f'"{pod["metadata"]["name"]}"' in message
-    return "not found" in message and (own or _age(pod, now) < _PATIENCE)
+    message, meta = waiting.get("message", ""), pod["metadata"]
+    if "not found" not in message:
+        return False
+    if f'"{meta["name"]}"' in message:
+        return True
+    job = (meta.get("labels") or {}).get(naming.JOB)
+    patience = _FORSAKEN if job and f'"{job}"' in message else _PATIENCE
+    return _age(pod, now) < patience
 
 
 def _image_words(image: str, message: str) -> str:

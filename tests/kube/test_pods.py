@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from jupyter_kube import naming
 from jupyter_kube.kube.pods import exit_words, forsaken, pod_state
 
 MADE = "2026-11-24T09:00:00Z"
@@ -184,6 +185,16 @@ def test_a_kernels_own_secret_may_come_much_later() -> None:
     own = f'secret "{pod()["metadata"]["name"]}" not found'
     given = pod(containerStatuses=waiting("CreateContainerConfigError", own))
     assert not pod_state(given, now=at(59)).terminal
+
+
+@pytest.mark.parametrize(("seconds", "hopeless"), [(59, False), (61, True)])
+def test_a_jobs_own_secret_may_come_after_the_node_has_looked_in_vain(
+    seconds: int, hopeless: bool
+) -> None:
+    lacking = waiting("CreateContainerConfigError", 'secret "digits-7f3a" not found')
+    given = pod(containerStatuses=lacking)
+    given["metadata"]["labels"] = {naming.JOB: "digits-7f3a"}
+    assert pod_state(given, now=at(seconds)).terminal is hopeless
 
 
 @pytest.mark.parametrize(
