@@ -1,4 +1,4 @@
-"""Kernels of a server whose API server is behind the proxy: F1, F2, F4, F8, F19, F29, F34."""
+"""Kernels of a server whose API server is behind the proxy: F1, F2, F4, F8, F19, F29, F34, F35."""
 
 from __future__ import annotations
 
@@ -262,5 +262,24 @@ async def test_f34_an_interrupt_of_a_starting_kernel_is_refused_and_harms_nothin
         await starting
         socket = await server.connect(kernel)
         assert await value(socket, "1") == "1"
+        await end(server, kernel, socket)
+    await gone(client)
+
+
+async def test_f35_a_server_answers_while_each_write_takes_a_second(
+    target: Target, proxy: FaultProxy, client: KubeClient, tmp_path: Path
+) -> None:
+    async with serving(target, proxy.kubeconfig(), tmp_path) as server:
+        kernel, socket = await start(server)
+        assert await value(socket, "1") == "1"
+        for method in ("POST", "PATCH", "DELETE"):
+            proxy.faults.add(Fault(method=method, delay=1))
+        starting = asyncio.ensure_future(start(server))
+        while not starting.done():
+            await server.request("GET", "api/status", timeout=2)
+            assert await value(socket, "1") == "1"
+        other, beside = await starting
+        assert await value(beside, "2") == "2"
+        await end(server, other, beside)
         await end(server, kernel, socket)
     await gone(client)

@@ -64,7 +64,7 @@ def test_jupyters_rules_hold(
     assert manager.last_kernel_activity == kernel.last_activity
 
 
-def test_a_clock_that_was_set_back_does_not_stop_the_notes(manager: Any, kernel: Any) -> None:
+def test_f25_a_clock_that_was_set_back_does_not_stop_the_notes(manager: Any, kernel: Any) -> None:
     kernel.last_activity = utcnow() + timedelta(hours=1)
     activity.touch(manager, kernel)
     assert kernel.last_activity < utcnow() + timedelta(seconds=1)

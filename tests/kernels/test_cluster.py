@@ -68,7 +68,7 @@ async def watched() -> tuple[Cluster, Watch, Watch]:
 
 
 @pytest.mark.parametrize(("seconds", "hopeless"), [(1, False), (60, True)])
-async def test_a_secret_is_waited_for_by_the_clusters_clock(
+async def test_f25_a_secret_is_waited_for_by_the_clusters_clock(
     seconds: int, hopeless: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Client, "ahead", timedelta(seconds=seconds))

@@ -86,7 +86,7 @@ async def test_one_just_taken_is_not_disturbed_by_its_successors_start(
     await starter.pool.close()
 
 
-async def test_there_is_none_until_one_is_ready_and_none_of_other_kernelspecs() -> None:
+async def test_f33_there_is_none_until_one_is_ready_and_none_of_other_kernelspecs() -> None:
     starter = Starter()
     starter.pool.keep("kube-gpu", 1)
     assert await starter.pool.take("kube-gpu", "") is None
@@ -95,7 +95,7 @@ async def test_there_is_none_until_one_is_ready_and_none_of_other_kernelspecs() 
     await starter.pool.close()
 
 
-async def test_one_that_somebody_else_has_is_passed_over() -> None:
+async def test_f33_one_that_somebody_else_has_is_passed_over() -> None:
     starter = Starter()
     starter.pool.keep("kube-gpu", 2)
     first, second = await starter.ready(2)
@@ -120,7 +120,7 @@ async def test_one_whose_claim_is_cancelled_is_nobodys_and_ends() -> None:
     await starter.pool.close()
 
 
-async def test_a_dead_one_is_replaced() -> None:
+async def test_f33_a_dead_one_is_replaced() -> None:
     starter = Starter()
     starter.pool.keep("kube-gpu", 1)
     (kernel,) = await starter.ready(1)

@@ -154,7 +154,7 @@ async def test_a_netrc_does_not_get_in_the_way(
     assert api.seen[0].headers["Authorization"] == "Bearer secret"
 
 
-async def test_the_clusters_clock_is_known(api: FakeApi, client: KubeClient) -> None:
+async def test_f25_the_clusters_clock_is_known(api: FakeApi, client: KubeClient) -> None:
     then = datetime.now(UTC) + timedelta(hours=5)
     api.on("GET", "/x", ok(Date=format_datetime(then, usegmt=True)))
     await client.request("GET", "/x")

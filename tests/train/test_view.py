@@ -97,7 +97,7 @@ def test_a_job_of_workers_only_has_no_roles():
     assert (view.roles, [rank.role for rank in view.ranks]) == ((), ["", ""])
 
 
-def test_a_secret_may_come_a_little_after_its_pod_by_the_clusters_clock():
+def test_f25_a_secret_may_come_a_little_after_its_pod_by_the_clusters_clock():
     waiting = {"reason": "CreateContainerConfigError", "message": 'secret "s" not found'}
     young = pod(0, phase="Pending", container={"waiting": waiting})
     young["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z"
