@@ -32,6 +32,44 @@ class _Lost(ClusterUnavailable):
     """There is no server now, or the one that was asked is gone."""
 
 
+class _Told:
+    """How many lines of each rank were told: the next server begins with them.
+
+    They are passed over as long as that is sure: rather twice than not at all.
+    """
+
+    def __init__(self) -> None:
+        self._seen: Counter[int] = Counter()
+        self._known: Counter[int] = Counter()
+        self._pods: dict[int, str] = {}
+        self._replaced: set[int] = set()
+
+    def begin(self) -> None:
+        """Another server tells everything from its beginning."""
+        self._known = self._seen.copy()
+
+    def look(self, view: JobView, *, dropped: bool) -> None:
+        """Note which ranks have another pod: lines of the one before may be gone, or come again."""
+        if dropped:
+            self._known.clear()
+        for rank in view.ranks:
+            pod = rank.state.name
+            if pod and self._pods.setdefault(rank.rank, pod) != pod:
+                self._replaced.add(rank.rank)
+                del self._seen[rank.rank], self._known[rank.rank]
+
+    def is_new(self, line: Line) -> bool:
+        """Say whether a line is to be passed on."""
+        if line.text == BEGINNING_LOST:
+            self._known[line.rank] = 0
+        if self._known[line.rank]:
+            self._known[line.rank] -= 1
+            return False
+        if line.rank not in self._replaced:
+            self._seen[line.rank] += 1
+        return True
+
+
 class ServersDesk:
     """A :class:`.desk.Desk` of a kernel's server.
 
@@ -111,37 +149,30 @@ class ServersDesk:
 
     async def follow(self, feed: Feed, _key: bytes) -> Outcome:
         """Tell a feed what happens to its job, to the end; a server that is lost is replaced."""
-        seen: Counter[int] = Counter()
+        told = _Told()
         try:
             while True:
                 try:
-                    return await self._follow(feed, seen)
+                    return await self._follow(feed, told)
                 except _Lost:
                     continue  # the errand waits for the next server, for a while each time
         finally:
             feed.end()
 
-    async def _follow(self, feed: Feed, seen: Counter[int]) -> Outcome:
+    async def _follow(self, feed: Feed, told: _Told) -> Outcome:
         """Follow by one server; pass over lines that an earlier one has told."""
-        known = seen.copy()  # as long as it is sure: rather twice than not at all
+        told.begin()
         async with aclosing(self._ask("follow", name=feed.view.name)) as answers:
             async for said in answers:
                 if "outcome" in said:
                     return wire.decode(Outcome, said["outcome"])
-                fresh = []
-                if said["dropped"]:
-                    known.clear()
-                for line in (wire.decode(Line, each) for each in said["lines"]):
-                    if line.text == BEGINNING_LOST:
-                        known[line.rank] = 0
-                    if known[line.rank]:
-                        known[line.rank] -= 1
-                    else:
-                        seen[line.rank] += 1
-                        fresh.append(line)
+                view = wire.decode(JobView, said["view"])
+                told.look(view, dropped=bool(said["dropped"]))
+                lines = [wire.decode(Line, each) for each in said["lines"]]
+                fresh = [line for line in lines if told.is_new(line)]
                 for pod, rows in said["reports"]:
                     feed.reports.add(pod, rows)
-                feed.pass_on(wire.decode(JobView, said["view"]), fresh, said["dropped"])
+                feed.pass_on(view, fresh, said["dropped"])
         raise _Lost("the Jupyter Server said nothing about the job's end")
 
     async def _one(self, op: str, **args: Any) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import base64
 import io
 import json
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,7 @@ from jupyter_kube import naming
 from jupyter_kube._version import __version__
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import InvalidInput, NotFound
+from jupyter_kube.models import PodState
 from jupyter_kube.train import counter, owndesk, wire
 from jupyter_kube.train import outlet as outlet_module
 from jupyter_kube.train.cell import pack
@@ -24,7 +26,7 @@ from jupyter_kube.train.reading import gathered
 from jupyter_kube.train.runner import Outcome
 from jupyter_kube.train.saving import Piece
 from jupyter_kube.train.serversdesk import ServersDesk
-from jupyter_kube.train.view import JobView
+from jupyter_kube.train.view import JobView, RankView
 
 from .fakecluster import KEY, FakeCluster, ended, job, pod
 
@@ -325,30 +327,46 @@ def test_what_waits_for_a_kernel_is_bounded():
 
 
 class NextServer:
-    """A first server that is lost, and a second that has less to tell of what was."""
+    """A first server that is lost, and a second that has less to tell of what was.
+
+    Each tells batches of lines: how many were dropped before them, and rank 0's pod.
+    """
 
     class ErrandError(Exception):
         lost = True
 
-    def __init__(self, view):
-        self._view, self._calls = wire.encode(view), 0
+    def __init__(self, *servers):
+        self._servers, self._calls = servers, 0
 
     async def converse(self, command, data):
         self._calls += 1
-        told = ["1", "2", "3"] if self._calls == 1 else ["3", "4", "5"]
-        lines = [wire.encode(Line(0, text)) for text in told]
-        dropped = 0 if self._calls == 1 else 2
-        said = {"view": self._view, "lines": lines, "reports": [], "dropped": dropped}
-        yield json.dumps(said) + "\n"
-        if self._calls == 1:
+        for lines, dropped, name in self._servers[self._calls - 1]:
+            rank = RankView(0, PodState(name, "running"))
+            said = {
+                "view": replace(VIEW, ranks=(rank,)),
+                "lines": [Line(0, each) for each in lines],
+            }
+            yield json.dumps({**wire.encode(said), "reports": [], "dropped": dropped}) + "\n"
+        if self._calls < len(self._servers):
             raise self.ErrandError("the server was lost")
         yield json.dumps({"outcome": wire.encode(Outcome(VIEW))}) + "\n"
 
 
-def test_the_next_server_may_repeat_lines_but_swallows_none():
+@pytest.mark.parametrize(
+    ("servers", "heard"),
+    [
+        ([[("123", 0, "a")], [("1234", 0, "a")]], "1234"),
+        ([[("123", 0, "a")], [("345", 2, "a")]], "123345"),
+        # The lines of a pod that was replaced are gone: counted, they would swallow its heir's.
+        ([[("123", 0, "a")], [("45", 0, "b")]], "12345"),
+        ([[("12", 0, "a"), ("34", 0, "b")], [("345", 0, "b")]], "1234345"),
+    ],
+    ids=["all again", "less", "replaced meanwhile", "replaced before"],
+)
+def test_the_next_server_may_repeat_lines_but_swallows_none(servers, heard):
     async def work():
         feed = Feed(VIEW)
-        await ServersDesk(NextServer(VIEW)).follow(feed, b"")
+        await ServersDesk(NextServer(*servers)).follow(feed, b"")
         return [line.text for line in feed.take().lines]
 
-    assert asyncio.run(work()) == ["1", "2", "3", "3", "4", "5"]
+    assert asyncio.run(work()) == list(heard)
