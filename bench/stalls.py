@@ -1,6 +1,8 @@
 """A server extension that tells for how long the server's event loop was held up.
 
-`GET /bench/stalls` answers with the longest stalls, in milliseconds, since it was last asked.
+`GET /bench/stalls` answers with the longest stalls, in milliseconds, since it was last asked, and
+with the longest work between two beats by the loop's own processor time: that is the server's
+doing, while a stall may be the doing of a machine where others want the processor as well.
 """
 
 from __future__ import annotations
@@ -8,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import json
+import time
 from typing import Any
 
 from tornado.web import RequestHandler
@@ -21,23 +24,29 @@ class Stalls:
 
     def __init__(self) -> None:
         self._longest: list[float] = []
+        self._work: list[float] = []
         self._beats = 0
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            begun = loop.time()
+            begun, worked = loop.time(), time.thread_time()
             await asyncio.sleep(_BEAT)
-            late = (loop.time() - begun - _BEAT) * 1000
             self._beats += 1
-            keep = heapq.heappush if len(self._longest) < _KEPT else heapq.heappushpop
-            keep(self._longest, late)
+            _keep(self._longest, (loop.time() - begun - _BEAT) * 1000)
+            _keep(self._work, (time.thread_time() - worked) * 1000)
 
     def take(self) -> dict[str, Any]:
         """Return the longest stalls and the number of beats, and begin anew."""
-        taken = {"longest": sorted(self._longest, reverse=True), "beats": self._beats}
-        self._longest, self._beats = [], 0
+        longest, work = (sorted(kept, reverse=True) for kept in (self._longest, self._work))
+        taken = {"longest": longest, "work": work, "beats": self._beats}
+        self._longest, self._work, self._beats = [], [], 0
         return taken
+
+
+def _keep(longest: list[float], found: float) -> None:
+    keep = heapq.heappush if len(longest) < _KEPT else heapq.heappushpop
+    keep(longest, found)
 
 
 class _Handler(RequestHandler):

@@ -32,7 +32,7 @@ _SERVED = 1.0
 """Seconds after which even a watch without an event has served."""
 _PAGE = 100
 """Objects of a list that are read, and decoded, at a time."""
-_IN_A_ROW = 50
+_IN_A_ROW = 20
 """Events after which others get a turn of the event loop."""
 
 

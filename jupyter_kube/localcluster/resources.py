@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from typing import Any
 
@@ -102,7 +103,7 @@ class ResourceHandler(ApiHandler):
             await self.answer(self._delete(target))
             return
         self.authorise("deletecollection", target)
-        found = self._select(target)
+        found, _ = self.api.store.page(target.kind, target.namespace, self._matches(target))
         for obj in found:
             with suppress(ApiError):  # went with one deleted before
                 meta = obj["metadata"]
@@ -111,13 +112,11 @@ class ResourceHandler(ApiHandler):
 
     # -- lists
 
-    def _select(self, target: Target, version: int | None = None) -> list[Object]:
-        return self.api.store.list(
+    def _matches(self, target: Target) -> selectors.Test:
+        return selectors.both(
             target.kind,
-            target.namespace,
-            label_selector=self.get_query_argument("labelSelector", ""),
-            field_selector=self.get_query_argument("fieldSelector", ""),
-            version=version,
+            self.get_query_argument("labelSelector", ""),
+            self.get_query_argument("fieldSelector", ""),
         )
 
     async def _list(self, target: Target) -> None:
@@ -125,18 +124,21 @@ class ResourceHandler(ApiHandler):
         at = self.number("resourceVersion") if exactly else None
         if at is not None and at > self.api.store.version:
             raise ApiError(504, "Timeout", f"Too large resource version: {at}")
-        found, meta = self._select(target, at), {}
-        version = str(self.api.store.version if at is None else at)
+        version, after = str(self.api.store.version if at is None else at), ("", "")
         if token := self.get_query_argument("continue", ""):
             version, after = _read_token(token)
-            found = [obj for obj in found if _place(obj) > after]
-        limit = self.number("limit")
-        if limit and len(found) > limit:
-            meta = {
-                "continue": _write_token(version, _place(found[limit - 1])),
-                "remainingItemCount": len(found) - limit,
-            }
-            found = found[:limit]
+        found, left = self.api.store.page(
+            target.kind,
+            target.namespace,
+            self._matches(target),
+            version=at,
+            after=after,
+            most=self.number("limit") or None,
+        )
+        meta: Object = {}
+        if left:
+            token = _write_token(version, _place(found[-1]))
+            meta = {"continue": token, "remainingItemCount": left}
         answer = (
             tables.table(target.kind, found, version, self._included())
             if self._wants_table()
@@ -154,11 +156,7 @@ class ResourceHandler(ApiHandler):
     # -- watches
 
     async def _watch(self, target: Target) -> None:
-        matches = selectors.both(
-            target.kind,
-            self.get_query_argument("labelSelector", ""),
-            self.get_query_argument("fieldSelector", ""),
-        )
+        matches = self._matches(target)
         watch = Watch(
             self.api.store,
             target.kind,
@@ -266,7 +264,7 @@ def _check_identity(target: Target, body: Object) -> None:
         raise ApiError(400, "BadRequest", text)
 
 
-def _as_list(kind: Kind, objects: list[Object], version: str) -> Object:
+def _as_list(kind: Kind, objects: Sequence[Object], version: str) -> Object:
     """Build a List; its items do not repeat their kind, as with a real API server."""
     return {
         "kind": f"{kind.kind}List",
@@ -279,17 +277,17 @@ def _as_list(kind: Kind, objects: list[Object], version: str) -> Object:
     }
 
 
-def _place(obj: Object) -> list[str]:
-    return [obj["metadata"].get("namespace", ""), obj["metadata"]["name"]]
+def _place(obj: Object) -> tuple[str, str]:
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
 
 
-def _write_token(version: str, place: list[str]) -> str:
+def _write_token(version: str, place: tuple[str, str]) -> str:
     return base64.urlsafe_b64encode(json.dumps([version, place]).encode()).decode()
 
 
-def _read_token(token: str) -> tuple[str, list[str]]:
+def _read_token(token: str) -> tuple[str, tuple[str, str]]:
     try:
-        version, place = json.loads(base64.urlsafe_b64decode(token))
+        version, (space, name) = json.loads(base64.urlsafe_b64decode(token))
     except ValueError as error:
         raise ApiError(400, "BadRequest", "continue key is not valid") from error
-    return version, place
+    return version, (space, name)

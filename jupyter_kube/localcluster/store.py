@@ -105,13 +105,43 @@ class Store:
 
         """
         matches = selectors.both(kind, label_selector, field_selector)
+        return [*self.page(kind, namespace, matches, version=version)[0]]
+
+    def page(
+        self,
+        kind: Kind,
+        namespace: str | None,
+        matches: selectors.Test,
+        *,
+        version: int | None = None,
+        after: tuple[str, str] = ("", ""),
+        most: int | None = None,
+    ) -> tuple[Sequence[Object], int]:
+        """Return as many objects as wanted, in order, and how many are left behind them.
+
+        Parameters
+        ----------
+        after
+            Namespace and name behind which they begin.
+        most
+            How many; None: all.
+
+        Raises
+        ------
+        ApiError
+            410 if it is not known any more what there was at ``version``.
+
+        """
         state = self._state
-        found = state.all(kind) if version is None else state.all_at(kind, version)
-        return [
-            copy.deepcopy(obj)
-            for obj in sorted(found, key=_place)
-            if (not namespace or _place(obj)[0] == namespace) and matches(obj)
+        found = [
+            obj
+            for obj in (state.all(kind) if version is None else state.all_at(kind, version))
+            if _place(obj) > after
+            and (not namespace or _place(obj)[0] == namespace)
+            and matches(obj)
         ]
+        found.sort(key=_place)
+        return [copy.deepcopy(obj) for obj in found[:most]], len(found[most:]) if most else 0
 
     # -- writing
 

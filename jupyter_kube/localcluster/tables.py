@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,7 +12,9 @@ from .kinds import Kind
 Object = Mapping[str, Any]
 
 
-def table(kind: Kind, objects: list[dict[str, Any]], version: str, include: str) -> dict[str, Any]:
+def table(
+    kind: Kind, objects: Sequence[dict[str, Any]], version: str, include: str
+) -> dict[str, Any]:
     """Build a Table.
 
     Parameters
