@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..errors import KubeError, NotConfigured
+from ..quantity import amount
 from .base import KubeHandler, route
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def gpu(
     """
     total = None
     if nodes is not None:
-        total = sum(int(n["status"].get("allocatable", {}).get(resource, 0)) for n in nodes)
+        total = sum(_number(n["status"].get("allocatable"), resource) for n in nodes)
     held: Counter[str] = Counter()
     for pod in pods:
         if pod["spec"].get("nodeName") and pod["status"].get("phase") in ("Pending", "Running"):
@@ -84,4 +85,9 @@ def gpu(
 def count(pod: Mapping[str, Any], resource: str) -> int:
     """Count devices of one kind that a pod asks for (pure)."""
     limits = (each.get("resources", {}).get("limits") for each in pod["spec"]["containers"])
-    return sum(int((each or {}).get(resource, 0)) for each in limits)
+    return sum(_number(each, resource) for each in limits)
+
+
+def _number(amounts: Mapping[str, Any] | None, resource: str) -> int:
+    """Read how many devices there are: Kubernetes writes 1000 as ``1k``."""
+    return int(amount(str((amounts or {}).get(resource, 0))))

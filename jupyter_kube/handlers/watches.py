@@ -247,7 +247,10 @@ class Watches:
                 if loop.time() - begun > _TURN:
                     await asyncio.sleep(0)
                     begun = loop.time()
-        self._renew_cluster()
+        try:
+            self._renew_cluster()
+        except Exception:
+            log.exception("how the cluster is cannot be told")
 
     def _renew_job(self, name: str) -> None:
         job = self._jobs.items.get(name)

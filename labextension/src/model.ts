@@ -19,6 +19,9 @@ import type {
   Trouble
 } from './tokens';
 
+/** Answers that stay the same until the user does something: sign in, ask for rights. */
+const REFUSALS = [401, 403];
+
 const NOTHING: IChanges = { first: false, kernels: [], jobs: [] };
 
 /** What is told by `/jupyter-kube/live`, from one websocket that is opened again when lost. */
@@ -141,14 +144,14 @@ export class ClusterModel implements IClusterModel {
     if (this._isDisposed || this._connection === 'live') {
       return; // it has come up meanwhile
     }
-    if (trouble === null || trouble.status >= 500) {
-      this._become('lost');
-    } else if (trouble.status === 404) {
+    if (trouble?.status === 404) {
       this._socket.rest();
       this._become('missing');
-    } else {
+    } else if (trouble && REFUSALS.includes(trouble.status)) {
       this._socket.rest();
       this._become('ended', trouble.trouble);
+    } else {
+      this._become('lost'); // a hub answers 424 while it starts the server anew
     }
   }
 

@@ -16,6 +16,7 @@ from jupyter_kube.handlers import lookout, watches
 from jupyter_kube.handlers.live import LOOKOUT
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.localcluster.faults import Fault
+from jupyter_kube.localcluster.store import NODE
 from jupyter_kube.train.origin import USER_ENV
 from tests.kernels.serving import NAMESPACE_NAME, POD, PROFILES, QUOTA, Server, live
 
@@ -254,6 +255,23 @@ async def test_an_api_that_is_away_is_told_and_so_is_its_return(
             cluster.call(cluster.faults.lift, fault)
     await seen.until(lambda s: s.facts["stale_since"] is None)
     assert seen.facts["cluster"]["state"] == "up"
+
+
+async def test_one_odd_node_does_not_end_the_news(
+    server: Server, front_end: Open, cluster: LocalCluster
+) -> None:
+    seen = await front_end()
+    odd = {
+        "metadata": {"name": "odd"},
+        "status": {"allocatable": {"nvidia.com/gpu": "many"}},
+    }
+    cluster.call(cluster.store.create, NODE, odd)
+    try:
+        model = await server.start("kube-python")
+        await seen.until(lambda s: s.kernel(model["id"]).get("execution_state") == "idle")
+    finally:
+        cluster.call(cluster.store.delete, NODE, "", "odd")
+    await server.delete(model["id"])
 
 
 async def test_without_rights_to_nodes_and_events_the_rest_is_told(

@@ -240,6 +240,21 @@ async def test_what_fits_is_said_before_it_is_submitted(server: Server, jp_fetch
     await server.delete(model["id"])
 
 
+def test_devices_are_counted_as_kubernetes_writes_quantities() -> None:
+    limits = {"limits": {"nvidia.com/gpu": "1k"}}  # so it writes 1000
+    pod = {
+        "metadata": {"name": "p"},
+        "spec": {"nodeName": "n", "containers": [{"resources": limits}]},
+        "status": {"phase": "Running"},
+    }
+    node = {"status": {"allocatable": {"nvidia.com/gpu": "2k"}}}
+    assert clusters.gpu("nvidia.com/gpu", [pod], [node]) == {
+        "resource": "nvidia.com/gpu",
+        "total": 2000,
+        "held": {"p": 1000},
+    }
+
+
 @pytest.mark.parametrize(
     ("query", "words"),
     [

@@ -147,6 +147,15 @@ it('passes on why it is refused', async () => {
   expect(model.trouble?.message).toBe('Forbidden');
 });
 
+it.each([424, 429, 500, 502])('comes back after a %d', async status => {
+  server.answer = () => new Response('<html>', { status });
+  server.socket.drop();
+  await settle();
+  expect(model.connection).toBe('lost');
+  await jest.advanceTimersByTimeAsync(1000);
+  expect(server.sockets.length).toBe(2);
+});
+
 it('finds the extension missing also after the server came back without it', async () => {
   server.socket.tell(EVERYTHING);
   server.socket.drop();
