@@ -41,8 +41,9 @@ class JobBox:
     mine
         Whether this panel has submitted it: then its outputs come by themselves, and it is removed
         if it can never start, as by ``%%kubetrain``.
-    on_end, on_close
-        Called when it is not followed any more, last of all, and when it was taken off the panel.
+    on_phase, on_end, on_close
+        Called when its phase has changed, when it is not followed any more, last of all, and when
+        it was taken off the panel.
 
     """
 
@@ -52,18 +53,21 @@ class JobBox:
         namespace: MutableMapping[str, Any],
         *,
         mine: bool,
+        on_phase: Callable[[], object],
         on_end: Callable[[], object],
         on_close: Callable[[JobBox], object],
     ) -> None:
         self.name = job.name
         self._job, self._namespace, self._mine = job, namespace, mine
-        self._on_end, self._on_close = on_end, on_close
+        self._on_phase, self._on_end, self._on_close = on_phase, on_end, on_close
         self._view = job.feed.view
         self._following: Future[Outcome] | None = None
         self._outputs_here = self._stopping = False
         self._phase = ""
         self._head, self._said, self._ranks, self._curves = (w.HTML() for _ in range(4))
-        self._bar = w.FloatProgress(min=0, max=1, description="Progress", layout={"width": "20em"})
+        self._bar = w.FloatProgress(
+            min=0, max=1, description="Progress", style=parts.CLOSE, layout={"width": "18em"}
+        )
         self._left = w.HTML()
         self._log, self._steering = LogBox(), Steering(self, self._view)
         self._progress, self._drawing = Progress(), curves.Drawing()
@@ -110,6 +114,7 @@ class JobBox:
             if self._phase and not self._stopping:
                 self._said.value = parts.said(f"{self.name}: {view.phase}")
             self._phase = view.phase
+            self._on_phase()
         self._renew_steering()
 
     def follow(self) -> None:

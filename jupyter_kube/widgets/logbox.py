@@ -29,9 +29,13 @@ class LogBox:
 
     def __init__(self) -> None:
         self._pane, self._lock = LogPane(), threading.Lock()
-        self._rank = parts.choice("Rank", [_ALL], -1)
+        self._rank = parts.choice("Rank", [_ALL], -1, style=parts.CLOSE)
         self._search = parts.text(
-            "Search", "text in a line", "Show only lines with this text", live=True
+            "Search",
+            "text in a line",
+            "Show only lines with this text",
+            live=True,
+            style=parts.CLOSE,
         )
         self._hold = w.ToggleButton(
             description="Hold", tooltip="Keep the lines as they are", layout={"width": "auto"}

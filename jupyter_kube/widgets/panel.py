@@ -46,10 +46,12 @@ class Panel:
         self._form = RunForm(self._history, body, profiles, self._submit, _fits)
         if trouble is not None:
             self._form.refuse(trouble)
-        self._mine = parts.choice("My jobs", [_NONE], "")
+        self._mine = parts.choice("My jobs", [_NONE], "", style=parts.CLOSE)
         self._said = w.HTML()
         self._boxes: dict[str, JobBox] = {}
         self._adding = threading.Lock()
+        self._views: Sequence[JobView] = ()
+        self._offering = threading.Lock()
         self._watched = w.VBox([])
         opened = w.Accordion([self._form.widget], titles=("Run a cell on the cluster",))
         opened.selected_index = 0
@@ -111,14 +113,19 @@ class Panel:
                 self._said.value = parts.said(f"{job.name} is shown below.")
                 return
             box = JobBox(
-                job, self._shell.user_ns, mine=mine, on_end=self.refresh, on_close=self._remove
+                job,
+                self._shell.user_ns,
+                mine=mine,
+                on_phase=self._offer,
+                on_end=self.refresh,
+                on_close=self._remove,
             )
             as_sent(box.widget)
             self._boxes = {job.name: box, **self._boxes}
             self._arrange()
 
     def _remove(self, box: JobBox) -> None:
-        self._boxes.pop(box.name, None)
+        self._boxes = {name: each for name, each in self._boxes.items() if each is not box}
         self._arrange()
         parts.close(box.widget)
 
@@ -126,15 +133,21 @@ class Panel:
         self._watched.children = tuple(box.widget for box in self._boxes.values())
 
     def _list(self, views: Sequence[JobView]) -> None:
-        chosen = self._mine.value
-        phases = {name: box.phase for name, box in self._boxes.items()}
-        listed = [
-            (f"{words.title(view)} · {phases.get(view.name, view.phase)}", view.name)
-            for view in views
-        ]
-        self._mine.options = listed or [_NONE]
-        if any(chosen == name for _, name in listed):
-            self._mine.value = chosen
+        self._views = views
+        self._offer()
+
+    def _offer(self) -> None:
+        """Offer my jobs by their phases, as those that are watched here know it."""
+        with self._offering:  # the thread of each watched job comes here, and clicks
+            chosen = self._mine.value
+            phases = {name: box.phase for name, box in self._boxes.items()}
+            listed = [
+                (f"{words.title(view)} · {phases.get(view.name, view.phase)}", view.name)
+                for view in self._views
+            ]
+            self._mine.options = listed or [_NONE]
+            if any(chosen == name for _, name in listed):
+                self._mine.value = chosen
 
     def _fail(self, error: Exception) -> None:
         self._said.value = parts.trouble(error)

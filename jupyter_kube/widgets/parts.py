@@ -13,7 +13,13 @@ from ..errors import KubeError, RemoteError
 from ..train.grid import FONT
 from ..train.words import uncoded
 
+Style = Mapping[str, str]
+
 LABEL = {"description_width": "6em"}
+"""Of fields below each other."""
+
+CLOSE = {"description_width": "auto"}
+"""Of fields beside each other."""
 
 
 def button(label: str, tip: str, on_click: Callable[[], object], *, style: str = "") -> Any:
@@ -23,26 +29,28 @@ def button(label: str, tip: str, on_click: Callable[[], object], *, style: str =
     return made
 
 
-def text(label: str, hint: str = "", tip: str = "", *, live: bool = False) -> Any:
+def text(
+    label: str, hint: str = "", tip: str = "", *, live: bool = False, style: Style = LABEL
+) -> Any:
     """Make a field for one line of text, which is told when it is whole, or as it is typed."""
     return w.Text(
         description=label,
         placeholder=hint,
         tooltip=tip or hint,
         continuous_update=live,
-        style=LABEL,
+        style=style,
         layout={"width": "auto"},
     )
 
 
-def choice(label: str, options: Iterable[Any], value: Any = None) -> Any:
+def choice(label: str, options: Iterable[Any], value: Any = None, *, style: Style = LABEL) -> Any:
     """Make a field that offers some values."""
     options = list(options)
     return w.Dropdown(
         description=label,
         options=options,
         value=value,
-        style=LABEL,
+        style=style,
         layout={"width": "auto", "max_width": "100%", "min_width": "0"},
     )
 

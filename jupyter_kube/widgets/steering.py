@@ -57,7 +57,7 @@ class Steering:
             **ends,
             description="Workers at most",
             tooltip="How many workers the job may have",
-            style={"description_width": "auto"},
+            style=parts.CLOSE,
             layout={"width": "14em"},
         )
         self._slider = w.IntSlider(**ends, readout=False, layout={"width": "14em"})

@@ -9,7 +9,7 @@ from jupyter_kube import train
 from jupyter_kube.widgets.jobbox import JobBox
 job = train.submit("print('rank', kube.rank)\\nx = kube.world_size", workers=2, outputs=("x",))
 ended = threading.Event()
-box = JobBox(job, globals(), mine=True, on_end=ended.set, on_close=print)
+box = JobBox(job, globals(), mine=True, on_phase=list, on_end=ended.set, on_close=print)
 assert ended.wait(60)
 print(type(job._desk).__name__, box.phase, x)
 job.cancel()

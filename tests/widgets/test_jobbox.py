@@ -54,7 +54,9 @@ def loop():
 def test_a_million_lines_of_two_hundred_ranks_take_a_screenful(loop):
     ended = threading.Event()
     watched = Job(Loud(), Ticket(job("waiting"), b"key"), on=loop)
-    box = JobBox(watched, {}, mine=True, on_end=ended.set, on_close=lambda _box: None)
+    box = JobBox(
+        watched, {}, mine=True, on_phase=list, on_end=ended.set, on_close=lambda _box: None
+    )
     assert ended.wait(60)
     html = "".join(each.value for each in parts.tree(box.widget) if isinstance(each, HTML))
     assert f"the last 300 of {BLOCKS * LINES:,} lines" in html

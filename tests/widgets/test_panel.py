@@ -260,12 +260,13 @@ def test_after_a_restart_a_panel_attaches_again_and_brings_the_outputs(kernels, 
     front.set("Outputs", value="y")
     name = submitted(front)
     said(front, "ready")
+    options = lambda front: front.models[front.find("My jobs")]["_options_labels"]  # noqa: E731
+    front.until(lambda: any(label.endswith("running") for label in options(front)), "its phase")
     other = kernels()
     opened(other, name)
     said(other, f"{name} · python · 1 worker")
     said(other, "ready <script> 0")
-    options = lambda: other.models[other.find("My jobs")]["_options_labels"]  # noqa: E731
-    other.until(lambda: any(name in label for label in options()), "the job in the list")
+    other.until(lambda: any(name in label for label in options(other)), "the job in the list")
     go.touch()
     button = other.until(lambda: other.find("Bring y"), "a way to the outputs")
     assert button
