@@ -88,7 +88,7 @@ class Refusing:
 def test_a_job_that_may_not_be_stopped_is_told_of_as_before(loop):
     ended, desk = threading.Event(), Refusing()
     watched = Job(desk, Ticket(job("waiting"), b"key"), on=loop)
-    box = JobBox(watched, {}, mine=True, on_end=ended.set, on_close=lambda _box: None)
+    box = JobBox(watched, {}, mine=True, on_phase=list, on_end=ended.set, on_close=print)
     said = seen(box._said)
     box.stop()
     assert "you may not delete jobs" in said.get(timeout=30)
