@@ -32,6 +32,19 @@ def test_a_link_leads_somewhere(page):
     assert [link for link in links(page) if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("picture", [*ROOT.glob("docs/pictures/*")], ids=lambda path: path.name)
+def test_a_picture_is_shown_and_small(picture):
+    pages = [ROOT / "README.md", *ROOT.glob("docs/users/*.md")]
+    assert any(picture.name in page.read_text() for page in pages)
+    assert picture.stat().st_size < (2**20 if picture.suffix == ".gif" else 100_000)
+
+
+def test_every_page_for_users_is_found_from_their_first():
+    users = ROOT / "docs" / "users"
+    linked = {*links(users / "index.md"), "index.md"}
+    assert {page.name for page in users.glob("*.md")} <= linked
+
+
 def test_every_page_for_developers_is_found_from_the_first():
     linked = {*links(DEVELOPERS / "architecture.md"), "architecture.md"}
     assert {page.name for page in DEVELOPERS.glob("*.md")} == linked

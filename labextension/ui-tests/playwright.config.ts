@@ -3,7 +3,9 @@ import { defineConfig } from '@playwright/test';
 /** The servers that `python -m tests.browser` has started, by the tests' folders. */
 const servers = {
   lab: process.env.LAB_URL,
-  plain: process.env.PLAIN_URL
+  plain: process.env.PLAIN_URL,
+  bare: process.env.BARE_URL,
+  pictures: process.env.PICTURES_URL
 };
 
 if (!Object.values(servers).some(Boolean)) {

@@ -52,27 +52,40 @@ def check() -> None:
 
 async def run(arguments: Sequence[str]) -> int:
     """Run Playwright against a fresh setting; returns its exit code."""
-    with tempfile.TemporaryDirectory(prefix="jk-browser-") as name, _cluster(Path(name)) as cluster:
+    async with (
+        place((LAB, PLAIN)) as (folder, kubeconfig, image),
+        serving(folder / "lab", galata(kubeconfig, image)) as lab,
+        serving(folder / "plain", plain(kubeconfig, image)) as strict,
+    ):
+        return await playwright(
+            arguments,
+            CHROMIUM=chromium(),
+            KUBECONFIG=str(kubeconfig),
+            LAB_URL=lab.url,
+            LAB_NAMESPACE=LAB,
+            PLAIN_URL=strict.url,
+            PLAIN_NAMESPACE=PLAIN,
+            PLAIN_TOKEN=strict.token,
+        )
+
+
+@asynccontextmanager
+async def place(names: Sequence[str]) -> AsyncIterator[tuple[Path, Path, str]]:
+    """Give a folder, and a cluster's kubeconfig and image, with these namespaces of our own."""
+    with tempfile.TemporaryDirectory(prefix="jk-browser-") as name:
         folder = Path(name)
-        kubeconfig, image = cluster
-        os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "config")  # not this user's own
-        async with (
-            _lab(folder / "lab", galata(kubeconfig, image)) as lab,
-            _lab(folder / "plain", plain(kubeconfig, image)) as strict,
-        ):
-            return await _playwright(
-                arguments,
-                CHROMIUM=str(shutil.which("chromium")),
-                KUBECONFIG=str(kubeconfig),
-                LAB_URL=lab.url,
-                LAB_NAMESPACE=LAB,
-                PLAIN_URL=strict.url,
-                PLAIN_NAMESPACE=PLAIN,
-                PLAIN_TOKEN=strict.token,
-            )
+        with _cluster(folder, names) as (kubeconfig, image):
+            os.environ["JUPYTER_CONFIG_DIR"] = str(folder / "config")  # not this user's own
+            yield folder, kubeconfig, image
 
 
-async def _playwright(arguments: Sequence[str], **env: str) -> int:
+def chromium() -> str:
+    """Find the browser, as :func:`build` has installed it."""
+    return str(shutil.which("chromium"))
+
+
+async def playwright(arguments: Sequence[str], **env: str) -> int:
+    """Run Playwright with variables of its own; returns its exit code."""
     process = await asyncio.create_subprocess_exec(
         PLAYWRIGHT, "test", *arguments, cwd=UI_TESTS, env={**os.environ, **env}
     )
@@ -85,24 +98,23 @@ async def _playwright(arguments: Sequence[str], **env: str) -> int:
 
 
 @contextmanager
-def _cluster(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Give a cluster's kubeconfig and its pods' image; our namespaces live as long as the block."""
+def _cluster(folder: Path, names: Sequence[str]) -> Iterator[tuple[Path, str]]:
+    """Give a cluster's kubeconfig and its pods' image; its namespaces live as long as the block."""
     given = os.environ.get("JUPYTER_KUBE_TEST_KUBECONFIG")
     if given:
-        with _namespaces(Path(given)):
+        with _namespaces(Path(given), names):
             yield Path(given), os.environ["JUPYTER_KUBE_TEST_IMAGE"]
         return
     with LocalCluster().run_in_thread() as cluster:
         kubeconfig = folder / "kubeconfig"
         cluster.write_kubeconfig(kubeconfig)
-        with _namespaces(kubeconfig):
+        with _namespaces(kubeconfig, names):
             yield kubeconfig, "python"
 
 
 @contextmanager
-def _namespaces(kubeconfig: Path) -> Iterator[None]:
+def _namespaces(kubeconfig: Path, names: Sequence[str]) -> Iterator[None]:
     kubectl = ("kubectl", f"--kubeconfig={kubeconfig}")
-    names = (LAB, PLAIN)
     try:
         for name in names:
             subprocess.run([*kubectl, "create", "namespace", name], check=True)
@@ -112,7 +124,7 @@ def _namespaces(kubeconfig: Path) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def _lab(folder: Path, settings: dict[str, Any]) -> AsyncIterator[JupyterServer]:
+async def serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[JupyterServer]:
     """Run a JupyterLab with nothing of this user's, and the front end of this checkout."""
     offered = folder / "labextensions"
     offered.mkdir(parents=True)
