@@ -31,8 +31,8 @@ class LogsHandler(KubeSocket):
             raise outcome.error
 
     async def _tell(self, batch: Batch | None, reports: Reported) -> None:
-        from ..train import wire
-
         if batch is not None:  # signs of life are the websocket's own
-            about = {"lines": wire.encode(batch.lines), "dropped": batch.dropped}
+            # Not what a line stands for: images that no tab shows would fill it.
+            lines = [{"rank": line.rank, "text": line.text} for line in batch.lines]
+            about = {"lines": lines, "dropped": batch.dropped}
             await self.say(json.dumps({"job": shown(batch.view), **about, "reports": reports}))

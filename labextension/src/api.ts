@@ -43,14 +43,6 @@ export async function getFit(
   return ask(settings, 'GET', at('/fit') + query);
 }
 
-/** One of the user's jobs, with its ranks. */
-export async function getJob(
-  settings: Settings,
-  name: string
-): Promise<JobDetail> {
-  return ask(settings, 'GET', at('/jobs/{name}', { name }));
-}
-
 /** What a job waits for, or why it ended, and what to do. */
 export async function getWhy(settings: Settings, name: string): Promise<Why> {
   return ask(settings, 'GET', at('/jobs/{name}/why', { name }));

@@ -128,6 +128,24 @@ async def test_a_running_job_is_scaled_and_stopped_while_it_is_followed(
     assert (await following)[-1]["job"]["phase"] == "stopped"
 
 
+SHOWS = """
+class Large:
+    def _repr_html_(self): return "<i>" + "x" * 500_000
+    def __repr__(self): return "a large one"
+display(Large())
+"""
+
+
+async def test_of_what_is_displayed_a_tab_gets_the_text_that_it_shows(
+    server: Server, settings: KubeConfig, jp_ws_fetch: Any
+) -> None:
+    job = await asyncio.to_thread(train.submit, SHOWS, settings=settings)
+    messages = await told(jp_ws_fetch, job.name)
+    lines = [line for message in messages for line in message["lines"]]
+    assert lines == [{"rank": 0, "text": "a large one"}]
+    await server.call("DELETE", "jupyter-kube", "jobs", job.name)
+
+
 async def test_a_job_that_can_never_start_is_followed_no_longer_and_is_said_why(
     server: Server, settings: KubeConfig, jp_ws_fetch: Any
 ) -> None:

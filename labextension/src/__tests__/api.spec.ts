@@ -53,9 +53,9 @@ it('sends the key of a rerun', async () => {
 });
 
 it('does not let a name leave its place in the address', async () => {
-  await api.getJob(server.settings, '../../api/kernels?x#y');
+  await api.getWhy(server.settings, '../../api/kernels?x#y');
   expect(asked()).toBe(
-    'GET http://localhost/lab-test/jupyter-kube/jobs/..%2F..%2Fapi%2Fkernels%3Fx%23y'
+    'GET http://localhost/lab-test/jupyter-kube/jobs/..%2F..%2Fapi%2Fkernels%3Fx%23y/why'
   );
 });
 
