@@ -238,7 +238,7 @@ async def running_server(
         The module to run (``jupyter_server`` or ``jupyterlab``) and further arguments.
 
     """
-    port, token = _free_port(), secrets.token_urlsafe(16)
+    port, token = free_port(), secrets.token_urlsafe(16)
     config = folder / "jupyter_server_config.json"
     quiet = {"log_level": "WARN", **settings.get("ServerApp", {})}
     ours = {"keep_kernels": False, **settings.get("KubeMappingKernelManager", {})}
@@ -278,7 +278,7 @@ def _wait_or_kill(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     """Find a port that nobody else takes before the server does.
 
     The system gives connections ports above these; Kubernetes' own services have 30000 and more.

@@ -15,10 +15,15 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.session import running_server
+from tests.browser.setting import chromium, playwright
 
 pytestmark = [pytest.mark.packaging, pytest.mark.timeout(600)]
 ROOT = Path(__file__).parent.parent.parent
+USERS_PATH = os.environ["PATH"]
+CHROMIUM = chromium()
+PROFILE = {"display_name": "Python on the cluster", "image": "python"}
 
 
 def run(*argv: object, **env: str) -> str:
@@ -128,23 +133,52 @@ def test_a_source_distribution_becomes_a_wheel_without_node(wheel: Path, tmp_pat
     assert sorted(zipfile.ZipFile(built).namelist()) == sorted(zipfile.ZipFile(wheel).namelist())
 
 
-def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(
-    wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    bare = environment(tmp_path / "env", f"{wheel}[server]")
-    jupyter = bare.parent / "jupyter"
+@pytest.fixture(scope="session")
+def lab(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter of an environment with the wheel beside JupyterLab, and nothing else."""
+    folder = tmp_path_factory.mktemp("lab")
+    return environment(folder / "env", f"{wheel}[server]", "jupyterlab")
+
+
+@pytest.fixture
+def bare(lab: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The same, in which servers are started from now on, with nothing of this user's."""
     clean = {"JUPYTER_CONFIG_DIR": str(tmp_path / "config"), "HOME": str(tmp_path)}
-    listed = run(jupyter, "server", "extension", "list", **clean)
-    assert "jupyter_kube enabled" in " ".join(listed.replace("\x1b[32m", "").split())
-    for name, value in clean.items():
+    for name, value in {**clean, **without_node(lab)}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(sys, "executable", str(bare))
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    monkeypatch.setattr(sys, "executable", str(lab))
+    return lab
+
+
+def test_with_the_server_extra_the_extension_is_on_and_kernelspecs_are_there(
+    bare: Path, tmp_path: Path
+) -> None:
+    listed = run(bare.parent / "jupyter", "server", "extension", "list")
+    assert "jupyter_kube enabled" in " ".join(listed.replace("\x1b[32m", "").split())
 
     async def kernelspecs() -> dict[str, object]:
         async with running_server(tmp_path, {}) as server:
             return (await server.request("GET", "api/kernelspecs"))["kernelspecs"]
 
     assert set(asyncio.run(kernelspecs())) == {"python3", "kube-python"}
+
+
+def test_jupyterlab_shows_all_of_it_without_node(
+    bare: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert shutil.which("node") is None
+
+    async def shown(kubeconfig: Path) -> int:
+        cluster = {"kubeconfig": str(kubeconfig), "profiles": {"cpu": PROFILE}}
+        settings = {"KubeConfig": cluster, "LabApp": {"news_url": None}}
+        async with running_server(tmp_path, settings, app="jupyterlab") as server:
+            told = {"BARE_URL": server.url, "BARE_TOKEN": server.token, "PATH": USERS_PATH}
+            return await playwright(["--project=bare"], CHROMIUM=CHROMIUM, **told)
+
+    with LocalCluster().run_in_thread() as cluster:
+        cluster.write_kubeconfig(tmp_path / "kubeconfig")
+        assert asyncio.run(shown(tmp_path / "kubeconfig")) == 0, capfd.readouterr().out
 
 
 def test_without_extras_the_magics_load_quickly_and_alone(core: Path) -> None:
