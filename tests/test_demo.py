@@ -11,7 +11,9 @@ import subprocess
 import sys
 import urllib.request
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from jupyter_kube import cli, config, demo, naming, needs
 from jupyter_kube.kube import objects, rbac
@@ -134,6 +136,21 @@ def test_what_is_not_installed_is_one_sentence_before_anything_starts(
     assert f'pip install "jupyter-kube[{extra}]"' in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
+
+
+@pytest.mark.timeout(180)
+def test_the_tour_goes_from_its_first_cell_to_its_last(cluster):
+    tour = nbformat.read(demo.examples() / demo.TOUR, as_version=4)
+    NotebookClient(tour, timeout=120, kernel_name="python3").execute()
+    said = {cell["id"]: json.dumps(cell.get("outputs")) for cell in tour.cells}
+    assert "the line that came back: y = " in said["result"]
+    assert "pi is about 3.1" in said["button"]
+    assert "rank 2 raised ValueError" in said["fail"]
+    assert "Insufficient nvidia.com/gpu" in said["why"]
+    assert "Stopped" in said["kill"]
+    assert "application/vnd.jupyter.widget-view+json" in said["panel"]
+    jobs = cluster.call(cluster.store.list, JOB)
+    assert {"growing", "line", "odd"} <= {job["metadata"]["name"].split("-")[0] for job in jobs}
 
 
 @pytest.mark.timeout(180)

@@ -1,11 +1,12 @@
 """Pictures for the documentation, of the real thing: ``python -m tests.browser pictures``.
 
-Playwright takes them (``labextension/ui-tests/tests/pictures``), here they are made small. Those
-that are kept are in ``docs/pictures``.
+Playwright takes them (``labextension/ui-tests/tests/pictures``), here they are made small. They are
+kept in ``docs/pictures``, or in the folder JUPYTER_KUBE_PICTURES.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from PIL import Image
 
 from tests.browser.setting import ROOT, chromium, place, plain, playwright, serving
 
-KEPT = ROOT / "docs" / "pictures"
+KEPT = Path(os.environ.get("JUPYTER_KUBE_PICTURES", ROOT / "docs" / "pictures"))
 NAMESPACE = "ada"
 _NO_DITHER = Image.Dither.NONE
 
