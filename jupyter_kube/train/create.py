@@ -40,9 +40,9 @@ async def create(
         job = await _create_job(client, manifests.job, submission)
         owner = objects.owner_reference(job)
         async with asyncio.TaskGroup() as group:
-            for resource, body in (
-                (objects.SERVICES, manifests.service),
+            for resource, body in (  # what pods wait for first: it takes the open connection
                 *((objects.SECRETS, secret) for secret in manifests.secrets),
+                (objects.SERVICES, manifests.service),
                 *((objects.JOBS, role) for role in manifests.roles),
             ):
                 group.create_task(_create_owned(client, resource, jobspec.with_owner(body, owner)))
