@@ -32,7 +32,7 @@ export interface INotice {
   readonly message: string;
   /** What opens it. */
   readonly command: string;
-  readonly args: { name: string } | { id: string };
+  readonly args: { name: string } | { id: string } | Record<string, never>;
 }
 
 /** What the user has before their eyes. */
@@ -40,6 +40,9 @@ export interface ISight {
   job(name: string): boolean;
   kernel(kernel: Kernel): boolean;
 }
+
+/** More than these at once, as after a night offline, are only counted. */
+const MOST = 3;
 
 const WAITS = ['queued', 'waiting', 'pulling'];
 
@@ -107,7 +110,21 @@ export function notices(
     .filter(({ id }) => !sight.job(id))
     .map(each => ofJob(each, trans));
   const found = [...jobs, ...kernels].filter(each => each !== null);
-  return changes.first ? [] : (found as INotice[]);
+  if (changes.first) {
+    return [];
+  }
+  return found.length > MOST ? [counted(found, trans)] : found;
+}
+
+function counted(found: INotice[], trans: TranslationBundle): INotice {
+  const failed = found.filter(({ type }) => type === 'error').length;
+  const message = trans.__(
+    '%1 jobs and kernels have ended or come up; %2 of them failed.',
+    found.length,
+    failed
+  );
+  const type = failed ? 'error' : 'info';
+  return { type, message, command: CommandIDs.showSidebar, args: {} };
 }
 
 function ofJob(

@@ -63,6 +63,16 @@ describe('a job', () => {
   });
 });
 
+it('of many things at once, as after a night offline, only counts them', () => {
+  const jobs = ['succeeded', 'failed', 'succeeded', 'succeeded'].map(
+    (phase, n) => ({ id: `j${n}`, before: job('running'), now: job(phase) })
+  );
+  expect(told({ jobs: jobs.slice(1) })).toHaveLength(3);
+  expect(told({ jobs })).toEqual([
+    '4 jobs and kernels have ended or come up; 1 of them failed.'
+  ]);
+});
+
 describe('a kernel', () => {
   const kernels = (before: Kernel | undefined, now?: Kernel) => ({
     kernels: [{ id: 'k', before, now }]
