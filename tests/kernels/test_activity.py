@@ -76,8 +76,8 @@ async def test_output_passes_once_while_a_front_end_takes_it_and_counts_without_
     model = await server.start()
     kernel = server.manager(model["id"])
     socket = await server.connect(model["id"])
+    await socket.run("1", 60)  # by then the kernel is up, and watched
     watch, topics, spoken = adapter.activity_stream(kernel), [], asyncio.Event()
-    await socket.run("1", 60)
 
     def note(message: list[bytes]) -> None:
         topics.append(message[0])
