@@ -15,7 +15,9 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from bench.measure import Failed, Taken
+from bench.place import Place
 from bench.process import outer_pid
+from jupyter_kube.config import KubeConfig
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.kube.watch import Reflector
@@ -25,6 +27,8 @@ PAUSE = 0.1
 LINES = 60
 LONG = 250
 """Lines of a job whose client looks at it first after 15 s."""
+RESOURCES = {"requests": {"cpu": "20m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}}
+"""Of each rank's container."""
 _PATIENCE = 60.0
 
 PROGRAM = f"""
@@ -148,6 +152,23 @@ class Observer:
         self._changed.clear()
         async with asyncio.timeout(_PATIENCE):
             await self._changed.wait()
+
+
+@asynccontextmanager
+async def observing(here: Place) -> AsyncIterator[Observer]:
+    """Observe a place's pods, until the block is left."""
+    its = here.cluster
+    admin = KubeConfig(
+        kubeconfig=str(its.kubeconfig), context=its.context, namespace=here.namespace
+    )
+    client = await KubeClient.connect(admin)
+    made = Observer(client)
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.close()
+        await client.close()
 
 
 def wanted(client: Client, workers: int) -> Wanted:

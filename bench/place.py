@@ -19,6 +19,7 @@ from tests.cluster import Cluster
 
 Rights = Sequence[tuple[str, Sequence[str], Sequence[str]]]
 """(API group, resources, verbs)."""
+READ = ("get", "list", "watch")
 
 _COUNTED = re.compile(
     r'^apiserver_flowcontrol_dispatched_requests_total\{.*flow_schema="([^"]+)".*\} (\S+)$',

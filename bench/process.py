@@ -1,4 +1,4 @@
-"""A kernel's process on this machine, and the moment it is gone."""
+"""Processes of this machine: what they use, and the moment a kernel's is gone."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from bench.measure import Kernel
 
+_TICKS = os.sysconf("SC_CLK_TCK")
 _WHO = "import os\nprint(os.getpid(), os.readlink('/proc/self/ns/pid'))"
 
 
@@ -36,6 +37,18 @@ async def kernel_process(kernel: Kernel) -> Process | None:
     inner, namespace = (await kernel.run(_WHO)).text.split()
     pid = outer_pid(inner, namespace)
     return None if pid is None else Process(pid)
+
+
+def cpu_of(pid: int) -> float:
+    """Return how many seconds of CPU a process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_of(pid: int) -> float:
+    """Return how many MB of memory a process had at most."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1000
 
 
 def outer_pid(inner: str, namespace: str) -> int | None:

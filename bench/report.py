@@ -115,6 +115,15 @@ class Samples:
                 self.add(arm, {figure: values})
 
 
+def of_sizes(figures: Iterable[Figure], sizes: Iterable[int]) -> list[Figure]:
+    """Return the figures of jobs of several sizes: keys end, as in ``running of 8``."""
+    return [
+        Figure(f"{figure.key} of {size}", f"{size} workers: {figure.name}", figure.unit)
+        for size in sorted(set(sizes))
+        for figure in figures
+    ]
+
+
 def side_by_side(samples: Samples, arms: Sequence[str], figures: Sequence[Figure] = FIGURES) -> str:
     """Show the medians: a row per figure, a column per arm."""
     shown = [arm for arm in arms if any(arm in by_arm for by_arm in samples.taken.values())]

@@ -1,8 +1,9 @@
 """Training jobs side by side, in one run, interleaved and with jittered starts.
 
 Arms: ``ours`` (a ``%%kubetrain`` cell in IPython); ``kubectl`` (apply an Indexed Job, then follow
-its logs); ``kubeflow-training`` 1.9.4 with its operator, installed by this program, waiting as its
-guide says, and ``kubeflow-training, retried``, following at once and again.
+its logs); ``kubeflow-training`` 1.9.4 waiting as its guide says, and ``kubeflow-training,
+retried``, following at once and again; ``kubeflow-sdk`` 0.5.0 following one rank after the other,
+and ``kubeflow-sdk, threads``, all at once. Their operators are installed by this program.
 
     python -m bench.train [-n 5] [--workers 2 8] [--json FILE] [--markdown FILE]
 
@@ -19,18 +20,17 @@ import signal
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from bench import jobs
-from bench.arms.operator import operator
-from bench.arms.training import ARMS, KUBECTL, KUBEFLOW, OURS, RETRY, RIGHTS, Driver, Kubectl, arm
+from bench.arms import kubeflow
+from bench.arms.driver import Driver
+from bench.arms.training import ARMS, KUBECTL, OURS, RIGHTS, Kubectl, arm
 from bench.kernels import say
 from bench.measure import Failed, Taken
 from bench.place import Place, place
-from bench.report import Aim, Figure, Samples, aims, facts, in_detail, side_by_side
-from jupyter_kube.config import KubeConfig
-from jupyter_kube.kube.client import KubeClient
+from bench.report import Aim, Figure, Samples, aims, facts, in_detail, of_sizes, side_by_side
 from tests.cluster import up, used
 
 _FIGURES = (
@@ -60,23 +60,11 @@ class Run:
 
     async def all(self, here: Place) -> None:
         """Take all samples that are asked for."""
-        its = here.cluster
-        admin = KubeConfig(
-            kubeconfig=str(its.kubeconfig), context=its.context, namespace=here.namespace
-        )
-        client = await KubeClient.connect(admin)
-        observer = jobs.Observer(client)
-        await observer.start()
-        try:
-            async with AsyncExitStack() as stack:
-                arms = {
-                    name: await stack.enter_async_context(arm(name, here))
-                    for name in self.options.arms
-                }
-                await self.rounds(here, arms, observer)
-        finally:
-            await observer.close()
-            await client.close()
+        async with jobs.observing(here) as observer, AsyncExitStack() as stack:
+            arms = {
+                name: await stack.enter_async_context(arm(name, here)) for name in self.options.arms
+            }
+            await self.rounds(here, arms, observer)
 
     async def rounds(
         self, here: Place, arms: Mapping[str, Driver | Kubectl], observer: jobs.Observer
@@ -118,7 +106,7 @@ class Run:
                 taken[f"calls of {workers}"] = calls - before.get(client.account, 0)
             if keep:
                 self.samples.add(client.name, taken)
-        kinds = "jobs,tfjobs" if KUBEFLOW in here.accounts else "jobs"
+        kinds = kubeflow.kinds(here.accounts)
         force = ("--all", "-n", here.namespace, "--wait=false")
         await asyncio.to_thread(here.cluster.kubectl, "delete", kinds, *force)
         await asyncio.to_thread(
@@ -130,15 +118,6 @@ class Run:
             self.samples.write(Path(self.options.json))
 
 
-def figures(workers: list[int]) -> list[Figure]:
-    """Return the figures of each size."""
-    return [
-        Figure(f"{figure.key} of {number}", f"{number} workers: {figure.name}", figure.unit)
-        for number in workers
-        for figure in _FIGURES
-    ]
-
-
 def wanted(workers: list[int]) -> list[Aim]:
     """Return what is to be reached."""
     return [
@@ -147,8 +126,7 @@ def wanted(workers: list[int]) -> list[Aim]:
         for aim in (
             Aim(f"running of {number}", OURS, KUBECTL, 1.0, more=100),
             Aim(f"heard after running of {number}", OURS, None, 300),
-            Aim(f"all first lines of {number}", OURS, KUBEFLOW, 1 / 3),
-            Aim(f"all first lines of {number}", OURS, RETRY, 1 / 3),
+            *(Aim(f"all first lines of {number}", OURS, peer, 1 / 3) for peer in kubeflow.GUIDED),
             Aim(f"late p50 of {number}", OURS, None, 250),
             Aim(f"late p95 of {number}", OURS, None, 1200),
         )
@@ -157,7 +135,7 @@ def wanted(workers: list[int]) -> list[Aim]:
 
 def markdown(samples: Samples, workers: list[int]) -> str:
     """Show everything, most important first."""
-    known = figures(sorted(set(workers)))
+    known = of_sizes(_FIGURES, workers)
     parts = (
         side_by_side(samples, ARMS, known),
         aims(samples, wanted(sorted(set(workers)))),
@@ -178,11 +156,11 @@ def main() -> None:
         name: RIGHTS[name] for name in RIGHTS if any(a.startswith(name) for a in options.arms)
     }
     try:
-        with used(), tempfile.TemporaryDirectory(prefix="jk-bench-") as folder:
-            its = up()
+        with used(), tempfile.TemporaryDirectory(prefix="jk-bench-") as name:
+            its, folder = up(), Path(name)
             with (
-                operator(its, Path(folder)) if KUBEFLOW in rights else nullcontext(),
-                place(its, rights, Path(folder)) as here,
+                kubeflow.operators(rights, its, folder),
+                place(its, rights, folder) as here,
             ):
                 asyncio.run(Run(options, samples).all(here))
     finally:

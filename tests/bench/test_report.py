@@ -2,7 +2,16 @@ import json
 
 import pytest
 
-from bench.report import Aim, Samples, aims, between_marks, in_detail, side_by_side
+from bench.report import (
+    Aim,
+    Figure,
+    Samples,
+    aims,
+    between_marks,
+    in_detail,
+    of_sizes,
+    side_by_side,
+)
 
 
 @pytest.fixture
@@ -73,3 +82,11 @@ def test_a_run_goes_on_where_an_earlier_part_ended(samples, tmp_path):
     assert further.taken["start"] == {"slow": [260.0, 240.0], "fast": [100.0, 300.0, 120.0]}
     assert further.facts["taken"] == samples.facts["taken"]
     assert json.loads((tmp_path / "run.json").read_text())["samples"]["start"]["slow"] == [240.0]
+
+
+def test_each_size_has_its_figures():
+    figures = of_sizes([Figure("late", "lateness", "s")], [8, 2, 8])
+    assert figures == [
+        Figure("late of 2", "2 workers: lateness", "s"),
+        Figure("late of 8", "8 workers: lateness", "s"),
+    ]
