@@ -20,9 +20,10 @@ _KEPT = 20
 
 
 class Stalls:
-    """Beats every millisecond and keeps the latest beats' delays."""
+    """Beats, every millisecond if not told otherwise, and keeps the latest beats' delays."""
 
-    def __init__(self) -> None:
+    def __init__(self, beat: float = _BEAT) -> None:
+        self._beat = beat
         self._longest: list[float] = []
         self._work: list[float] = []
         self._beats = 0
@@ -31,9 +32,9 @@ class Stalls:
         loop = asyncio.get_running_loop()
         while True:
             begun, worked = loop.time(), time.thread_time()
-            await asyncio.sleep(_BEAT)
+            await asyncio.sleep(self._beat)
             self._beats += 1
-            _keep(self._longest, (loop.time() - begun - _BEAT) * 1000)
+            _keep(self._longest, (loop.time() - begun - self._beat) * 1000)
             _keep(self._work, (time.thread_time() - worked) * 1000)
 
     def take(self) -> dict[str, Any]:
