@@ -36,13 +36,24 @@ from bench.arms.local import local
 from bench.arms.ours import RIGHTS, WAYS, ours, settings
 from bench.arms.warm import Warm, warm
 from bench.place import Place, Rights, place
-from bench.report import Aim, Samples, aims, between_marks, facts, in_detail, side_by_side
+from bench.report import (
+    LIFE,
+    Aim,
+    Samples,
+    aims,
+    between_marks,
+    facts,
+    in_detail,
+    side_by_side,
+)
 from jupyter_kube.session import ServerError
 from tests.cluster import Cluster, up, used
 
 LOCAL = ("local", "local-nodelay")
 ARMS = (bare.Floor.name, *WAYS, Warm.name, gp.NAME, eg.NAME, *LOCAL)
 COLUMNS = (*ARMS, startup.STOCK, startup.OURS)
+ON_PAGE = (bare.Floor.name, "auto", Warm.name, gp.NAME, eg.NAME, "local")
+"""Columns of a page's table, which has the figures of a kernel's life."""
 PHASES = ("lives", "starts", "crowds", "idle", "startup")
 AIMS = (
     Aim("start", "auto", "floor", 1.1),
@@ -272,7 +283,7 @@ def main() -> None:
         if options.markdown:
             Path(options.markdown).write_text(shown)
         if options.page:
-            page, table = Path(options.page), side_by_side(samples, COLUMNS)
+            page, table = Path(options.page), side_by_side(samples, ON_PAGE, LIFE)
             page.write_text(between_marks(page.read_text(), table))
 
 

@@ -46,6 +46,20 @@ FIGURES = (
     Figure("import", "import of the server extension"),
 )
 
+_OF_A_LIFE = (
+    "start",
+    "restart",
+    "crash",
+    "interrupt",
+    "gone",
+    "round trip",
+    "output",
+    "lost",
+    "calls",
+)
+LIFE = tuple(figure for figure in FIGURES if figure.key in _OF_A_LIFE)
+"""What happens to every kernel."""
+
 
 @dataclass(frozen=True)
 class Aim:
