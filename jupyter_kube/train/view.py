@@ -13,6 +13,7 @@ from .. import naming
 from ..kube.pods import death, exit_words, pod_state
 from ..models import PodState
 from .frames import FAIL_JOB, MARK
+from .options import MOST_PROCS, MOST_WORKERS
 from .replacing import due
 from .request import STORAGE_ENV
 from .roles import WORKER, Roles
@@ -143,12 +144,12 @@ def job_view(
         about = event.get("involvedObject") or {}
         by_object.setdefault(about.get("name", ""), []).append(dict(event))
     asked = request_of(job)
-    roles = roles_of(asked, int(spec.get("completions") or 0))
+    roles = roles_of(asked, _number(spec, "completions"))
     over = bool(_conditions(job).keys() & {"Complete", "Failed"})
     limit = spec.get("backoffLimitPerIndex")
-    procs = int(asked.get("procs") or 1)
+    procs = _number(asked, "procs", MOST_PROCS) or 1
     ranks = _ranks(roles, pods, by_object, told or Told(), limit, procs=procs, over=over, now=now)
-    least = int(asked.get("least") or 0)
+    least = _number(asked, "least")
     phase, reason, message, ended = _verdict(job, ranks, least)
     if phase in ("waiting", "starting"):
         names = (meta["name"], *(f"{meta['name']}-{role}" for role in roles.counts))
@@ -164,7 +165,7 @@ def job_view(
         least=least,
         lasting=_has_storage(spec),
         profile=str(asked.get("profile") or ""),
-        outputs=tuple(asked.get("outputs") or ()),
+        outputs=_names(asked.get("outputs")),
         phase=phase,
         reason=reason,
         message=message,
@@ -198,9 +199,19 @@ def is_whole(job: Mapping[str, Any]) -> bool:
 
 def roles_of(asked: Mapping[str, Any], first: int) -> Roles:
     """Tell which roles a job has, from what was asked for and the size of its first Job."""
-    ps, chief, evaluator = (asked.get(what) or 0 for what in ("ps", "chief", "evaluator"))
-    workers = int(asked.get("workers") or 0) if chief else first
-    return Roles(workers, bool(chief), int(ps), bool(evaluator))
+    chief, evaluator = (bool(asked.get(what)) for what in ("chief", "evaluator"))
+    workers = _number(asked, "workers") if chief else first
+    return Roles(workers, chief, _number(asked, "ps"), evaluator)
+
+
+def _number(written: Mapping[str, Any], name: str, most: int = MOST_WORKERS) -> int:
+    """Read a number, as large as it can be: whoever may create Jobs may write anything there."""
+    value = written.get(name)
+    return max(0, min(value, most)) if isinstance(value, int) else 0
+
+
+def _names(written: Any) -> tuple[str, ...]:
+    return tuple(map(str, written)) if isinstance(written, list) else ()
 
 
 def _in_words(roles: Roles) -> tuple[str, ...]:

@@ -209,6 +209,24 @@ def elastic(least, workers):
     return made
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"procs": 100_000_000},
+        {"procs": "many", "least": [], "ps": {}, "outputs": 5, "profile": 7},
+        {"ps": 10**30, "procs": -3, "least": 1e300, "outputs": [1, "x"]},
+        {"chief": True, "workers": 10**9},
+    ],
+)
+def test_what_others_wrote_into_a_job_costs_little_and_hides_no_job(asked):
+    """Whoever may create Jobs in the namespace may write anything into them."""
+    odd = job(1)
+    odd["metadata"]["annotations"][naming.REQUEST] = json.dumps(asked)
+    view = job_view(odd)
+    assert 1 <= len(view.ranks) <= 2000
+    assert all(isinstance(name, str) for name in view.outputs)
+
+
 def test_an_elastic_job_runs_once_as_many_as_it_needs_do():
     running, waiting = pod(0), pod(1, message="no room")
     assert job_view(elastic(1, 3), [running, waiting]).phase == "running"
