@@ -48,7 +48,7 @@ class RankView:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     death: Mapping[str, Any] | None = None
     """What its supervisor wrote as its last words about the job's failure: ``rank``, ``text``,
-    ``traceback`` …"""
+    ``traceback`` …; of ranks that ended with another one, in the first of them only."""
     due: float | None = None
     """When Kubernetes will replace its pod that has ended, in seconds since 1970."""
 
@@ -255,7 +255,7 @@ def _ranks(
     for pod in sorted(pods, key=_age_key):
         if ranks := ranks_of(pod):
             newest[ranks[0]] = pod
-    out = []
+    out, heard = [], False
     for rank in range(roles.size * procs):
         first = rank - rank % procs  # of its pod
         found = newest.get(first)
@@ -263,7 +263,10 @@ def _ranks(
         if found is not None:
             about = events.get(found["metadata"]["name"], ())
             state = ended_or(pod_state(dict(found), about, now=now), found)
-            state, death = readable(state, ranks_of(found))
+            state, death = readable(state, rank)
+            if heard and state.message == _WITH_OTHERS:  # all tell the same, and it is long
+                death = None
+            heard = heard or death is not None
         if over and rank in told.fates:  # by now its pod may be gone
             state = replace(state, phase="failed", message=told.fates[rank])
         last = found or told.deleted.get(first)
@@ -300,10 +303,10 @@ def _limits(pod: Mapping[str, Any], name: str) -> dict[str, Any]:
     return (container.get("resources") or {}).get("limits") or {}
 
 
-def readable(state: PodState, ranks: range) -> tuple[PodState, dict[str, Any] | None]:
-    """Take a supervisor's last words out of a state's message, and what only machines read.
+def readable(state: PodState, rank: int) -> tuple[PodState, dict[str, Any] | None]:
+    """Take a supervisor's last words out of a rank's state, and what only machines read.
 
-    They tell why the job failed, which may be for another pod's rank.
+    They tell why the job failed, which may be for another rank.
     """
     if state.message.startswith("{"):
         try:
@@ -312,7 +315,7 @@ def readable(state: PodState, ranks: range) -> tuple[PodState, dict[str, Any] | 
             last = None
         if isinstance(last, dict) and "text" in last:
             last = {key: _showable(value) for key, value in last.items()}
-            if last.get("rank", ranks[0]) not in ranks:
+            if last.get("rank", rank) != rank:
                 return replace(state, message=_WITH_OTHERS), last
             text = str(last["text"]).removeprefix(f"rank {last.get('rank')} ")
             return replace(state, message=text), last

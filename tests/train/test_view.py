@@ -139,6 +139,12 @@ def test_last_words_about_another_rank_tell_why_the_job_failed_and_not_that_this
         "    one",
         "    two",
     ]
+    others = [
+        pod(r, phase="Failed", container=terminated(42, message=json.dumps(words))) for r in (2, 3)
+    ]
+    ranks = job_view(job(workers=4, **ended("Failed", "PodFailurePolicy")), others).ranks
+    assert [rank.death is not None for rank in ranks] == [False, False, True, False]
+    assert ranks[3].reason == "ended with the others"
     words |= {"text": "rank 1 raised E: bad", "type": "E", "message": "bad", "traceback": "tb"}
     pods = [pod(0, phase="Failed", container=terminated(42, message=json.dumps(words)))]
     error = explain(job_view(job(**ended("Failed", "PodFailurePolicy")), pods))
