@@ -12,14 +12,19 @@ from __future__ import annotations
 import base64
 import contextlib
 import faulthandler
+import fcntl
 import importlib
 import importlib.abc
 import importlib.util
 import json
+import mmap
 import os
 import shlex
 import socket
+import stat
 import sys
+import termios
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
@@ -33,6 +38,8 @@ _PACKAGE = "jupyter_kube"
 _NOTEBOOK = "JPY_SESSION_NAME"
 _PATIENCE = 20_000  # ms for the pod's companion to say anything, which it does after 10 s
 _SILENCE = 90_000  # ms between two of its words later on
+_COMING = 0.1  # s that a cell's end waits for what was written before
+_LOOK = 0.0005  # s between looks
 _SILENT = "the companion of this kernel does not answer; the pod's log may say why"
 
 
@@ -67,14 +74,21 @@ def load_ipython_extension(shell: Any) -> None:
         os.environ.pop("PYTHONPATH", None)
     sys.path[:] = [entry for entry in sys.path if entry != folder]
     with contextlib.suppress(OSError):  # nobody takes it: all the same
-        lend_stderr(f"{os.path.dirname(folder)}/e")  # noqa: PTH120
+        settle = lend_stderr(f"{os.path.dirname(folder)}/e")  # noqa: PTH120
+        shell.events.register("post_execute", settle)
     sys.meta_path.append(_StandIn())  # the last: a package that is there comes first
     if _NOTEBOOK not in os.environ:
         shell.events.register("pre_execute", _learner(shell.events, f"{folder}/notebook"))
 
 
-def lend_stderr(path: str) -> None:
+def lend_stderr(path: str) -> Callable[[], None]:
     """Let the pod's supervisor read what compiled code says before it is said here; see stderr.py.
+
+    Returns
+    -------
+    Callable
+        Waits, for a moment at most, until what was written before has come back: front ends drop
+        what a cell says after its end.
 
     Raises
     ------
@@ -85,14 +99,29 @@ def lend_stderr(path: str) -> None:
     with socket.socket(socket.AF_UNIX) as lender:
         lender.connect(path)
         source, ours = os.pipe()
-        before = os.dup(2)
+        before, shared = os.dup(2), os.memfd_create("busy")
+        os.ftruncate(shared, 1)
+        busy = mmap.mmap(shared, 1)
         try:
-            socket.send_fds(lender, [b"2"], [source, before])
+            socket.send_fds(lender, [b"2"], [source, before, shared])
             os.dup2(ours, 2)
         finally:
-            for fd in (source, ours, before):
+            for fd in (source, shared):
                 os.close(fd)
     faulthandler.enable(2, all_threads=False)  # where it was, should compiled code crash
+
+    def settle() -> None:
+        until = time.monotonic() + _COMING
+        while (_unread(ours) or busy[0] or _unread(before)) and time.monotonic() < until:
+            time.sleep(_LOOK)
+
+    return settle
+
+
+def _unread(file: int) -> bool:
+    """Say whether something is in a pipe that nobody has read yet."""
+    is_pipe = stat.S_ISFIFO(os.fstat(file).st_mode)
+    return is_pipe and any(fcntl.ioctl(file, termios.FIONREAD, bytes(4)))
 
 
 def _learner(events: Any, path: str) -> Callable[[], None]:

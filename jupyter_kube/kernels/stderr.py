@@ -10,6 +10,7 @@ This module travels into pods: standard library only.
 from __future__ import annotations
 
 import asyncio
+import mmap
 import os
 import socket
 import struct
@@ -74,16 +75,19 @@ class Lending:
         self._guests.remove(guest)
         with guest:
             try:
-                _, files, _, _ = socket.recv_fds(guest, 1, 2)
+                _, files, _, _ = socket.recv_fds(guest, 1, 3)
             except OSError:
                 return
             creds = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * 4)
         pid, _, _ = struct.unpack("3i", creds)
-        if len(files) != 2 or pid in self._passages:
+        if len(files) != 3 or pid in self._passages:
             for fd in files:
                 os.close(fd)
             return
-        self._passages[pid] = Passage(*files)
+        source, target, shared = files
+        busy = mmap.mmap(shared, 1)
+        os.close(shared)
+        self._passages[pid] = Passage(source, target, busy)
 
 
 class Passage:
@@ -95,12 +99,14 @@ class Passage:
         What a kernel's file descriptor 2 writes to.
     target
         Where that wrote to before.
+    busy
+        Memory that the kernel sees, too: whether something was read and is not passed on yet.
 
     """
 
-    def __init__(self, source: int, target: int) -> None:
+    def __init__(self, source: int, target: int, busy: mmap.mmap) -> None:
         self._loop = asyncio.get_running_loop()
-        self._source, self._target = source, target
+        self._source, self._target, self._busy = source, target, busy
         self._tail, self._at = Tail(), 0.0
         self._rest = b""
         os.set_blocking(source, False)
@@ -112,11 +118,11 @@ class Passage:
         """Read what is left, and return the lines that were written last."""
         self._loop.remove_reader(self._source)
         self._loop.remove_writer(self._target)
-        rest = self._rest + self._take()
-        while rest:  # the kernel cannot show it any more: at least the pod's log has it
-            rest = rest[os.write(_OWN, rest) :]
+        self._rest += self._take()
+        self._log()
         os.close(self._source)
         os.close(self._target)
+        self._busy.close()
         return self._tail.words if time.monotonic() - self._at < _RECENT else ""
 
     def _take(self) -> bytes:
@@ -134,20 +140,30 @@ class Passage:
         return data
 
     def _read(self) -> None:
+        self._busy[0] = True  # first: the kernel looks whether there is something to read before it
         self._rest = self._take()
         self._loop.remove_reader(self._source)  # at its end for good, else until all is passed on
         if self._rest:
             self._pass_on()
+        else:
+            self._busy[0] = False
 
     def _pass_on(self) -> None:
+        self._loop.remove_writer(self._target)
         try:
             self._rest = self._rest[os.write(self._target, self._rest) :]
         except BlockingIOError:
             pass
-        except OSError:  # nobody reads there: the process has ended
-            return
+        except OSError:  # nobody reads there any more
+            os.dup2(_OWN, self._target)
+            self._log()
         if self._rest:
             self._loop.add_writer(self._target, self._pass_on)
         else:
-            self._loop.remove_writer(self._target)
+            self._busy[0] = False
             self._loop.add_reader(self._source, self._read)
+
+    def _log(self) -> None:
+        """Write to the pod's log what the kernel cannot show any more."""
+        while self._rest:
+            self._rest = self._rest[os.write(_OWN, self._rest) :]

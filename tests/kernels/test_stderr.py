@@ -19,18 +19,23 @@ LENDER = """
 import os, sys
 sys.path.insert(0, sys.argv[2])
 from jupyter_kube.kernels.podclient import lend_stderr
-lend_stderr(sys.argv[1])
+if sys.argv[3:]:  # to itself
+    back, there = os.pipe()
+    os.dup2(there, 2)
+settle = lend_stderr(sys.argv[1])
 def say(text): os.write(2, text.encode())
 """
 ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def lender(folder: Path, code: str) -> AsyncIterator[tuple[Lending, subprocess.Popen[bytes]]]:
+async def lender(
+    folder: Path, code: str, *options: str
+) -> AsyncIterator[tuple[Lending, subprocess.Popen[bytes]]]:
     """Run a process that lends what it has as its standard error, a pipe as in ipykernel."""
     lending = Lending()
     lending.open(str(folder / "e"))
-    argv = [sys.executable, "-c", LENDER + code, str(folder / "e"), str(ROOT)]
+    argv = [sys.executable, "-c", LENDER + code, str(folder / "e"), str(ROOT), *options]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         try:
             yield lending, process
@@ -87,6 +92,49 @@ async def test_what_nobody_reads_any_more_is_in_the_pods_log(
         await ended(process)
         assert lending.last_words(process.pid) == "the last"
         assert capfd.readouterr().err.endswith("the last\n")
+
+
+async def test_a_process_whose_reader_has_gone_is_not_held_up(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    code = "for n in range(60_000): say(f'{n:9}\\n')\nsys.stdin.read(1)"
+    async with lender(tmp_path, code) as (lending, process):
+        assert process.stderr is not None
+        assert process.stdin is not None
+        assert await read(process, 10) == b"        0\n"
+        process.stderr.close()
+        process.stdin.close()
+        await ended(process)
+        assert lending.last_words(process.pid).splitlines()[-1] == "    59999"
+        assert capfd.readouterr().err.endswith("    59999\n")
+
+
+async def test_a_process_that_settles_has_heard_all_that_it_wrote(tmp_path: Path) -> None:
+    code = """
+import select, threading
+from jupyter_kube.kernels import podclient
+podclient._COMING = 60
+heard = []
+def hear():
+    while len(heard) < 300:
+        select.select([back], [], [])
+        heard.append(os.read(back, 100))
+os.set_blocking(back, False)
+hearing = threading.Thread(target=hear)
+hearing.start()
+for n in range(300):
+    say(f'{n:9}')
+    settle()
+    try:
+        sys.exit(f'nobody has heard {os.read(back, 100)}')
+    except BlockingIOError:
+        pass
+hearing.join()
+assert heard == [b'%9d' % n for n in range(300)]
+"""
+    async with lender(tmp_path, code, "back") as (_, process):
+        await ended(process)
+        assert process.returncode == 0
 
 
 async def test_who_has_nothing_to_lend_disturbs_nobody(tmp_path: Path) -> None:
