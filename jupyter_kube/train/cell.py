@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
+from importlib import metadata, resources
 from typing import Any, NoReturn, cast
 
 from ..errors import InvalidInput
@@ -227,4 +227,6 @@ def _texts(files: Iterable[str]) -> dict[str, str]:
 
 @cache
 def _cloudpickle_source() -> str:
-    return resources.files("cloudpickle").joinpath("cloudpickle.py").read_text("utf-8")
+    """Read its one module; packages ask for the version, which another one says."""
+    source = resources.files("cloudpickle").joinpath("cloudpickle.py").read_text("utf-8")
+    return f"{source}\n__version__ = {metadata.version('cloudpickle')!r}\n"

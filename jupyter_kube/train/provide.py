@@ -39,7 +39,12 @@ def check_python(cell: Mapping[str, Any]) -> None:
 
 
 def provide_cloudpickle(source: str) -> None:
-    """Make the notebook's own version of cloudpickle importable, whatever the image has."""
+    """Make the notebook's own version of cloudpickle importable, whatever the image has.
+
+    It may have imported its own already, as by a ``.pth`` file.
+    """
+    for name in ("cloudpickle", "cloudpickle.cloudpickle"):
+        sys.modules.pop(name, None)
     sys.meta_path.insert(0, _Cloudpickle(source))
 
 
@@ -64,7 +69,11 @@ class _Cloudpickle:
     def exec_module(self, module: ModuleType) -> None:
         if module.__name__ == "cloudpickle":  # a package that has what its one module has
             found = vars(importlib.import_module("cloudpickle.cloudpickle"))
-            vars(module).update((key, found[key]) for key in found if not key.startswith("_"))
+            vars(module).update(
+                (key, found[key])
+                for key in found
+                if key == "__version__" or not key.startswith("_")
+            )
         else:
             exec(compile(self._source, "<cloudpickle>", "exec"), vars(module))  # noqa: S102 - a library
 

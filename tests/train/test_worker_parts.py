@@ -6,11 +6,14 @@ import asyncio
 import json
 import os
 import socket
+import subprocess
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import pytest
 from hypothesis import given
@@ -440,6 +443,25 @@ def test_functions_do_not_travel_between_versions_of_python() -> None:
     with pytest.raises(CannotRun, match=r"the notebook runs Python 3\.9, this image 3\."):
         check_python(elsewhere("f()", f=eval("lambda: 1", {"__name__": "__main__"})))
     check_python(elsewhere("x", x=1))
+
+
+IMAGE = """
+import sys, types
+sys.modules["cloudpickle"] = sys.modules["cloudpickle.cloudpickle"] = types.ModuleType("older")
+sys.path.insert(0, sys.argv[2])
+from jupyter_kube.train.provide import provide_cloudpickle
+provide_cloudpickle(open(sys.argv[1]).read())
+import cloudpickle
+print(cloudpickle.__version__, cloudpickle.loads(cloudpickle.dumps(lambda: 42))())
+"""
+
+
+def test_the_notebooks_cloudpickle_is_whole_whatever_the_image_has_imported(tmp_path: Path) -> None:
+    packed = json.loads(zlib.decompress(pack("pass", {}).payload))
+    (tmp_path / "source").write_text(packed["cloudpickle"])
+    argv = [sys.executable, "-c", IMAGE, str(tmp_path / "source"), str(Path(__file__).parents[2])]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [cloudpickle.__version__, "42"]
 
 
 # kube in the cell
