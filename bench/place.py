@@ -86,8 +86,10 @@ def place(cluster: Cluster, accounts: Mapping[str, Rights], folder: Path) -> Ite
     finally:
         names = [schema["metadata"]["name"] for schema in schemas]
         cluster.kubectl("delete", "flowschema", "--ignore-not-found", *names)
-        force = ("--all", "--grace-period=0", "--force", "--ignore-not-found")
-        cluster.kubectl("delete", "pods", "-n", here.namespace, *force)
+        # Jobs first: they replace their pods, and hold those that go before they have ended.
+        inside = ("-n", here.namespace, "--all", "--ignore-not-found")
+        cluster.kubectl("delete", "jobs", *inside, "--cascade=orphan")
+        cluster.kubectl("delete", "pods", *inside, "--grace-period=0", "--force")
         cluster.kubectl("delete", "namespace", here.namespace, "--ignore-not-found")
 
 

@@ -55,12 +55,14 @@ def fake_node(cluster: Cluster, folder: Path, *, logs_port: int = 0) -> Iterator
         cluster.kubectl("wait", f"node/{name}", "--for=condition=Ready", "--timeout=60s")
         yield name
     finally:
-        # Nobody else would say that they have ended.
-        force = ["--force", "--grace-period=0", "--wait=false"]
-        on_it = f"--field-selector=spec.nodeName={name}"
-        cluster.kubectl("delete", "pods", "--all-namespaces", on_it, *force)
-        stop([process])
-        cluster.kubectl("delete", "node", name)
+        try:
+            # Nobody else would say that they have ended.
+            force = ["--force", "--grace-period=0", "--wait=false"]
+            on_it = f"--field-selector=spec.nodeName={name}"
+            cluster.kubectl("delete", "pods", "--all-namespaces", on_it, *force)
+        finally:
+            stop([process])
+            cluster.kubectl("delete", "node", name)
 
 
 def _logs_at(port: int) -> dict[str, Any]:
