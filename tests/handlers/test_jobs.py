@@ -224,6 +224,30 @@ async def test_another_users_job_is_listed_and_nothing_else(
         await asyncio.to_thread(job.cancel)
 
 
+async def test_a_name_that_several_jobs_have_is_answered_with_theirs(
+    server: Server, settings: KubeConfig, jp_fetch: Any
+) -> None:
+    jobs = [
+        await asyncio.to_thread(
+            train.submit, "pass", name="digits", profile="impossible", settings=settings
+        )
+        for _ in range(2)
+    ]
+    asked: list[tuple[str, tuple[str, ...]]] = [
+        ("GET", ()),
+        ("GET", ("why",)),
+        ("POST", ("rerun",)),
+        ("DELETE", ()),
+    ]
+    for method, more in asked:
+        body = "{}" if method == "POST" else None
+        code, said = await refused(jp_fetch, "jobs", "digits", *more, method=method, body=body)
+        assert (code, said["what"]) == (404, f'"digits" is 2 jobs in {NAMESPACE_NAME}')
+        assert all(job.name in said["why"] for job in jobs)
+    for job in jobs:
+        await server.call("DELETE", "jupyter-kube", "jobs", job.name)
+
+
 async def test_a_slow_browser_holds_back_what_is_read_for_it() -> None:
     taken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     handler = object.__new__(LogsHandler)
