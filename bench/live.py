@@ -167,6 +167,8 @@ async def measure(cluster: LocalCluster, folder: Path, jobs: int, workers: int) 
         two = await _first(server, "another one has everything", set(crowd.names))
         await asyncio.sleep(REST)
         _show("both look at what does not change", "", 0, await _take(server))
+        for path in ("", f"/{crowd.names[0]}", f"/{crowd.names[0]}/why"):
+            await _ask(server, f"jobs{path}")
         await _singly(server, crowd, one)
         two.close()
         one.bytes, begun = 0, time.perf_counter()
@@ -194,6 +196,13 @@ async def _first(server: JupyterServer, phase: str, names: set[str]) -> FrontEnd
     took = time.perf_counter() - begun
     _show(phase, f"{took:.2f} s", front_end.bytes, await _take(server))
     return front_end
+
+
+async def _ask(server: JupyterServer, path: str) -> None:
+    begun = time.perf_counter()
+    said = await server.request("GET", f"jupyter-kube/{path}")
+    took, size = f"{time.perf_counter() - begun:.2f} s", len(json.dumps(said))
+    _show(f"GET {path}", took, size, await _take(server))
 
 
 async def _singly(server: JupyterServer, crowd: Crowd, front_end: FrontEnd) -> None:

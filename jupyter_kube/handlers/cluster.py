@@ -41,7 +41,7 @@ async def _seen(client: KubeClient, resources: list[str]) -> dict[str, Any]:
     try:
         async with asyncio.timeout(_PATIENCE):
             version, pods = await asyncio.gather(
-                client.request("GET", "/version"), objects.list_(client, objects.PODS)
+                client.request("GET", "/version"), objects.every(client, objects.PODS)
             )
             nodes = await _nodes(client)
     except TimeoutError:
@@ -49,17 +49,17 @@ async def _seen(client: KubeClient, resources: list[str]) -> dict[str, Any]:
         return {"state": "unreachable", "message": words, **where}
     except KubeError as error:
         return {"state": "unreachable", "message": str(error), **where}
-    gpus = [gpu(resource, pods["items"], nodes) for resource in resources]
+    gpus = [gpu(resource, pods, nodes) for resource in resources]
     return {"state": "up", "version": version["gitVersion"], "gpus": gpus, **where}
 
 
-async def _nodes(client: KubeClient) -> list[Mapping[str, Any]] | None:
+async def _nodes(client: KubeClient) -> list[dict[str, Any]] | None:
     """List the nodes, if that is allowed."""
     from ..errors import AccessDenied
     from ..kube import objects
 
     try:
-        return list((await objects.list_(client, objects.NODES))["items"])
+        return await objects.every(client, objects.NODES)
     except AccessDenied:
         return None
 

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InvalidInput
+from ..turns import unhurried
 from .base import KubeHandler, route
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class JobsHandler(KubeHandler):
             raise InvalidInput('everyone must be "true" or "false"')
         async with self.desk() as desk:
             views = await desk.jobs(everyone=everyone == "true")
-        self.reply({"jobs": [row(view) for view in views]})
+        self.reply({"jobs": [row(view) async for view in unhurried(views)]})
 
 
 class JobHandler(KubeHandler):

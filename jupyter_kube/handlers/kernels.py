@@ -33,11 +33,11 @@ class KernelsHandler(KubeHandler):
         mine = naming.selector(component="kernel", user_hash=naming.user_hash(user_name()))
         async with self.client() as client:
             pods, events = await asyncio.gather(
-                objects.list_(client, objects.PODS, labels=mine), self._events(client)
+                objects.every(client, objects.PODS, labels=mine), self._events(client)
             )
             now = client.now()
         devices, rows = self.kube.gpu_resources(), []
-        seen = {pod["metadata"]["labels"].get(naming.KERNEL_ID, ""): pod for pod in pods["items"]}
+        seen = {pod["metadata"]["labels"].get(naming.KERNEL_ID, ""): pod for pod in pods}
         for kernel_id, pod in seen.items():
             if naming.POOL not in pod["metadata"]["labels"]:  # else it is nobody's yet
                 uid = pod["metadata"]["uid"]
@@ -55,7 +55,7 @@ class KernelsHandler(KubeHandler):
         from ..kube import objects
 
         try:
-            return list((await objects.list_(client, objects.EVENTS))["items"])
+            return await objects.every(client, objects.EVENTS)
         except AccessDenied:
             return []
 

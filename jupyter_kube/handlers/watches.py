@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakSet
@@ -26,6 +26,7 @@ from ..kube.watch import Reflector
 from ..train.origin import find_origin
 from ..train.roles import CHIEF, EVALUATOR, PS, WORKER
 from ..train.view import is_whole, job_view
+from ..turns import unhurried
 from . import slim
 from .board import Board, View
 from .cluster import count, gpu
@@ -38,7 +39,6 @@ _PACE = 0.1  # seconds between two messages
 _PATIENCE = 5.0  # seconds the first message waits for all there is
 _LOOK = 1.0  # seconds after which it is looked whether the watches are still open
 _STALE = 3.0  # seconds a watch may be closed, as each is now and then, before that is said
-_TURN = 0.005  # seconds of work after which others get a turn of the event loop
 _REFUSALS = "involvedObject.kind=Job,reason=FailedCreate"
 _PARTS = ("", *(f"-{role}" for role in (CHIEF, WORKER, PS, EVALUATOR)))
 """What the names of a job's Jobs end with."""
@@ -232,21 +232,15 @@ class Watches:
 
     async def _renew(self) -> None:
         """Make those rows anew that have changed."""
-        loop = asyncio.get_running_loop()
-        begun = loop.time()
         for changed, renew in (
             (self._changed_jobs, self._renew_job),
             (self._changed_kernels, self._renew_kernel),
         ):
-            while changed:
-                key = changed.pop()
+            async for key in unhurried(_taken(changed)):
                 try:
                     renew(key)
                 except Exception:  # one odd object must not blind us to the others
                     log.exception("what has become of %s cannot be told", key)
-                if loop.time() - begun > _TURN:
-                    await asyncio.sleep(0)
-                    begun = loop.time()
         try:
             self._renew_cluster()
         except Exception:
@@ -318,6 +312,12 @@ class Watches:
         with contextlib.suppress(ClusterError):
             self._version = str((await self._client.request("GET", "/version"))["gitVersion"])
             self._moved.set()
+
+
+def _taken(keys: set[str]) -> Iterator[str]:
+    """Take keys out, those that come meanwhile as well."""
+    while keys:
+        yield keys.pop()
 
 
 def _whole(job: Object) -> str:

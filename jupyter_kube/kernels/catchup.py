@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections import deque
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from .recall import Recording
 
-_TURN = 0.005  # seconds of work before others get their turn
 _YOUNG = 5.0  # seconds in which the companion of a new kernel comes; a cell hardly does
 
 Item = TypeVar("Item")
@@ -55,13 +52,3 @@ def drained(items: deque[Item]) -> Iterator[Item]:
     """Take one item after the other, those too that are added meanwhile."""
     while items:
         yield items.popleft()
-
-
-async def unhurried(items: Iterable[Item]) -> AsyncIterator[Item]:
-    """Give one item after the other, and the event loop a turn every few milliseconds."""
-    until = time.monotonic() + _TURN
-    for item in items:
-        if time.monotonic() > until:
-            await asyncio.sleep(0)
-            until = time.monotonic() + _TURN
-        yield item

@@ -20,6 +20,7 @@ from tornado.iostream import StreamClosedError
 from tornado.websocket import WebSocketClosedError
 
 from ..messages import V1
+from ..turns import unhurried
 from . import activity, adapter, catchup
 from .kernel import KubeKernelManager
 from .ledger import Ledger, Message
@@ -263,7 +264,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
             self.log.exception("what kernel %s said meanwhile cannot be shown", self.kernel_id)
             self._missing = catchup.failed(error)
         try:
-            async for stream, message in catchup.unhurried(catchup.drained(self._later)):
+            async for stream, message in unhurried(catchup.drained(self._later)):
                 self._give(message[message.index(DELIM) + 2], stream, message)
         except Exception:
             self.log.exception("what kernel %s says cannot be shown", self.kernel_id)
@@ -297,7 +298,7 @@ class KubeWebsocketConnection(ZMQChannelsWebsocketConnection):
         iopub, limited = self.channels["iopub"], self.limit_rate
         self.set_trait("limit_rate", False)
         try:
-            async for parts in catchup.unhurried(recording.messages):
+            async for parts in unhurried(recording.messages):
                 self._give(parts[1], iopub, [b"", DELIM, *parts])
         finally:
             self.set_trait("limit_rate", limited)

@@ -10,11 +10,13 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
-from ..errors import ClusterUnavailable, Conflict, KubeError, NotFound
+from ..errors import ClusterUnavailable, Conflict, Expired, KubeError, NotFound
 from .answers import NOT_DONE
 from .client import Json, KubeClient
 
 FIELD_MANAGER = "jupyter-kube"
+PAGE = 100
+"""Objects of a list that are read, and decoded, at a time."""
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 _WHOLE_SECONDS = 2.0
@@ -246,6 +248,27 @@ async def pages(
         after = page["metadata"].get("continue") or ""
         if not after:
             return
+
+
+async def every(
+    client: KubeClient,
+    resource: Resource,
+    *,
+    labels: str = "",
+    fields: str = "",
+    everywhere: bool = False,
+) -> list[Json]:
+    """Return all objects of a list that may be long, read and decoded some at a time.
+
+    To decode thousands in one go would hold up the event loop.
+    """
+    how: dict[str, Any] = {"labels": labels, "fields": fields, "everywhere": everywhere}
+    while True:
+        read = pages(client, resource, size=PAGE, **how)
+        try:
+            return [item async for page in read for item in page["items"]]
+        except Expired:  # it took minutes, and what there was is forgotten
+            continue
 
 
 async def patch(

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from ..errors import ClusterError, ClusterUnavailable, Expired, from_status
 from .client import KubeClient
-from .objects import Resource, pages
+from .objects import PAGE, Resource, pages
 from .transport import lines
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,6 @@ Callback = Callable[[str, Object], None]
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.8, 15.0  # seconds, before jitter
 _SERVED = 1.0
 """Seconds after which even a watch without an event has served."""
-_PAGE = 100
-"""Objects of a list that are read, and decoded, at a time."""
 _IN_A_ROW = 20
 """Events after which others get a turn of the event loop."""
 
@@ -204,7 +202,7 @@ class Reflector:
             namespace=self._namespace,
             labels=self._labels,
             fields=self._fields,
-            size=_PAGE,
+            size=PAGE,
         ):
             self._alive_at = asyncio.get_running_loop().time()
             version = version or page["metadata"]["resourceVersion"]

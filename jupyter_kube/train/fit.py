@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from ..kube.room import Fit
     from .origin import Origin
 
-_PAGE = 100  # objects that are read, and decoded, at a time
 _RUNNING = "status.phase!=Succeeded,status.phase!=Failed"
 
 
@@ -47,7 +46,7 @@ async def look(client: KubeClient, user: str) -> room.Seen:
     pods = await _listed(client, objects.PODS, everywhere=True) if nodes is not None else None
     whole = pods is not None
     if pods is None:
-        pods = await _all(client, objects.PODS, _RUNNING)
+        pods = await objects.every(client, objects.PODS, fields=_RUNNING)
     return room.Seen(nodes, pods, quotas or [], whole, user)
 
 
@@ -57,13 +56,6 @@ async def _listed(
     """List objects; None if that is forbidden."""
     try:
         fields = _RUNNING if resource is objects.PODS else ""
-        return await _all(client, resource, fields, everywhere=everywhere)
+        return await objects.every(client, resource, fields=fields, everywhere=everywhere)
     except AccessDenied:
         return None
-
-
-async def _all(
-    client: KubeClient, resource: objects.Resource, fields: str, *, everywhere: bool = False
-) -> list[dict[str, Any]]:
-    pages = objects.pages(client, resource, fields=fields, size=_PAGE, everywhere=everywhere)
-    return [item async for page in pages for item in page["items"]]

@@ -11,6 +11,7 @@ from .. import naming
 from ..checks import clip, suggest
 from ..errors import ClusterError, InvalidInput, NotFound
 from ..kube import objects
+from ..turns import unhurried
 from . import reading
 from .desk import PodReports
 from .feed import Line
@@ -25,16 +26,15 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
     """Return all jobs of ours in the namespace, or one user's, newest first."""
     wanted = {"component": "job"} | ({"user_hash": naming.user_hash(user)} if user else {})
     jobs, pods = await asyncio.gather(
-        objects.list_(client, objects.JOBS, labels=naming.selector(**wanted)),
-        objects.list_(client, objects.PODS, labels=naming.selector(component="job")),
+        objects.every(client, objects.JOBS, labels=naming.selector(**wanted)),
+        objects.every(client, objects.PODS, labels=naming.selector(component="job")),
     )
     by_job: dict[str, list[dict[str, Any]]] = {}
-    for pod in pods["items"]:
+    for pod in pods:
         by_job.setdefault(pod["metadata"]["labels"].get(naming.JOB, ""), []).append(pod)
     views = [
         job_view(job, by_job.get(job["metadata"]["name"], ()), now=client.now())
-        for job in jobs["items"]
-        if is_whole(job)
+        async for job in unhurried(filter(is_whole, jobs))
     ]
     return sorted(views, key=lambda view: view.started or 0.0, reverse=True)
 
@@ -48,20 +48,31 @@ async def find_job(client: KubeClient, name: str, user: str = "") -> dict[str, A
         With a close name, if there is one.
 
     """
+    if job := await _find(client, name, user):
+        return job
+    known = suggest(name, await _names(client, user))
+    raise NotFound(
+        f'there is no job "{clip(name)}" in {client.namespace}{known}',
+        next="See %kube status for those there are.",
+    )
+
+
+async def _find(client: KubeClient, name: str, user: str) -> dict[str, Any] | None:
     wanted = {naming.MANAGED_BY: naming.MANAGER, naming.JOB: name}
     if user:
         wanted[naming.USER_HASH] = naming.user_hash(user)
     try:
         job = await objects.get(client, objects.JOBS, name)
     except NotFound:
-        job = None
-    if job and wanted.items() <= (job["metadata"].get("labels") or {}).items():
-        return job
-    known = [view.name for view in await list_jobs(client, user)]
-    raise NotFound(
-        f'there is no job "{clip(name)}" in {client.namespace}{suggest(name, known)}',
-        next="See %kube status for those there are.",
-    )
+        return None
+    return job if wanted.items() <= (job["metadata"].get("labels") or {}).items() else None
+
+
+async def _names(client: KubeClient, user: str) -> list[str]:
+    """List the names of all jobs, or of one user's."""
+    wanted = {"component": "job"} | ({"user_hash": naming.user_hash(user)} if user else {})
+    jobs = await objects.every(client, objects.JOBS, labels=naming.selector(**wanted))
+    return [job["metadata"]["name"] for job in jobs if is_whole(job)]
 
 
 async def whole_name(client: KubeClient, name: str, user: str) -> str:
@@ -75,9 +86,10 @@ async def whole_name(client: KubeClient, name: str, user: str) -> str:
         If several of the user's jobs are called so.
 
     """
-    known = [view.name for view in await list_jobs(client, user)]
-    short = [each for each in known if each.rpartition("-")[0] == name]
-    if name in known or not short:
+    if await _find(client, name, user):  # as most often; to list thousands takes a while
+        return name
+    short = [each for each in await _names(client, user) if each.rpartition("-")[0] == name]
+    if not short:
         return name
     if len(short) > 1:
         raise NotFound(
@@ -214,6 +226,6 @@ def check_scale(view: JobView, workers: int) -> None:
 async def _events(client: KubeClient) -> list[dict[str, Any]]:
     """List events; without the right to, a job is shown without them."""
     try:
-        return list((await objects.list_(client, objects.EVENTS))["items"])
+        return await objects.every(client, objects.EVENTS)
     except ClusterError:
         return []
