@@ -11,7 +11,6 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 from weakref import WeakSet
 
@@ -29,7 +28,7 @@ from ..train.view import is_whole, job_view
 from ..turns import unhurried
 from . import slim
 from .board import Board, View
-from .cluster import count, gpu
+from .health import Health
 from .jobs import row
 from .kernelrows import TOLD_BY, here, kernel, without_pod
 
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 _PACE = 0.1  # seconds between two messages
 _PATIENCE = 5.0  # seconds the first message waits for all there is
 _LOOK = 1.0  # seconds after which it is looked whether the watches are still open
-_STALE = 3.0  # seconds a watch may be closed, as each is now and then, before that is said
 _REFUSALS = "involvedObject.kind=Job,reason=FailedCreate"
 _PARTS = ("", *(f"-{role}" for role in (CHIEF, WORKER, PS, EVALUATOR)))
 """What the names of a job's Jobs end with."""
@@ -68,15 +66,10 @@ class Watches:
         self._kernels: Reflector | None = None  # the connection's own, of kernels' pods
         self._pods_of: dict[str, dict[str, Object]] = defaultdict(dict)
         self._events_of: dict[str, dict[str, Object]] = defaultdict(dict)
-        self._holders: dict[str, Object] = {}
         self._changed_jobs: set[str] = set()
         self._changed_kernels: set[str] = set()
-        self._devices_changed = True
-        self._gpus: list[Object] = []
-        self._version = ""
-        self._asking: asyncio.Task[None] | None = None  # for the version
-        self._since: datetime | None = None  # what there is may be old
         self._moved = asyncio.Event()
+        self._health = Health(client, self._devices, self._moved.set)
         self._news = asyncio.Condition()
         self._observed: WeakSet[Any] = WeakSet()
         self._stops: list[Callable[[], None]] = []
@@ -114,6 +107,7 @@ class Watches:
         """Stop watching; who waits is told."""
         for stop in self._stops:
             stop()
+        self._health.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -132,7 +126,7 @@ class Watches:
             (self._pods, self._pod_changed),
             (self._jobs, self._job_changed),
             (self._refusals, self._refused),
-            (self._nodes, self._node_changed),
+            (self._nodes, self._health.node_changed),
         ):
             self._stops.append(reflector.subscribe(callback))
             await reflector.start()
@@ -150,12 +144,7 @@ class Watches:
         if job := (meta.get("labels") or {}).get(naming.JOB):
             _keep(self._pods_of, job, change, pod)
             self._job_moved(job)
-        if any(count(pod, device) for device in self._devices):
-            if change == "DELETED":
-                self._holders.pop(meta["name"], None)
-            else:
-                self._holders[meta["name"]] = pod
-            self._node_changed(change, pod)
+        self._health.pod_changed(change, pod)
 
     def _job_changed(self, _change: str, job: Object) -> None:
         self._job_moved(_whole(job))
@@ -169,10 +158,6 @@ class Watches:
 
     def _job_moved(self, name: str) -> None:
         self._changed_jobs.add(name)
-        self._moved.set()
-
-    def _node_changed(self, _change: str, _object: Object) -> None:
-        self._devices_changed = True
         self._moved.set()
 
     def _kernel_pod_changed(self, pod: Object) -> None:
@@ -278,40 +263,11 @@ class Watches:
 
     def _renew_cluster(self) -> None:
         """Say how the cluster is, and since when there is no news of it."""
-        trouble = self._trouble()
-        if trouble:
-            self._asking = None  # it may come back as another version
-            about: Object = {"state": "unreachable", "message": trouble}
-        else:
-            if self._asking is None:
-                self._asking = asyncio.create_task(self._ask_version())
-                self._tasks.append(self._asking)
-            if self._devices_changed:
-                self._devices_changed = False
-                nodes = list(self._nodes.items.values()) if self._nodes in self._open else None
-                self._gpus = [gpu(each, self._holders.values(), nodes) for each in self._devices]
-            about = {"state": "up", "gpus": self._gpus}
-            about |= {"version": self._version} if self._version else {}
-        where = ("context", "namespace", "address")
-        self.board.state("cluster", about | {key: getattr(self._client, key) for key in where})
-        since = self._since and self._since.isoformat(timespec="seconds")
+        watches = [*self._open, *filter(None, [self._kernels])]
+        nodes = self._nodes if self._nodes in self._open else None
+        about, since = self._health.facts(watches, nodes)
+        self.board.state("cluster", about)
         self.board.state("stale_since", since)
-
-    def _trouble(self) -> str:
-        """Say why there is no news; empty if there is."""
-        reflectors = [*self._open, *filter(None, [self._kernels])]
-        worst = max(reflectors, key=lambda reflector: reflector.stale_for)
-        if worst.stale_for < _STALE:
-            self._since = None
-            return ""
-        if self._since is None:
-            self._since = datetime.now(UTC) - timedelta(seconds=worst.stale_for)
-        return str(worst.last_error or f"{self._client.address} does not answer")
-
-    async def _ask_version(self) -> None:
-        with contextlib.suppress(ClusterError):
-            self._version = str((await self._client.request("GET", "/version"))["gitVersion"])
-            self._moved.set()
 
 
 def _taken(keys: set[str]) -> Iterator[str]:

@@ -12,7 +12,7 @@ import pytest
 
 from jupyter_kube import train
 from jupyter_kube.config import KubeConfig
-from jupyter_kube.handlers import lookout, watches
+from jupyter_kube.handlers import health, lookout, watches
 from jupyter_kube.handlers.live import LOOKOUT
 from jupyter_kube.localcluster import LocalCluster
 from jupyter_kube.localcluster.faults import Fault
@@ -238,8 +238,8 @@ async def test_a_server_that_stops_has_not_told_all_there_will_be(
 async def test_an_api_that_is_away_is_told_and_so_is_its_return(
     server: Server, front_end: Open, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("_STALE", "_LOOK"):
-        monkeypatch.setattr(watches, name, 0.05)
+    monkeypatch.setattr(health, "_STALE", 0.05)
+    monkeypatch.setattr(watches, "_LOOK", 0.05)
     monkeypatch.setattr(watches, "_PATIENCE", 0.2)
     faults = [
         cluster.call(
