@@ -15,6 +15,7 @@ from typing import Any
 from . import config, needs
 from .errors import KubeError, NotConfigured
 from .models import Profile
+from .quantity import amount
 
 _MARKS = {"ok": "✓", "warning": "!", "failed": "✗"}
 _SERVER = ("jupyter_server", "jupyter_client", "ipykernel", "tornado", "zmq")
@@ -214,7 +215,8 @@ def _room(profile: Profile, nodes: list[dict[str, Any]]) -> Iterator[Finding]:
         yield Finding("warning", f"Profile {profile.name}: no node has label {text}")
     if profile.gpus:
         resource = profile.gpu_resource
-        number = sum(int(node["status"].get("allocatable", {}).get(resource, 0)) for node in nodes)
+        offers = (node["status"].get("allocatable", {}).get(resource, "0") for node in nodes)
+        number = int(sum(map(amount, offers)))
         yield Finding(
             "ok" if number >= profile.gpus else "warning",
             f"Profile {profile.name} asks for {profile.gpus} {resource}; the cluster has {number}",

@@ -9,6 +9,7 @@ from typing import Any
 from .. import naming
 from ..errors import InvalidInput
 from ..models import Profile
+from ..quantity import amount
 from .roles import Roles
 
 STORAGE_ENV = "JUPYTER_KUBE_STORAGE"
@@ -53,7 +54,7 @@ def like_kernel(pod: Mapping[str, Any], profile: Profile | None = None) -> Profi
         image=container["image"],
         cpu=requests.get("cpu", base.cpu),
         memory=requests.get("memory", base.memory),
-        gpus=int(requests.get(base.gpu_resource, 0)),
+        gpus=int(amount(requests.get(base.gpu_resource, "0"))),
     )
 
 

@@ -226,13 +226,18 @@ def ranks_of(pod: Mapping[str, Any]) -> range:
     """Tell which ranks a pod has: mostly one; none if it is no worker's."""
     meta = pod["metadata"]
     notes = meta.get("annotations") or {}
-    procs = int(notes.get(naming.PROCS, 1))
+    procs = min(_digits(notes, naming.PROCS) or 1, MOST_PROCS)
     for known in (notes, meta.get("labels") or {}):
-        text = known.get(INDEX, "")
-        if text.isdigit():
-            first = int(notes.get(naming.FIRST_RANK, 0)) + int(text) * procs
+        if (index := _digits(known, INDEX)) is not None:
+            first = (_digits(notes, naming.FIRST_RANK) or 0) + index * procs
             return range(first, first + procs)
     return range(0)
+
+
+def _digits(notes: Mapping[str, str], name: str) -> int | None:
+    """Read a number of at most five digits: others may have written there what they like."""
+    text = notes.get(name, "")
+    return int(text) if re.fullmatch("[0-9]{1,5}", text) else None
 
 
 def seconds(timestamp: str | None) -> float | None:

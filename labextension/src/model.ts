@@ -20,7 +20,7 @@ import type {
 } from './tokens';
 
 /** Answers that stay the same until the user does something: sign in, ask for rights. */
-const REFUSALS = [401, 403];
+export const REFUSALS = [401, 403];
 
 const NOTHING: IChanges = { first: false, kernels: [], jobs: [] };
 

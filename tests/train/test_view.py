@@ -11,7 +11,7 @@ from jupyter_kube.train.display import detail, text, title
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.query import check_scale
 from jupyter_kube.train.replacing import FAILURES, IGNORED
-from jupyter_kube.train.view import Told, is_whole, job_view, ranks_of
+from jupyter_kube.train.view import INDEX, Told, is_whole, job_view, ranks_of
 
 from .fakecluster import ended, job, pod, terminated
 
@@ -201,6 +201,14 @@ def test_other_ends():
     assert blocked(job_view(job(), [pod(0, phase="Failed", container=terminated(1))])) is None
     running = job_view(job(workers=1), [pod(0)])
     assert reasons(running) == ["digits-ab12 is running; nothing is wrong."]
+
+
+@pytest.mark.parametrize("written", ["many", "-2", "²", "9" * 30, ""])
+def test_a_pod_whose_notes_are_broken_is_a_rank_all_the_same(written: str):
+    notes = {naming.PROCS: written, naming.FIRST_RANK: written}
+    labels = {INDEX: "3"}
+    assert list(ranks_of({"metadata": {"annotations": notes, "labels": labels}})) == [3]
+    assert not ranks_of({"metadata": {"labels": {**labels, INDEX: written}}})
 
 
 def test_a_broken_annotation_is_no_trouble():

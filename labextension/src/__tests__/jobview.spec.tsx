@@ -47,6 +47,7 @@ function job(more: object = {}): JobDetail {
 }
 
 let frames: (() => void)[] = [];
+const answer = jest.fn<Promise<Response>, [RequestInfo, RequestInit?]>();
 let view: JobView;
 const actions: jest.Mocked<IActions> = {
   scale: jest.fn(),
@@ -84,12 +85,14 @@ beforeEach(() => {
   };
   jest.useFakeTimers();
   actions.why.mockResolvedValue([]);
+  answer.mockRejectedValue(new TypeError('nobody is there'));
   FakeSocket.opened = [];
   frames = [];
   const settings = ServerConnection.makeSettings({
     wsUrl: 'ws://host/base/',
     token: 'secret',
     appendToken: true,
+    fetch: answer,
     WebSocket: FakeSocket as unknown as typeof WebSocket
   });
   const model = new JobModel({
@@ -111,6 +114,20 @@ afterEach(() => {
 });
 
 describe('a job’s tab', () => {
+  it('says why it may not ask', async () => {
+    answer.mockResolvedValue(
+      new Response(JSON.stringify({ message: 'Forbidden' }), { status: 403 })
+    );
+    await act(async () => {
+      FakeSocket.opened[0].onclose!({ code: 1006 });
+      await jest.advanceTimersByTimeAsync(0);
+    });
+    draw();
+    expect(screen.getByText('Forbidden')).toBeTruthy();
+    await jest.advanceTimersByTimeAsync(60_000);
+    expect(FakeSocket.opened).toHaveLength(1);
+  });
+
   it('asks the server for the job', () => {
     expect(FakeSocket.opened[0].url).toBe(
       'ws://host/base/jupyter-kube/jobs/digits-7f3a/logs?token=secret'

@@ -7,7 +7,8 @@ import { ServerConnection } from '@jupyterlab/services';
 import type { IDisposable } from '@lumino/disposable';
 import { ISignal, Signal } from '@lumino/signaling';
 
-import { logsPath, socketUrl } from '../api';
+import { ApiError, getProfiles, logsPath, socketUrl } from '../api';
+import { REFUSALS } from '../model';
 import { LastingSocket } from '../socket';
 import type { JobDetail, Told, Trouble } from '../tokens';
 import { Lines } from './lines';
@@ -25,7 +26,12 @@ export class JobModel implements IDisposable {
       settings,
       url: socketUrl(settings, logsPath(name)),
       onMessage: told => this._take(told as Told),
-      onLost: () => this._become(this._job ? 'lost' : 'connecting'),
+      onLost: opened => {
+        this._become(this._job ? 'lost' : 'connecting');
+        if (!opened) {
+          void this._explain();
+        }
+      },
       onEnd: () => this._become('ended')
     });
   }
@@ -116,6 +122,21 @@ export class JobModel implements IDisposable {
     }
     this._tell();
     return !this._error;
+  }
+
+  /** Find out whether it is refused: a browser is not told why there is no websocket. */
+  private async _explain(): Promise<void> {
+    try {
+      await getProfiles(this._options.settings);
+    } catch (error) {
+      const refused =
+        error instanceof ApiError && REFUSALS.includes(error.status);
+      if (refused && this._link !== 'live' && !this._isDisposed) {
+        this._socket.rest();
+        this._error = error.trouble;
+        this._become('ended');
+      }
+    }
   }
 
   private _become(link: Link): void {
