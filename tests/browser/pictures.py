@@ -78,8 +78,9 @@ def _keep_moving(files: Sequence[Path], kept: Path) -> None:
     """Make frames one picture, with colours in common so that only what changes is stored."""
     frames = [Image.open(file).convert("RGB") for file in files]
     width, height = frames[0].size
-    film = Image.new("RGB", (width, height * len(frames)))
-    for number, frame in enumerate(frames):
+    some = frames[:: len(frames) // 4 + 1]
+    film = Image.new("RGB", (width, height * len(some)))
+    for number, frame in enumerate(some):
         film.paste(frame, (0, number * height))
     colours = _palette(film)
     first, *rest = [frame.quantize(palette=colours, dither=_NO_DITHER) for frame in frames]
@@ -89,4 +90,4 @@ def _keep_moving(files: Sequence[Path], kept: Path) -> None:
 
 def _palette(picture: Image.Image) -> Image.Image:
     """Choose 256 colours, the few of signs and curves among them."""
-    return picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3, dither=_NO_DITHER)
+    return picture.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=_NO_DITHER)

@@ -16,6 +16,12 @@ export class Lab {
 
   /** Open a new notebook of these cells alone, and wait until its kernel answers. */
   async open(name: string, profile: string, cells: string[]): Promise<void> {
+    await this.show(name, profile, cells);
+    await expect(this.page.locator('#jp-main-statusbar')).toContainText('Idle');
+  }
+
+  /** Open a new notebook of these cells alone. */
+  async show(name: string, profile: string, cells: string[]): Promise<void> {
     const token = process.env.PICTURES_TOKEN!;
     const headers = { Authorization: `token ${token}` };
     const content = JSON.parse(notebook(profile, cells));
@@ -24,7 +30,6 @@ export class Lab {
       data: { type: 'notebook', format: 'json', content }
     });
     await this.page.goto(`lab/tree/${name}?token=${token}&reset`);
-    await expect(this.page.locator('#jp-main-statusbar')).toContainText('Idle');
   }
 
   get cells(): Locator {
@@ -66,6 +71,23 @@ export class Lab {
       ([id, args]) =>
         (window as any).jupyterapp.commands.execute(id, args) && undefined,
       [id, args] as const
+    );
+  }
+
+  /** The texts that are cut off, but for those that say so by three dots. */
+  async clipped(within: Locator): Promise<string[]> {
+    return within.evaluate(node =>
+      Array.from(node.querySelectorAll<HTMLElement>('*'))
+        .filter(each => {
+          const style = getComputedStyle(each);
+          return (
+            each.clientWidth > 1 && // those that are heard only are not seen
+            each.scrollWidth > each.clientWidth + 1 &&
+            style.overflowX === 'hidden' &&
+            style.textOverflow !== 'ellipsis'
+          );
+        })
+        .map(each => each.textContent ?? '')
     );
   }
 

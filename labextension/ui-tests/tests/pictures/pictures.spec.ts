@@ -32,6 +32,7 @@ test('sidebar', async ({ lab, page }) => {
   await lab.picture('sidebar', sidebar);
   await lab.picture('lab');
   await drag(lab, 60);
+  expect(await lab.clipped(sidebar)).toEqual([]);
   await lab.picture('sidebar-narrow', sidebar);
   await drag(lab, 340);
   await lab.command('apputils:change-theme', { theme: 'JupyterLab Dark' });
@@ -67,6 +68,21 @@ test('ranks that wait, and one that failed', async ({ lab }) => {
   await lab.partPicture('waiting', lab.cell(2));
 });
 
+test('a kernel that waits', async ({ lab, page }) => {
+  await lab.open('line.ipynb', 'python', [
+    LOAD,
+    `%%kubetrain python -w 4 --gpus 1 --name line --detach\n${training(3000)}`
+  ]);
+  await lab.runWhole(0);
+  await lab.runWhole(1);
+  await lab.show('gpu.ipynb', 'gpu', ['print("at last")']);
+  await expect(page.locator('.jp-KubeStartup')).toContainText('Insufficient');
+  const sidebar = await lab.sidebar();
+  await expect(sidebar).toContainText('gpu.ipynb');
+  await lab.rest();
+  await lab.picture('kernel-waiting');
+});
+
 test('forms', async ({ lab, page }) => {
   await lab.open('line.ipynb', 'python', [LOAD, training(50)]);
   await lab.runWhole(0);
@@ -76,6 +92,7 @@ test('forms', async ({ lab, page }) => {
   await dialog.getByLabel('Workers', { exact: true }).fill('4');
   await dialog.getByLabel('GPUs').fill('1');
   await expect(dialog.locator('.jp-KubeForm-fit')).not.toBeEmpty();
+  expect(await lab.clipped(dialog)).toEqual([]);
   await lab.picture('run-form', dialog);
   await page.keyboard.press('Escape');
   await expect(dialog).toHaveCount(0);
@@ -117,6 +134,7 @@ test("a job's tab", async ({ lab, page, cluster }) => {
   const tab = page.locator('.jp-KubeJob:visible');
   await expect(tab).toContainText('epoch 40:');
   await lab.rest();
+  expect(await lab.clipped(tab)).toEqual([]);
   await lab.picture('job');
 });
 
