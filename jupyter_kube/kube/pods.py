@@ -28,6 +28,9 @@ _PACKING = re.compile(
     r'rpc error: code = \w+ desc =|failed to [a-z ]+ (image|reference) "[^"]*"):? ?'
 )
 """What the node and its container runtime put around a registry's answer, layer by layer."""
+_PREEMPTION = re.compile(r"\.?\s*(no new claims to deallocate,?)?\s*preemption: .*", re.DOTALL)
+"""What the scheduler says about evicting other pods: of no use to who waits."""
+
 _HOPELESS_CONFIG = frozenset(
     {"CreateContainerConfigError", "CreateContainerError", "RunContainerError"}
 )
@@ -149,12 +152,12 @@ def _unscheduled(status: Object, events: list[Object]) -> tuple[str, str, str]:
     if scheduled is None or scheduled.get("status") != "False":
         return "queued", "", "waiting to be scheduled"
     reason = scheduled.get("reason", "Unschedulable")
-    words = scheduled.get("message", "no node has room")
+    words = _PREEMPTION.sub("", scheduled.get("message", "no node has room"))
     news = _newest(events, _NEWS_OF_NODES)
     if news is None:
         return "waiting", reason, words
     said = f"{_NEWS_OF_NODES[news['reason']]}: {news.get('message', '')}"
-    return "waiting", news["reason"], f"{words} Autoscaler: {said}"
+    return "waiting", news["reason"], f"{words.rstrip('.')}. Autoscaler: {said}"
 
 
 def _running(

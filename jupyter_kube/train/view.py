@@ -29,9 +29,6 @@ _REFUSED = re.compile(r'Error creating: (pods "[^"]*" is forbidden: )?')
 
 _WITH_OTHERS = "ended with the others"
 
-_PREEMPTION = re.compile(r"\.?\s*(no new claims to deallocate,?)?\s*preemption: .*", re.DOTALL)
-"""What the scheduler says about evicting other pods: of no use to who waits."""
-
 
 @dataclass(frozen=True)
 class RankView:
@@ -328,7 +325,7 @@ def readable(state: PodState, rank: int) -> tuple[PodState, dict[str, Any] | Non
         return replace(state, message=_WITH_OTHERS), None
     if MARK.strip() in state.message:  # without last words Kubernetes takes the log's end
         return replace(state, message=exit_words(state.exit_code)), None
-    return replace(state, message=_PREEMPTION.sub("", state.message)), None
+    return state, None
 
 
 def _showable(value: Any) -> Any:

@@ -284,6 +284,13 @@ def test_f16_the_schedulers_words_and_the_autoscalers_newest(
     assert message.endswith(words)
 
 
+def test_what_the_scheduler_says_of_evicting_others_is_left_out() -> None:
+    tried = " no new claims to deallocate, preemption: 0/3 nodes are available: 3 No victims."
+    waits = pod("", conditions=condition("PodScheduled", "False", "Unschedulable", NO_ROOM + tried))
+    assert said(waits, [])[2] == NO_ROOM.rstrip(".")
+    assert said(waits, [UP])[2].startswith(f"{NO_ROOM.rstrip('.')}. Autoscaler: ")
+
+
 @pytest.mark.parametrize(
     ("events", "phase", "words"),
     [
