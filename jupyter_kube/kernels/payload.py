@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
+from ..boot import MEMORY_FILE
+
 LAUNCH_ENV = "JUPYTER_KUBE_LAUNCH"
 """The variable, to be set from the kernel's Secret."""
 
@@ -40,8 +42,9 @@ if sys.version_info < (3, 11):
     except OSError:
         sys.exit(word)
     sys.exit()
+{MEMORY_FILE}
 env = dict(os.environ)
-fd = os.memfd_create("launch", 0)
+fd = memory_file("launch")
 os.write(fd, env.pop("{LAUNCH_ENV}").encode())
 os.lseek(fd, 0, 0)
 run = '''

@@ -99,7 +99,7 @@ def lend_stderr(path: str) -> Callable[[], None]:
     with socket.socket(socket.AF_UNIX) as lender:
         lender.connect(path)
         source, ours = os.pipe()
-        before, shared = os.dup(2), os.memfd_create("busy")
+        before, shared = os.dup(2), _nameless(f"{path}-{os.getpid()}")
         os.ftruncate(shared, 1)
         busy = mmap.mmap(shared, 1)
         try:
@@ -116,6 +116,13 @@ def lend_stderr(path: str) -> Callable[[], None]:
             time.sleep(_LOOK)
 
     return settle
+
+
+def _nameless(path: str) -> int:
+    """Make a file without a name; a Python that is built for an old libc has no memfd_create."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    os.unlink(path)  # noqa: PTH108 - as the others
+    return fd
 
 
 def _unread(file: int) -> bool:

@@ -56,6 +56,19 @@ def free_ports(count: int) -> list[int]:
             sock.close()
 
 
+def memory_file(name: str) -> int:
+    """Make a file without a place, for who is started with its descriptor, too.
+
+    conda's Python, among others, is built for a libc too old to have this; the one here has it.
+    """
+    try:
+        return os.memfd_create(name, 0)
+    except AttributeError:
+        import ctypes
+
+        return int(ctypes.CDLL(None).memfd_create(name.encode(), 0))
+
+
 def scratch_folder(env: Mapping[str, str]) -> str:
     """Find room for what is written in this pod, and make a folder there that only its user enters.
 
@@ -67,13 +80,14 @@ def scratch_folder(env: Mapping[str, str]) -> str:
     """
     if given := env.get(SCRATCH):
         return given
-    places = [env.get("TMPDIR", ""), "/tmp", "/dev/shm", env.get("HOME", "")]  # noqa: S108
-    for place in filter(None, places):
+    named = [env.get("TMPDIR", ""), "/tmp", "/dev/shm", env.get("HOME", "")]  # noqa: S108
+    places = [place for place in named if place.startswith("/")]
+    for place in places:
         folder = f"{place.rstrip('/')}/jupyter-kube-{os.urandom(4).hex()}"
         with contextlib.suppress(OSError):
             os.mkdir(folder, 0o700)  # noqa: PTH102 - a Path would be made a string again
             return folder
-    known = ", ".join(filter(None, places))
+    known = ", ".join(places)
     raise OSError(f"the worker finds no place to write: none of {known} is writable")
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib import resources
 from typing import Any
 
+from ..boot import MEMORY_FILE
 from .frames import FAIL_JOB
 
 WORKER_ENV = "JUPYTER_KUBE_WORKER"
@@ -82,10 +83,11 @@ if sys.version_info < (3, 11):
     except OSError:
         print(word)
     sys.exit({FAIL_JOB})
+{MEMORY_FILE}
 env = dict(os.environ)
 fds = []
 for name in ("{WORKER_ENV}", "{BUNDLE_ENV}"):
-    fds.append(os.memfd_create(name, 0))
+    fds.append(memory_file(name))
     os.write(fds[-1], env.pop(name, "").encode())
     os.lseek(fds[-1], 0, 0)
 run = '''{_SOURCES}

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .host import memory_file
 from .strategy import without_greetings
 from .tail import Tail
 
@@ -97,7 +98,7 @@ class CellProcess:
         ours, theirs = socket.socketpair()
         out, into = os.pipe()
         told = _memory_file(self._cell)
-        self._held = os.fdopen(os.memfd_create("held"), "rb")
+        self._held = os.fdopen(memory_file("held"), "rb")
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-uc",
@@ -267,7 +268,7 @@ def is_stopped(pid: int) -> bool:
 
 def _memory_file(content: bytes) -> int:
     """Put bytes into a file without a name; return its descriptor, at the beginning."""
-    fd = os.memfd_create("cell", 0)
+    fd = memory_file("cell")
     rest = memoryview(content)
     while rest:
         rest = rest[os.write(fd, rest) :]

@@ -19,10 +19,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jupyter_kube.boot import MEMORY_FILE
 from jupyter_kube.train.cell import pack
 from jupyter_kube.train.environment import Member, Place, environment, ports_for
 from jupyter_kube.train.frames import Frame, Parser
-from jupyter_kube.train.host import free_ports, look_up, place_in_job, scratch_folder, surroundings
+from jupyter_kube.train.host import (
+    free_ports,
+    look_up,
+    memory_file,
+    place_in_job,
+    scratch_folder,
+    surroundings,
+)
 from jupyter_kube.train.kube import Kube
 from jupyter_kube.train.messages import Channel, NotOurs
 from jupyter_kube.train.output import Output
@@ -400,6 +408,19 @@ def test_free_ports_are_different_and_can_be_bound() -> None:
         sock.bind(("", ports[0]))
 
 
+def test_files_in_memory_need_no_python_that_was_built_for_a_new_libc(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names: dict[str, Any] = {"os": os}
+    exec(MEMORY_FILE, names)
+    monkeypatch.delattr(os, "memfd_create")
+    for make in (memory_file, names["memory_file"]):
+        with os.fdopen(make("any"), "r+b") as file:
+            file.write(b"secret")
+            file.flush()
+            assert os.pread(file.fileno(), 10, 0) == b"secret"
+
+
 def test_a_worker_writes_where_it_is_told_to_else_where_it_can(tmp_path: Path) -> None:
     assert scratch_folder({"JUPYTER_KUBE_SCRATCH": "/given"}) == "/given"
     first, second = (Path(scratch_folder({"TMPDIR": str(tmp_path)})) for _ in range(2))
@@ -414,7 +435,7 @@ def test_a_worker_that_can_write_nowhere_says_so(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(OSError, match=r"none of /tmp, /dev/shm, /home is writable"):
-        scratch_folder({"HOME": "/home"})
+        scratch_folder({"HOME": "/home", "TMPDIR": "here"})  # its processes are elsewhere
 
 
 def test_a_user_without_a_home_gets_one(tmp_path: Path) -> None:
