@@ -19,6 +19,7 @@ Current thread 0x00007f (most recent call first):
   File "<podside.child>", line 198 in run
   File "/opt/site/IPython/core/interactiveshell.py", line 3670 in run_code
   File "/usr/lib/python3.11/asyncio/events.py", line 80 in _run
+  File "/opt/site/ipykernel_launcher.py", line 18 in <module>
   File "<string>", line 21 in <module>
 
 Extension modules: fast._core, numpy.core (total: 2)

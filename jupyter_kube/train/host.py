@@ -91,6 +91,14 @@ def scratch_folder(env: Mapping[str, str]) -> str:
     raise OSError(f"the worker finds no place to write: none of {known} is writable")
 
 
+def clear(folder: str) -> None:
+    """Remove a folder if it is on storage that is mounted; all else goes with the pod."""
+    if os.stat(folder).st_dev != os.stat("/").st_dev:  # noqa: PTH116 - as above
+        import shutil
+
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def job_folder(env: Mapping[str, str], job: str) -> str:
     """Tell where a job's files are: on storage that outlives pods, else in this pod; else empty."""
     if storage := env.get("JUPYTER_KUBE_STORAGE"):

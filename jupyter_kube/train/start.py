@@ -16,7 +16,7 @@ from typing import Any
 
 from .door import Door
 from .frames import FAIL_JOB
-from .host import SCRATCH, bundle_from_folder, job_folder, leave_word, scratch_folder
+from .host import SCRATCH, bundle_from_folder, clear, job_folder, leave_word, scratch_folder
 from .worker import Supervisor
 
 FILES_ONLY = "JUPYTER_KUBE_FILES_ONLY"
@@ -26,13 +26,18 @@ FILES_ONLY = "JUPYTER_KUBE_FILES_ONLY"
 def main(launch: Mapping[str, Any], bundle: bytes) -> int:
     """Run until the end; return the container's exit code."""
     logging.basicConfig(level=logging.WARNING, format="[jupyter-kube] %(message)s")
+    given = os.environ.get(SCRATCH)
     try:
-        os.environ[SCRATCH] = scratch_folder(os.environ)
+        scratch = os.environ[SCRATCH] = scratch_folder(os.environ)
     except OSError as error:
         leave_word({"text": str(error)})
         print(error)
         return FAIL_JOB
-    return asyncio.run(_run(launch, bundle))
+    try:
+        return asyncio.run(_run(launch, bundle))
+    finally:
+        if not given:
+            clear(scratch)
 
 
 async def _run(launch: Mapping[str, Any], bundle: bytes) -> int:

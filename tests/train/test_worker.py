@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,16 @@ y = helper(5)
         assert values["y"] == 15
         assert values["seen"]["WORLD_SIZE"] == "3"
         assert values["seen"]["MASTER_ADDR"].startswith("127.")
+
+
+def test_a_worker_leaves_nothing_on_storage_that_it_has_found_for_what_it_writes() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as storage:  # another device than the image's
+        source = "kept = open(f'{kube.output_dir}/big', 'w').name"
+        env = {"JUPYTER_KUBE_SCRATCH": "", "TMPDIR": storage}
+        with Workers(source, workers=1, outputs=("kept",), env=env).start() as job:
+            assert job.codes() == [0]
+            assert job.values()["kept"].startswith(f"{storage}/jupyter-kube-")
+            assert list(Path(storage).iterdir()) == []
 
 
 def test_an_exception_in_one_rank_fails_the_job_and_is_told_once() -> None:
