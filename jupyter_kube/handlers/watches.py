@@ -24,6 +24,7 @@ from ..kube.pods import pod_state
 from ..kube.watch import Reflector
 from ..train.origin import find_origin
 from ..train.roles import CHIEF, EVALUATOR, PS, WORKER
+from ..train.slim import slim_job
 from ..train.view import is_whole, job_view
 from ..turns import unhurried
 from . import slim
@@ -59,7 +60,7 @@ class Watches:
         self._user_hash = naming.user_hash(user_name())
         mine = naming.selector(component="job", user_hash=naming.user_hash(user))
         self._pods = Reflector(client, objects.PODS, keep=slim.pods(self._devices))
-        self._jobs = Reflector(client, objects.JOBS, labels=mine, keep=slim.job)
+        self._jobs = Reflector(client, objects.JOBS, labels=mine, keep=slim_job)
         self._refusals = Reflector(client, objects.EVENTS, fields=_REFUSALS, keep=slim.event)
         self._nodes = Reflector(client, objects.NODES, keep=slim.node)
         self._open = {self._pods, self._jobs, self._refusals, self._nodes}

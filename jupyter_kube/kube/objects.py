@@ -257,8 +257,9 @@ async def every(
     labels: str = "",
     fields: str = "",
     everywhere: bool = False,
+    keep: Callable[[Json], Json] = lambda item: item,
 ) -> list[Json]:
-    """Return all objects of a list that may be long, read and decoded some at a time.
+    """Return all objects of a list that may be long, read, decoded and reduced some at a time.
 
     To decode thousands in one go would hold up the event loop.
     """
@@ -266,7 +267,7 @@ async def every(
     while True:
         read = pages(client, resource, size=PAGE, **how)
         try:
-            return [item async for page in read for item in page["items"]]
+            return [keep(item) async for page in read for item in page["items"]]
         except Expired:  # it took minutes, and what there was is forgotten
             continue
 

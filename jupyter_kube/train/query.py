@@ -16,6 +16,7 @@ from . import reading
 from .desk import PodReports
 from .feed import Line
 from .options import MOST_WORKERS
+from .slim import slim_job, slim_pod, some
 from .view import JobView, is_whole, job_view, ranks_of
 
 if TYPE_CHECKING:
@@ -26,8 +27,8 @@ async def list_jobs(client: KubeClient, user: str = "") -> list[JobView]:
     """Return all jobs of ours in the namespace, or one user's, newest first."""
     wanted = {"component": "job"} | ({"user_hash": naming.user_hash(user)} if user else {})
     jobs, pods = await asyncio.gather(
-        objects.every(client, objects.JOBS, labels=naming.selector(**wanted)),
-        objects.every(client, objects.PODS, labels=naming.selector(component="job")),
+        objects.every(client, objects.JOBS, labels=naming.selector(**wanted), keep=slim_job),
+        objects.every(client, objects.PODS, labels=naming.selector(component="job"), keep=slim_pod),
     )
     by_job: dict[str, list[dict[str, Any]]] = {}
     for pod in pods:
@@ -71,7 +72,10 @@ async def _find(client: KubeClient, name: str, user: str) -> dict[str, Any] | No
 async def _names(client: KubeClient, user: str) -> list[str]:
     """List the names of all jobs, or of one user's."""
     wanted = {"component": "job"} | ({"user_hash": naming.user_hash(user)} if user else {})
-    jobs = await objects.every(client, objects.JOBS, labels=naming.selector(**wanted))
+    labels = naming.selector(**wanted)
+    jobs = await objects.every(
+        client, objects.JOBS, labels=labels, keep=lambda job: some(job, "metadata")
+    )
     return [job["metadata"]["name"] for job in jobs if is_whole(job)]
 
 
