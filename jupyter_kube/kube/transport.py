@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import socket
 import ssl
+import sys
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -21,8 +22,10 @@ _KEEPALIVE = {
 }
 """A peer that is gone without a word is noticed after 15 + 3 x 5 seconds."""
 
-_OTHER_FILES = 512
-"""Files that a process has open beside connections, and some to spare."""
+_SELECTABLE = 1024
+"""Files that ``select()`` can take; they have the lowest numbers."""
+_OURS = 512
+"""How many of those connections may use up: IPython's ``!ls`` selects, and users may."""
 _TLS_BUFFER = 2**16
 """Bytes that a TLS connection holds to read into. asyncio's 256 KiB would be a quarter of a GB for
 a job of a thousand ranks, whose logs are a connection each; and no faster."""
@@ -50,7 +53,7 @@ def make_room(number: int) -> None:
     except ImportError:  # Windows has no such bound
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = number + _OTHER_FILES
+    wanted = number + _SELECTABLE
     if resource.RLIM_INFINITY != soft < wanted:
         most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
         with contextlib.suppress(ValueError, OSError):  # macOS says no to more than it can do
@@ -63,13 +66,27 @@ def keepalive_socket(address: tuple[Any, ...]) -> socket.socket:
     A watch sends nothing, so only the kernel's probes can tell that its other end has vanished.
     """
     family, kind, protocol = address[:3]
-    made = socket.socket(family, kind, protocol)
+    made = _out_of_the_way(socket.socket(family, kind, protocol))
     made.setblocking(False)
     made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     for name, value in _KEEPALIVE.items():
         if hasattr(socket, name):
             made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     return made
+
+
+def _out_of_the_way(made: socket.socket) -> socket.socket:
+    """Leave low numbers to files that others have to select, as far as there are higher ones."""
+    if made.fileno() < _OURS or sys.platform == "win32":
+        return made
+    from fcntl import F_DUPFD_CLOEXEC, fcntl
+
+    try:
+        moved = fcntl(made, F_DUPFD_CLOEXEC, _SELECTABLE)
+    except OSError:  # this process may have no more
+        return made
+    with made:
+        return socket.socket(made.family, made.type, made.proto, fileno=moved)
 
 
 def proxy_for(server: str, configured: str | None) -> str | None:

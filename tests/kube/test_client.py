@@ -344,3 +344,24 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 """
     ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert ran.stdout == "2000\n", "as far as it may"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there select() has no such bound")
+def test_however_many_connections_there_are_a_notebook_can_run_commands() -> None:
+    code = """
+import resource, socket
+from IPython.utils.process import system
+from jupyter_kube.kube.transport import keepalive_socket, make_room
+_, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+address = (socket.AF_INET, socket.SOCK_STREAM, 0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (100, most))
+opened = []
+for n in range(1500):
+    make_room(n)
+    opened.append(keepalive_socket(address))
+assert all(each.gettimeout() == 0 and not each.get_inheritable() for each in opened)
+assert all(each.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) for each in opened)
+system("echo hello")
+"""
+    ran = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert ran.stdout.strip() == "hello"
