@@ -4,6 +4,7 @@ import { defineConfig } from '@playwright/test';
 const servers = {
   lab: process.env.LAB_URL,
   plain: process.env.PLAIN_URL,
+  without: process.env.WITHOUT_URL,
   bare: process.env.BARE_URL,
   pictures: process.env.PICTURES_URL
 };

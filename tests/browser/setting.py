@@ -1,4 +1,4 @@
-"""What the browser tests run against: a cluster, and JupyterLab on it twice."""
+"""What the browser tests run against: a cluster, and JupyterLab on it twice, once without us."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ PLAYWRIGHT = UI_TESTS / "node_modules" / ".bin" / "playwright"
 _PACKAGES = ("chromium", "fonts-dejavu-core")
 LAB, PLAIN = "browser", "browser-plain"
 """The servers' namespaces: neither sees the other's kernels and jobs."""
+_QUIET = {"news_url": None, "check_for_updates_class": "jupyterlab.NeverCheckForUpdate"}
 
 
 class Unprepared(Exception):
@@ -56,6 +57,7 @@ async def run(arguments: Sequence[str]) -> int:
         place((LAB, PLAIN)) as (folder, kubeconfig, image),
         serving(folder / "lab", galata(kubeconfig, image)) as lab,
         serving(folder / "plain", plain(kubeconfig, image)) as strict,
+        serving(folder / "without", without()) as bare,
     ):
         return await playwright(
             arguments,
@@ -66,6 +68,8 @@ async def run(arguments: Sequence[str]) -> int:
             PLAIN_URL=strict.url,
             PLAIN_NAMESPACE=PLAIN,
             PLAIN_TOKEN=strict.token,
+            WITHOUT_URL=bare.url,
+            WITHOUT_TOKEN=bare.token,
         )
 
 
@@ -136,7 +140,7 @@ async def serving(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Jupyt
         },
         "FileContentsManager": {"delete_to_trash": False},
     }
-    settings["LabApp"] |= {
+    settings["LabApp"] = settings["LabApp"] | {
         "workspaces_dir": str(folder / "workspaces"),
         "user_settings_dir": str(folder / "settings"),
     }
@@ -152,12 +156,15 @@ def plain(kubeconfig: Path, image: str) -> dict[str, Any]:
             "namespace": PLAIN,
             "profiles": profiles(image),
         },
-        "LabApp": {
-            "news_url": None,
-            "check_for_updates_class": "jupyterlab.NeverCheckForUpdate",
-        },
+        "LabApp": _QUIET,
         "labextensions": [],
     }
+
+
+def without() -> dict[str, Any]:
+    """Build the settings of a server that has our front end, and not our server extension."""
+    off = {"jpserver_extensions": {"jupyter_kube": False}}
+    return {"ServerApp": off, "LabApp": _QUIET, "labextensions": []}
 
 
 def galata(kubeconfig: Path, image: str) -> dict[str, Any]:
@@ -178,8 +185,9 @@ def galata(kubeconfig: Path, image: str) -> dict[str, Any]:
 def profiles(image: str) -> dict[str, dict[str, Any]]:
     """Build the profiles that the tests choose from."""
     base = {"image": image, "cpu": "100m", "memory": "512Mi"}
+    options = {"gpus": {"min": 0, "max": 99}, "memory": {"max": "1Gi"}}
     return {
         "cpu": {**base, "display_name": "Python on the cluster"},
-        "gpu": {**base, "display_name": "One GPU", "gpus": 1},
-        "missing": {**base, "display_name": "No such image", "image": "localhost/missing:1"},
+        "gpu": {**base, "display_name": "One GPU", "gpus": 1, "options": options},
+        "missing": {**base, "display_name": "No <i>such</i> image", "image": "localhost/missing:1"},
     }

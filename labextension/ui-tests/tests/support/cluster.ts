@@ -39,6 +39,21 @@ export class Cluster {
     );
   }
 
+  /** The pods of a job. */
+  async workers(job: string): Promise<string[]> {
+    const pods = await this.list('pods');
+    return pods
+      .map(({ metadata }) => metadata.name)
+      .filter(name => name.startsWith(`${job}-`));
+  }
+
+  /** Have the workers end that wait for a file `go` in their home. */
+  async finish(job: string): Promise<void> {
+    for (const pod of await this.workers(job)) {
+      await this.kubectl('exec', pod, '--', 'sh', '-c', 'touch "$HOME/go"');
+    }
+  }
+
   /** Remove all jobs, and wait until no pod of theirs is left. */
   async clear(): Promise<void> {
     await this.kubectl('delete', 'jobs', '--all', '--cascade=foreground');

@@ -1,8 +1,7 @@
 import { expect, galata, test as base } from '@jupyterlab/galata';
-import type { IJupyterLabPageFixture } from '@jupyterlab/galata';
 import * as utils from '@jupyterlab/galata/lib/utils';
-import type { Locator } from '@playwright/test';
 import { Cluster } from './cluster';
+import { Notebook, fileOf } from './notebook';
 
 export { expect, galata };
 
@@ -14,37 +13,16 @@ Object.assign(utils, {
     waitForCondition(condition, 100_000)
 });
 
-/** A notebook that is open in JupyterLab. */
-export class Notebook {
-  constructor(readonly page: IJupyterLabPageFixture) {}
-
-  cell(index: number): Locator {
-    return this.page.locator('.jp-NotebookPanel:visible .jp-Cell').nth(index);
-  }
-
-  output(index: number): Locator {
-    return this.cell(index).locator('.jp-Cell-outputWrapper');
-  }
-
-  /** Wait until the kernel answers: JupyterLab forgets cells that are run before there is one. */
-  async ready(): Promise<void> {
-    await this.page.waitForFunction(() => {
-      const panel = (window as any).jupyterapp.shell.currentWidget;
-      return panel?.sessionContext?.session?.kernel?.status === 'idle';
-    });
-  }
-
-  /** Run a cell as a user does, and do not wait for it. */
-  async run(index: number): Promise<void> {
-    await this.cell(index).locator('.cm-content').click();
-    await this.page.keyboard.press('Control+Enter');
-  }
-}
-
 interface IFixtures {
   cluster: Cluster;
+  /** The notebook that is to be seen. */
+  notebook: Notebook;
   /** Open a new notebook of these code cells, with a kernel of this profile. */
-  openNotebook: (profile: string, cells: string[]) => Promise<Notebook>;
+  openNotebook: (
+    profile: string,
+    cells: string[],
+    more?: { name?: string; metadata?: object }
+  ) => Promise<Notebook>;
 }
 
 export const test = base.extend<IFixtures>({
@@ -58,6 +36,22 @@ export const test = base.extend<IFixtures>({
     { auto: true }
   ],
 
+  page: async ({ page }, use) => {
+    // What of ours breaks in a page fails its test, also where nothing is seen of that.
+    const errors: Error[] = [];
+    // Stock galata takes each POST for a new kernel.
+    await page.route(/\/api\/kernels\/[^/]+\/(interrupt|restart)/, route =>
+      route.continue()
+    );
+    page.on('pageerror', error => {
+      if (error.stack?.includes('/extensions/jupyter-kube/')) {
+        errors.push(error);
+      }
+    });
+    await use(page);
+    expect(errors).toEqual([]);
+  },
+
   // Stock galata wants the launcher to be in front, which it is not after a reload.
   waitForApplication: async ({ baseURL: _ }, use) => {
     await use(async page => {
@@ -65,10 +59,13 @@ export const test = base.extend<IFixtures>({
     });
   },
 
-  openNotebook: async ({ page, tmpPath }, use) => {
-    await use(async (profile, cells) => {
-      const path = `${tmpPath}/story.ipynb`;
-      await page.contents.uploadContent(notebook(profile, cells), 'text', path);
+  notebook: async ({ page }, use) => use(new Notebook(page)),
+
+  openNotebook: async ({ page, tmpPath, notebook }, use) => {
+    await use(async (profile, cells, { name = 'story', metadata } = {}) => {
+      const path = `${tmpPath}/${name}.ipynb`;
+      const file = fileOf(profile, cells, metadata);
+      await page.contents.uploadContent(file, 'text', path);
       await page.evaluate(
         async path =>
           (window as any).jupyterapp.commands.execute('docmanager:open', {
@@ -76,31 +73,7 @@ export const test = base.extend<IFixtures>({
           }),
         path
       );
-      return new Notebook(page);
+      return notebook;
     });
   }
 });
-
-/** The file of a notebook. */
-export function notebook(profile: string, cells: string[]): string {
-  return JSON.stringify({
-    nbformat: 4,
-    nbformat_minor: 5,
-    metadata: {
-      kernelspec: {
-        name: `kube-${profile}`,
-        display_name: profile,
-        language: 'python'
-      },
-      language_info: { name: 'python' }
-    },
-    cells: cells.map((source, index) => ({
-      cell_type: 'code',
-      id: `cell-${index}`,
-      execution_count: null,
-      metadata: {},
-      outputs: [],
-      source
-    }))
-  });
-}
