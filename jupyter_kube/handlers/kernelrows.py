@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -69,6 +70,9 @@ def kernel(
 
     """
     meta = pod["metadata"]
+    if state.phase == "failed" and meta.get("deletionTimestamp"):
+        # Its containers were ended by the deletion; Kubernetes calls that a failure, too.
+        state = replace(state, phase="gone", reason="Deleted", message="the pod was deleted")
     notes, labels = meta.get("annotations") or {}, meta["labels"]
     return {
         "id": labels.get(naming.KERNEL_ID, ""),

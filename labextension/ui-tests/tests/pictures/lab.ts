@@ -3,7 +3,7 @@ import type { Locator, Page } from '@playwright/test';
 import { mkdirSync } from 'fs';
 import { join } from 'path';
 import { Cluster } from '../support/cluster';
-import { notebook } from '../support/fixtures';
+import { fileOf } from '../support/notebook';
 
 export { expect };
 
@@ -24,7 +24,7 @@ export class Lab {
   async show(name: string, profile: string, cells: string[]): Promise<void> {
     const token = process.env.PICTURES_TOKEN!;
     const headers = { Authorization: `token ${token}` };
-    const content = JSON.parse(notebook(profile, cells));
+    const content = JSON.parse(fileOf(profile, cells));
     await this.page.request.put(`api/contents/${name}`, {
       headers,
       data: { type: 'notebook', format: 'json', content }

@@ -1,24 +1,25 @@
-/** Code of cells that run on workers. */
+/** Code of cells that run on workers; they go on until `Cluster.finish`. */
 
-/** Goes on until `Cluster.finish`. */
-export const UNTIL_FINISHED =
-  'while not (pathlib.Path.home() / "go").exists():';
+/** Where a worker finds that it may end: by its pod, since pods of the local cluster share a disk. */
+const BEGIN = `import os, pathlib, time
+go = pathlib.Path("/tmp", os.environ["POD_NAME"] + "-go")`;
 
 /** Prints and reports, five times a second. */
-export const STEADY = `import pathlib, time
+export const STEADY = `${BEGIN}
 step = 0
-${UNTIL_FINISHED}
+while not go.exists():
     step += 1
     print("step", step, "of rank", kube.rank)
     kube.report(step=step, loss=1 / step)
     time.sleep(0.2)
-print("ended")`;
+go.unlink()`;
 
-/** One rank of two fails, once it is let; the other would go on for long. */
-export const FAILING = `import pathlib, time
+/** One rank of two fails; the other would go on for long. */
+export const FAILING = `${BEGIN}
 print("begun")
-${UNTIL_FINISHED}
+while not go.exists():
     time.sleep(0.1)
+go.unlink()
 if kube.rank == 1:
     raise ValueError("no such digit")
 time.sleep(600)`;
