@@ -53,6 +53,47 @@ test('kernels are started, interrupted, restarted and stopped from the sidebar',
   await expect(notices(page)).toHaveCount(0);
 });
 
+test('the sidebar is worked with the keyboard alone', async ({
+  page,
+  openNotebook
+}) => {
+  const story = await openNotebook('cpu', ['1']);
+  await story.ready();
+  await page.locator('.lm-TabBar-addButton:visible').click();
+  const sidebar = new Sidebar(page);
+  await sidebar.open();
+  await expect(sidebar.kernel('story.ipynb')).toContainText('idle');
+
+  await sidebar.button('New kernel').focus();
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('menuitem', { name: 'One GPU' })).toBeVisible();
+  await page.keyboard.press('Escape');
+
+  await sidebar.button('New kernel').focus();
+  const list = sidebar.node.getByRole('listbox', { name: 'My kernels' });
+  await expect(async () => {
+    await page.keyboard.press('Tab');
+    expect(await list.evaluate(is => is === document.activeElement)).toBe(true);
+  }).toPass({ intervals: [0] });
+  await page.keyboard.press('ArrowDown');
+  await expect(sidebar.kernel('story.ipynb')).toHaveAttribute(
+    'aria-selected',
+    'true'
+  );
+  for (const name of ['Open', 'Interrupt', 'Restart…', 'Stop…']) {
+    await page.keyboard.press('Tab');
+    await expect(sidebar.button(name)).toBeFocused();
+  }
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('dialog')).toContainText('Stop this kernel?');
+  await page.keyboard.press('Escape');
+  await expect(page.getByRole('dialog')).toHaveCount(0);
+
+  await list.focus();
+  await page.keyboard.press('Enter');
+  await expect(story.cell(0)).toBeVisible();
+});
+
 test('a kernel that waits says for what, wherever one looks', async ({
   page,
   cluster,
