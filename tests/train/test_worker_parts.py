@@ -434,7 +434,7 @@ def test_a_worker_that_can_write_nowhere_says_so(monkeypatch: pytest.MonkeyPatch
         raise PermissionError(path)
 
     monkeypatch.setattr(os, "mkdir", refuse)
-    with pytest.raises(OSError, match=r"none of /tmp, /dev/shm, /home is writable"):
+    with pytest.raises(OSError, match=r"none of /tmp, /home, /dev/shm is writable"):
         scratch_folder({"HOME": "/home", "TMPDIR": "here"})  # its processes are elsewhere
 
 
