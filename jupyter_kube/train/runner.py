@@ -247,7 +247,7 @@ class Follower:
         elif frame.kind == "end" and data["ok"]:
             heard.verified = heard.verified or rank == 0
         elif frame.kind == "end":
-            said = {**data["about"], "rank": data["cause"], "text": data["text"]}
+            said = {**data.get("about", {}), "rank": data["cause"], "text": data["text"]}
             heard.cause = failure.read_cause(said)
             if heard.cause.rank is not None:
                 text = heard.cause.text.removeprefix(f"rank {heard.cause.rank} ")
