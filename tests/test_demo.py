@@ -155,6 +155,7 @@ def test_the_tour_goes_from_its_first_cell_to_its_last(cluster):
 
 @pytest.mark.timeout(180)
 def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
+    pytest.importorskip("jupyterlab")
     address, browser = tmp_path / "address", tmp_path / "browser"
     browser.write_text(f'#!/bin/sh\necho "$1" > {address}.part && mv {address}.part {address}\n')
     browser.chmod(0o755)
@@ -177,7 +178,7 @@ def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
         rest, _ = demo.communicate(timeout=60)
     finally:
         demo.kill()
-        demo.wait()
+        demo.communicate()
     assert demo.returncode == 0, rest
     assert address.read_text().strip() == url
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("jk-")] == []
