@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .. import config
@@ -41,9 +42,8 @@ async def connection(settings: config.KubeConfig) -> KubeClient:
         if way_in in _open:  # somebody else was quicker
             await made.close()
         else:
-            if not _open:
-                background.at_close(_close_all)
             _open[way_in] = made
+            background.at_close(partial(_close, way_in))
     return _open[way_in]
 
 
@@ -76,6 +76,6 @@ def _kubeconfigs(given: str) -> tuple[tuple[Any, ...], ...]:
     return tuple(found)
 
 
-async def _close_all() -> None:
-    while _open:
-        await _open.popitem()[1].close()
+async def _close(way_in: tuple[Any, ...]) -> None:
+    if (client := _open.pop(way_in, None)) is not None:
+        await client.close()
