@@ -22,6 +22,7 @@ _PYTHON = "3.11"
 _SYSTEM = ("bookworm", "python3,python-is-python3,ca-certificates,procps,libgomp1")
 _SITE = (
     "ipykernel>=7.3",
+    "ipywidgets>=8.1",
     "cloudpickle>=3.0",
     "numpy>=1.26",
     "kubernetes>=37.0.0,<38",

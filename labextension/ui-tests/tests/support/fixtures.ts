@@ -30,6 +30,8 @@ export const test = base.extend<IFixtures>({
     // eslint-disable-next-line no-empty-pattern
     async ({}, use) => {
       const cluster = new Cluster(process.env.LAB_NAMESPACE!);
+      // A real cluster takes a while to end the former test's.
+      await expect.poll(() => cluster.kernels()).toEqual([]);
       await use(cluster);
       await cluster.clear();
     },
