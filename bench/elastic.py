@@ -50,7 +50,7 @@ import json, os, sys, zlib
 from jupyter_kube.train import child, collective
 
 class Told:
-    report = display = print
+    report = display = over = print
 
 cell = json.loads(zlib.decompress(sys.stdin.buffer.read()))
 about = json.loads(sys.argv[1])
