@@ -18,9 +18,11 @@ from jupyter_kube.kernels.payload import open_payload
 from jupyter_kube.kernels.podspec import SECRET_KEY
 from jupyter_kube.kube import logs, objects
 from jupyter_kube.kube.client import KubeClient
+from jupyter_kube.kube.watch import Reflector
 from jupyter_kube.session import running_server
 from tests.conformance.conftest import Target
 from tests.conformance.test_kernels import end, start, value
+from tests.conformance.test_reasons import running
 
 from .serving import gone
 
@@ -58,6 +60,7 @@ print(found)
 async def test_no_key_and_no_variable_of_the_server_gets_out(
     target: Target,
     client: KubeClient,
+    pods: Reflector,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -82,6 +85,7 @@ async def test_no_key_and_no_variable_of_the_server_gets_out(
         looked = await socket.run(LOOK, 60)
         assert looked.text.splitlines()[-1:] == ["[]"], looked
         secret = await objects.get(client, objects.SECRETS, name)
+        await running(pods, kernel)  # before that there is no log to read
         said["pod"] = json.dumps(await objects.get(client, objects.PODS, name))
         said["events"] = json.dumps(await objects.list_(client, objects.EVENTS))
         said["pod's log"] = "\n".join(line.text for line in await logs.read(client, name))

@@ -13,7 +13,7 @@ from jupyter_kube.kube.watch import Reflector
 from tests.cluster import Cluster
 from tests.conformance.conftest import Target
 from tests.conformance.test_kernels import end, start, value
-from tests.conformance.test_reasons import model, reason, said, serving
+from tests.conformance.test_reasons import model, reason, running, said, serving
 
 pytestmark = [pytest.mark.cluster, pytest.mark.alone, pytest.mark.timeout(240)]
 
@@ -27,6 +27,7 @@ async def test_f09_a_node_is_missed_by_us_within_ten_seconds_and_then_by_kuberne
         pytest.skip("the kubelet of a foreign cluster is not ours to stop")
     async with serving(target, tmp_path, reach="port-forward") as server:
         kernel, socket = await start(server)
+        await running(pods, kernel)
         pid = await value(socket, "__import__('os').getpid()")
         cell = socket.send_code(
             "print('begun', flush=True)\nimport time; time.sleep(1)\nprint('x')"

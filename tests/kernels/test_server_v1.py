@@ -16,7 +16,7 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from .serving import Server
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
-KILL = "import os; os.kill(os.getpid(), 9)"
+DIE_SOON = "import os, time; time.sleep(1); os.kill(os.getpid(), 9)"  # once the next cell is there
 
 
 class FrontEnd:
@@ -73,7 +73,7 @@ async def test_cells_are_answered_before_during_and_after_a_death(
     kernel = (await server.start())["id"]
     front_end = await connect(server, kernel, jp_auth_header)
     assert ("iopub", "stream", "1\n") in await front_end.answers(front_end.execute("print(1)"))
-    killed, behind = front_end.execute(KILL), front_end.execute("print(2)")
+    killed, behind = front_end.execute(DIE_SOON), front_end.execute("print(2)")
     told = await front_end.answers(killed)
     assert ("shell", "execute_reply", "aborted") in told
     assert any(kind == "stream" and "signal 9" in text for _, kind, text in told)
