@@ -7,7 +7,8 @@ export class FakeServer {
   /** Websockets that the page has opened, the newest last. */
   readonly sockets: FakeSocket[] = [];
   readonly requests: Request[] = [];
-  answer: (request: Request) => Response = () => new Response('{}');
+  answer: (request: Request) => Response | Promise<Response> = () =>
+    new Response('{}');
 
   readonly settings: ServerConnection.ISettings;
 

@@ -8,11 +8,16 @@ import type {
 import {
   Dialog,
   ICommandPalette,
+  ISessionContextDialogs,
   Notification,
   showErrorMessage
 } from '@jupyterlab/apputils';
-import type { ICellModel } from '@jupyterlab/cells';
-import { INotebookTracker, NotebookPanel } from '@jupyterlab/notebook';
+import type { Cell, ICellModel } from '@jupyterlab/cells';
+import {
+  INotebookTracker,
+  NotebookActions,
+  NotebookPanel
+} from '@jupyterlab/notebook';
 import type { ServerConnection } from '@jupyterlab/services';
 import {
   ITranslator,
@@ -27,23 +32,22 @@ import { kubeIcon } from '../icons';
 import { KEY, profileOf } from '../profile/choice';
 import { CommandIDs, DOMAIN, Profile } from '../tokens';
 import { RunForm } from './form';
+import { kernelOf, load } from './kernel';
 import { parse, putAbove, takeApart } from './line';
 import type { ITrainOptions } from './options';
 import { recall, remember } from './remember';
-
-/** Done in the kernel before the cell; once the extension is loaded, it does nothing. */
-const LOAD = 'get_ipython().extension_manager.load_extension("jupyter_kube")';
 
 const plugin: JupyterFrontEndPlugin<void> = {
   id: 'jupyter-kube:run',
   description: 'Runs a cell on the cluster, from its toolbar.',
   autoStart: true,
   requires: [INotebookTracker],
-  optional: [ICommandPalette, ITranslator],
+  optional: [ICommandPalette, ISessionContextDialogs, ITranslator],
   activate: (
     app: JupyterFrontEnd,
     tracker: INotebookTracker,
     palette: ICommandPalette | null,
+    dialogs: ISessionContextDialogs | null,
     translator: ITranslator | null
   ) => {
     const trans = (translator ?? nullTranslator).load(DOMAIN);
@@ -54,7 +58,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       icon: args => (args.toolbar ? kubeIcon : undefined),
       isEnabled: () => tracker.activeCell?.model.type === 'code',
       execute: () =>
-        tracker.currentWidget && runOnCluster(app, tracker.currentWidget, trans)
+        tracker.currentWidget &&
+        runOnCluster(app, tracker.currentWidget, dialogs, trans)
     });
     tracker.activeCellChanged.connect(() =>
       app.commands.notifyCommandChanged(CommandIDs.runCell)
@@ -68,17 +73,24 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
 export default plugin;
 
-/** Ask how, write it into the active cell, and run that. */
+/**
+ * Ask how, write it into the active cell, and run that cell.
+ *
+ * Whatever is waited for, the user may choose another cell or notebook meanwhile: so the cell is
+ * looked up by its id, which it keeps when it is moved, and it alone is run.
+ */
 async function runOnCluster(
   app: JupyterFrontEnd,
   panel: NotebookPanel,
+  dialogs: ISessionContextDialogs | null,
   trans: TranslationBundle
 ): Promise<void> {
-  const cell = panel.content.activeCell?.model;
-  if (cell?.type !== 'code') {
+  const active = panel.content.activeCell;
+  if (active?.model.type !== 'code') {
     return;
   }
-  const { magic } = takeApart(cell.sharedModel.source);
+  const { id, sharedModel } = active.model;
+  const { magic } = takeApart(sharedModel.source);
   if (magic) {
     const title = trans.__('This cell cannot run on the cluster');
     await showErrorMessage(
@@ -88,10 +100,16 @@ async function runOnCluster(
     return;
   }
   const settings = app.serviceManager.serverSettings;
+  const offer = await offered(settings);
+  const shown = find(panel, id);
+  if (!shown) {
+    return giveUp(trans.__('the cell is not there any more'), trans);
+  }
+  show(app, panel, shown);
   const options = await ask({
     title: trans.__('Run this cell on the cluster'),
     body: new RunForm({
-      ...(await known(panel, cell, settings, trans)),
+      ...known(panel, shown.model, offer, trans),
       fit: asked => getFit(settings, asked),
       trans
     }),
@@ -100,28 +118,70 @@ async function runOnCluster(
       Dialog.okButton({ label: trans.__('Run') })
     ]
   });
-  if (options && !panel.isDisposed) {
-    note(panel, cell, options);
-    load(panel, trans);
-    panel.content.deselectAll(); // or else what is selected with the cell runs, too
-    await app.commands.execute('notebook:run-cell');
+  if (!options) {
+    return;
+  }
+  const { content, sessionContext } = panel;
+  const kernel = await kernelOf(sessionContext, dialogs);
+  const cell = find(panel, id);
+  if (!cell) {
+    return giveUp(trans.__('the cell is not there any more'), trans);
+  }
+  if (!kernel) {
+    return giveUp(trans.__('the notebook has no kernel'), trans);
+  }
+  note(panel, cell.model, options);
+  load(kernel, trans);
+  await NotebookActions.runCells(
+    content,
+    [cell],
+    sessionContext,
+    dialogs ?? undefined
+  );
+}
+
+/** Find a code cell, if it still is one. */
+function find(panel: NotebookPanel, id: string): Cell | undefined {
+  return panel.isDisposed
+    ? undefined
+    : panel.content.widgets.find(
+        ({ model }) => model.id === id && model.type === 'code'
+      );
+}
+
+/** Have the cell before the user's eyes that the form calls this one. */
+function show(app: JupyterFrontEnd, panel: NotebookPanel, cell: Cell): void {
+  app.shell.activateById(panel.id);
+  panel.content.activeCellIndex = panel.content.widgets.indexOf(cell);
+}
+
+function giveUp(why: string, trans: TranslationBundle): void {
+  Notification.warning(trans.__('Nothing was run: %1.', why));
+}
+
+interface IOffer {
+  readonly profiles: readonly Profile[];
+  /** Why there are none; else empty. */
+  readonly problem: string;
+}
+
+/** Ask for the profiles; without them, the form still does its work. */
+async function offered(settings: ServerConnection.ISettings): Promise<IOffer> {
+  try {
+    return { profiles: (await getProfiles(settings)).profiles, problem: '' };
+  } catch (error) {
+    return { profiles: [], problem: (error as Error).message };
   }
 }
 
 /** What the form begins with: the cell's own line, else the notebook's last choice. */
-async function known(
+function known(
   panel: NotebookPanel,
   cell: ICellModel,
-  settings: ServerConnection.ISettings,
+  { profiles, problem }: IOffer,
   trans: TranslationBundle
-): Promise<Pick<RunForm.IOptions, Known>> {
-  const notices: string[] = [];
-  let profiles: Profile[] = [];
-  try {
-    profiles = (await getProfiles(settings)).profiles;
-  } catch (error) {
-    notices.push((error as Error).message);
-  }
+): Pick<RunForm.IOptions, Known> {
+  const notices = problem ? [problem] : [];
   let options = recall(panel.model?.getMetadata(KEY));
   const { line } = takeApart(cell.sharedModel.source);
   try {
@@ -154,29 +214,5 @@ function note(
   panel.model?.setMetadata(
     KEY,
     remember(panel.model.getMetadata(KEY), options)
-  );
-}
-
-/** Have the kernel load the magics before it comes to the cell, without a cell for that. */
-function load(panel: NotebookPanel, trans: TranslationBundle): void {
-  const loading = panel.sessionContext.session?.kernel?.requestExecute({
-    code: LOAD,
-    silent: true,
-    store_history: false,
-    stop_on_error: false
-  });
-  loading?.done.then(
-    ({ content }) => {
-      if (content.status === 'error') {
-        Notification.error(
-          trans.__(
-            'This kernel cannot load jupyter_kube: %1. Install it with %pip install jupyter-kube.',
-            content.evalue
-          ),
-          { autoClose: false }
-        );
-      }
-    },
-    () => undefined // the kernel was restarted meanwhile, and the cell says so
   );
 }
