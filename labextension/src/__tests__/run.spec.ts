@@ -8,6 +8,7 @@ import { NBTestUtils } from '@jupyterlab/notebook/lib/testutils';
 import {
   DEFAULT_NAME,
   KernelSpecManagerMock,
+  MockShellFuture,
   SessionManagerMock
 } from '@jupyterlab/services/lib/testutils';
 import { acceptDialog, waitForDialog } from '@jupyterlab/testing';
@@ -172,4 +173,20 @@ it('runs nothing where the user wants no kernel', async () => {
   expect(selections).toBe(1);
   expect(sources()).toEqual(['a', 'b', 'c']);
   expect(notices()).toEqual(['Nothing was run: the notebook has no kernel.']);
+});
+
+it('says what to do where the kernel has no jupyter_kube, naming no package index', async () => {
+  const refusal = { status: 'error', evalue: "No module named 'jupyter_kube'" };
+  jest
+    .mocked(context.session!.kernel!.requestExecute)
+    .mockReturnValueOnce(
+      new MockShellFuture({ content: refusal } as never) as never
+    );
+  const done = commands.execute(CommandIDs.runCell);
+  await acceptDialog();
+  await done;
+  const [notice] = notices();
+  expect(notice).toContain("No module named 'jupyter_kube'");
+  expect(notice).toContain("in the kernel's environment");
+  expect(notice).not.toContain('pip');
 });

@@ -46,7 +46,7 @@ export function load(
       if (content.status === 'error') {
         Notification.error(
           trans.__(
-            'This kernel cannot load jupyter_kube: %1. Install it with %pip install jupyter-kube.',
+            "This kernel cannot load jupyter_kube: %1. Install jupyter-kube in the kernel's environment: see the first page of its documentation.",
             content.evalue
           ),
           { autoClose: false }

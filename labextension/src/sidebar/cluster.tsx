@@ -55,7 +55,7 @@ export function stateOf(
       return trans.__('Asking the server…');
     case 'missing':
       return trans.__(
-        'The server extension jupyter_kube is not there. Install jupyter-kube[server] where the Jupyter Server runs, and restart it.'
+        'The server extension jupyter_kube is not there. Install jupyter-kube with its extra "server" where the Jupyter Server runs, and restart it.'
       );
     case 'lost':
       return trans.__('The Jupyter Server does not answer; it is tried again.');
