@@ -147,6 +147,25 @@ describe('jobs', () => {
     expect(screen.getByRole('option').textContent).toContain('one');
   });
 
+  it('finds jobs by the words that their rows show', () => {
+    const full = 'no GPU free: 4 of 4 in use';
+    show(JobsSection, {
+      cluster: { state: 'up' },
+      jobs: [
+        aJob('one', { phase: 'succeeded', finished: true }),
+        aJob('two', { phase: 'waiting', message: full }),
+        aJob('three')
+      ]
+    });
+    const search = (value: string) => {
+      fireEvent.change(screen.getByRole('searchbox'), { target: { value } });
+      return screen.queryAllByRole('option').map(row => row.textContent);
+    };
+    expect(search('done')).toEqual([expect.stringContaining('one')]);
+    expect(search('gpu free')).toEqual([expect.stringContaining('two')]);
+    expect(search('succeeded')).toEqual([]);
+  });
+
   it('keeps names and messages text', () => {
     show(JobsSection, {
       cluster: { state: 'up' },

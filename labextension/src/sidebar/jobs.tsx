@@ -4,7 +4,7 @@ import React from 'react';
 import { isElastic } from '../commands/jobs';
 import { about } from '../duration';
 import { title } from '../job/words';
-import { Phase } from '../phase';
+import { Phase, phaseWord } from '../phase';
 import { CommandIDs } from '../tokens';
 import type { Job } from '../tokens';
 import { Actions } from './buttons';
@@ -30,7 +30,8 @@ export function JobsSection({
   const all = React.useMemo(() => [...model.jobs.values()], [model.jobs]);
   const shown = all.filter(
     job =>
-      (settings.finishedJobs || !job.finished) && matches(job, wanted.trim())
+      (settings.finishedJobs || !job.finished) &&
+      matches(job, wanted.trim(), trans)
   );
   const job = selected === null ? undefined : model.jobs.get(selected);
   if (all.length === 0) {
@@ -123,12 +124,16 @@ function JobRow(props: {
   );
 }
 
-function matches(job: Job, wanted: string): boolean {
-  const text = `${job.name} ${job.framework} ${job.profile} ${job.phase}`;
+/** Whether each of the words is in what is shown of a job. */
+function matches(job: Job, wanted: string, trans: TranslationBundle): boolean {
+  const { name, framework, profile, phase, message } = job;
+  const text = [name, framework, profile, phaseWord(phase, trans), message]
+    .join(' ')
+    .toLowerCase();
   return wanted
     .toLowerCase()
     .split(/\s+/)
-    .every(word => text.toLowerCase().includes(word));
+    .every(word => text.includes(word));
 }
 
 function ageOf(job: Job, now: number, trans: TranslationBundle): string {
