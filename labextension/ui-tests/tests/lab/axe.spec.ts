@@ -57,10 +57,11 @@ ${FAILING}`,
       .locator('[data-command="jupyter-kube:run-cell"]')
       .click();
     const form = page.getByRole('dialog');
-    await form.getByText('More', { exact: true }).click();
     await form.getByLabel('Workers', { exact: true }).fill('4:2');
     await form.getByRole('button', { name: 'Run' }).click();
     await expect(form).toContainText('Nothing was run');
+    // Below "More", which is open as the cell's line has options of it.
+    await expect(form.getByLabel('Name', { exact: true })).toBeVisible();
     expect.soft(await findings('.jp-Dialog')).toEqual([]);
     await form.getByRole('button', { name: 'Cancel' }).click();
 
