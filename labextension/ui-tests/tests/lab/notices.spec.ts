@@ -1,6 +1,6 @@
 import { FAILING } from '../support/cells';
 import { expect, test } from '../support/fixtures';
-import { JobTab, Sidebar, notices } from '../support/kube';
+import { JobTab, Sidebar, notices, said } from '../support/kube';
 
 test('a job that ends is told of where it is not seen, and says why it failed', async ({
   page,
@@ -13,7 +13,11 @@ test('a job that ends is told of where it is not seen, and says why it failed', 
     `%%kubetrain python -w 2 --name bad --detach --retries 0\n${FAILING}`
   ]);
   await story.ready();
-  await expect(notices(page)).toHaveCount(0); // it is in view
+  // Once the page is told that the kernel runs, it has said so, or it does not: it is in view.
+  const sidebar = new Sidebar(page);
+  await sidebar.open();
+  await expect(sidebar.kernel('story.ipynb')).toContainText('running');
+  expect(await said(page)).toEqual([]);
   await story.run(0);
   await story.run(1);
   const good = notices(page).filter({ hasText: /Job good-\w+ is done/ });
@@ -24,8 +28,6 @@ test('a job that ends is told of where it is not seen, and says why it failed', 
 
   await page.activity.activateTab('story.ipynb');
   await story.run(2);
-  const sidebar = new Sidebar(page);
-  await sidebar.open();
   const row = sidebar.job('bad');
   await expect(row).toContainText('2 of 2 up');
   await row.dblclick();
@@ -41,5 +43,6 @@ test('a job that ends is told of where it is not seen, and says why it failed', 
   const dialog = page.getByRole('dialog');
   await expect(dialog).toContainText('ValueError: no such digit');
   await dialog.getByRole('button', { name: 'Close' }).click();
-  await expect(notices(page).filter({ hasText: name })).toHaveCount(0);
+  const all = await said(page);
+  expect(all.filter(each => !/^Job good-\w+ is done/.test(each))).toEqual([]);
 });

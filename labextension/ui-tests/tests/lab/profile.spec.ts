@@ -1,5 +1,5 @@
 import { expect, test } from '../support/fixtures';
-import { notices } from '../support/kube';
+import { Sidebar, said } from '../support/kube';
 
 test('a kernel gets what its user chooses within the bounds', async ({
   page,
@@ -30,7 +30,11 @@ test('a kernel gets what its user chooses within the bounds', async ({
   await story.runUntil(0, 'up');
   const [pod, ...others] = await cluster.kernels();
   expect(others).toEqual([]);
-  await expect(notices(page)).toHaveCount(0); // the notebook is in view
+  // Once the page is told that it runs, it has said so, or it does not: the notebook is in view.
+  const sidebar = new Sidebar(page);
+  await sidebar.open();
+  await expect(sidebar.kernel('story.ipynb')).toHaveText(/2 GPUs.*running/);
+  expect(await said(page)).toEqual([]);
   expect(pod.spec.containers[0].resources.limits).toMatchObject({
     'nvidia.com/gpu': '2',
     memory: '768Mi'
@@ -40,4 +44,5 @@ test('a kernel gets what its user chooses within the bounds', async ({
     profile: 'gpu',
     options: { gpus: 2, memory: '768Mi' }
   });
+  expect(await said(page)).toEqual([]);
 });

@@ -118,6 +118,11 @@ export function notices(page: IJupyterLabPageFixture): Locator {
   return page.locator('.Toastify__toast');
 }
 
+/** All that was said in notifications, also where its time is over. */
+export async function said(page: IJupyterLabPageFixture): Promise<string[]> {
+  return (await page.notifications).map(({ message }) => message);
+}
+
 /** Choose in a dialog. */
 export async function answer(
   page: IJupyterLabPageFixture,
