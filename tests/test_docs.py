@@ -32,6 +32,18 @@ def test_a_link_leads_somewhere(page):
     assert [link for link in links(page) if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")], ids=str)
+def test_a_table_begins_with_its_head(page):
+    """Rows after a blank line are no table to a reader, but lines with bars in them."""
+    lines = ["", *page.read_text().splitlines(), ""]
+    begins = [
+        n
+        for n, line in enumerate(lines)
+        if line.startswith("|") and not lines[n - 1].startswith("|")
+    ]
+    assert [lines[n] for n in begins if not re.fullmatch(r"\|( -+ \|)+", lines[n + 1])] == []
+
+
 @pytest.mark.parametrize("picture", [*ROOT.glob("docs/pictures/*")], ids=lambda path: path.name)
 def test_a_picture_is_shown_and_small(picture):
     pages = [ROOT / "README.md", *ROOT.glob("docs/users/*.md")]
