@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from jupyter_kube import train
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.kernels.manager import KubeMappingKernelManager
 from jupyter_kube.kernels.provisioner import KubeProvisioner
+from jupyter_kube.magicline import kube_parser, train_parser
 
 ROOT = Path(__file__).parent.parent
 DEVELOPERS = ROOT / "docs" / "developers"
@@ -92,6 +94,33 @@ def test_the_reference_has_every_setting_as_its_help_says_it():
 
 def plain(text):
     return " ".join(text.split()).replace("``", "`")
+
+
+def test_the_reference_has_all_of_the_python_interface():
+    page = (ROOT / "docs" / "reference" / "python.md").read_text()
+    described = set(re.findall(r"auto\w+:: jupyter_kube\.train\.\w+\.(\w+)", page))
+    assert set(train.__all__) <= described
+
+
+def test_users_read_about_every_option_of_the_magics():
+    pages = [(ROOT / "docs" / "users" / name).read_text() for name in ("training.md", "files.md")]
+    for option in options_of(train_parser()):
+        assert f"`{option}" in pages[0]
+    for name, parser in commands_of(kube_parser()).items():
+        said = " ".join(re.findall(rf"%kube {name}\b.*", "\n".join(pages)))
+        assert said
+        assert [option for option in options_of(parser) if option not in said] == []
+
+
+def options_of(parser):
+    """The spelling of each option that users read, the first one."""
+    options = [action.option_strings for action in parser._actions if action.dest != "help"]
+    return [names[0] for names in options if names]
+
+
+def commands_of(parser):
+    (commands,) = (a.choices for a in parser._actions if isinstance(a.choices, dict))
+    return commands
 
 
 def test_users_read_about_words_that_kernels_say():
