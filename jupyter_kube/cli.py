@@ -38,8 +38,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     cluster = argparse.ArgumentParser(add_help=False)
-    cluster.add_argument("--context", default="", help="context of your kubeconfig")
-    cluster.add_argument("--namespace", "-n", default="", help="namespace to work in")
+    cluster.add_argument("--context", default="", metavar="NAME", help="context of your kubeconfig")
+    cluster.add_argument(
+        "--namespace", "-n", default="", metavar="NAME", help="namespace to work in"
+    )
 
     def command(name: str, run: Callable[..., int], help_: str, *parents: Any) -> Any:
         sub = commands.add_parser(name, help=help_, description=help_, parents=list(parents))
@@ -47,14 +49,27 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     demo = command("demo", _demo, "Show the whole way: a kernel and a training job.", cluster)
-    demo.add_argument("--profile", default="", help="profile to start the kernel from")
+    demo.add_argument("--profile", default="", metavar="P", help="profile to start the kernel from")
     demo.add_argument("--lab", action="store_true", help="open JupyterLab and stay")
     demo.add_argument("--keep", action="store_true", help="leave the finished job there")
 
     local = command("local", _local, "Run the local cluster until Ctrl-C.")
-    local.add_argument("--kubeconfig", default="", help="file to write its credentials to")
-    local.add_argument("--port", type=_port, default=0, help="port to listen on (default: any)")
-    local.add_argument("--gpus", type=int, default=4, help="GPUs its node pretends to have")
+    local.add_argument(
+        "--kubeconfig",
+        default="kubeconfig-local",
+        metavar="FILE",
+        help="file to write its credentials to (default: kubeconfig-local)",
+    )
+    local.add_argument(
+        "--port", type=_port, default=0, metavar="N", help="port to listen on (default: any)"
+    )
+    local.add_argument(
+        "--gpus",
+        type=int,
+        default=4,
+        metavar="N",
+        help="GPUs its node pretends to have (default: 4)",
+    )
 
     install = command("install", _install, "Install a kernelspec for each profile.", cluster)
     install.add_argument("--sys-prefix", action="store_true", help="into this environment only")
@@ -64,10 +79,10 @@ def _parser() -> argparse.ArgumentParser:
 
     command("ls", _ls, "List kernels, and jobs with their workers.", cluster)
     logs = command("logs", _logs, "Print the log of a kernel's or a worker's pod.", cluster)
-    logs.add_argument("pod", help="name of the pod, as `jupyter kube ls` prints it")
+    logs.add_argument("pod", metavar="POD", help="its name, as `jupyter kube ls` prints it")
     logs.add_argument("--follow", "-f", action="store_true", help="go on until it ends")
     kill = command("kill", _kill, "Stop a kernel or a job.", cluster)
-    kill.add_argument("name", help="name of a kernel's pod or of a job")
+    kill.add_argument("name", metavar="NAME", help="name of a kernel's pod or of a job")
     kill.add_argument("--all", action="store_true", help="anybody's, not only yours")
     clean = command("gc", _gc, "Remove your finished jobs and ended kernels.", cluster)
     clean.add_argument("--all", action="store_true", help="everybody's, not only yours")
@@ -97,7 +112,7 @@ def _local(options: argparse.Namespace) -> int:
     from .localcluster.cluster import may_write_kubeconfig
     from .localcluster.kinds import KINDS
 
-    path = Path(options.kubeconfig or "kubeconfig-local").absolute()
+    path = Path(options.kubeconfig).absolute()
     if not may_write_kubeconfig(path):
         raise KubeError(
             f"{path} is not overwritten",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jupyter_kube import train
+from jupyter_kube import cli, train
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.kernels.manager import KubeMappingKernelManager
 from jupyter_kube.kernels.provisioner import KubeProvisioner
@@ -90,6 +90,37 @@ def test_the_reference_has_every_setting_as_its_help_says_it():
     page = (ROOT / "docs" / "reference" / "settings.md").read_text()
     assert [row for row in rows if row not in page] == []
     assert page.count("\n| `") == len(rows) + 1
+
+
+def test_the_reference_has_the_command_line_as_its_help_says_it():
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    head, *sections = re.split(r"^## jupyter kube ", page, flags=re.MULTILINE)
+    commands = commands_of(cli._parser())
+    shared = rows_of(commands["ls"])
+    assert rows_in(head) == shared
+    assert [section.split()[0] for section in sections] == list(commands)
+    for section, (name, parser) in zip(sections, commands.items(), strict=True):
+        assert section.startswith(f"{name}\n\n{parser.description}\n")
+        own = rows_of(parser)
+        assert (own[: len(shared)] == shared) == (name != "local")
+        assert rows_in(section) == [row for row in own if row not in shared]
+
+
+def rows_in(text):
+    return re.findall(r"^\| `.*$", text, re.MULTILINE)
+
+
+def rows_of(parser):
+    """The rows of a table of options, or of what a command takes."""
+    rows = []
+    for action in parser._actions:
+        if action.dest == "help":
+            continue
+        first, *others = action.option_strings or [action.metavar]
+        value = f" {action.metavar}" if action.option_strings and action.metavar else ""
+        names = ", ".join(f"`{name}`" for name in (f"{first}{value}", *others))
+        rows.append(f"| {names} | {action.help} |")
+    return rows
 
 
 def plain(text):
