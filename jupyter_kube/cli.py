@@ -91,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    needs.modules("The demo", "server", "jupyter_server", "ipykernel")
+    needs.modules("The demo", needs.from_checkout("server"), "jupyter_server", "ipykernel")
     from . import demo
 
     return demo.run(

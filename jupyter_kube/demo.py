@@ -87,10 +87,10 @@ def _like_ctrl_c() -> Iterator[None]:
 def _check(options: Options) -> None:
     """Refuse what cannot work, before anything is started."""
     if options.lab:
-        needs.modules("`--lab`", "lab", "jupyterlab")
+        needs.modules("`--lab`", needs.from_checkout("lab"), "jupyterlab")
     if not options.context:  # there, pods are made of what is installed here
         needs.local_cluster()
-        needs.modules("The demo on the local cluster", "demo", *_FRAMEWORKS)
+        needs.modules("The demo on the local cluster", needs.from_checkout("demo"), *_FRAMEWORKS)
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def _packages() -> Iterator[Finding]:
         yield Finding(
             "failed",
             f"Kernels cannot be started from here: {', '.join(missing)} not installed",
-            'pip install "jupyter-kube[server]"',
+            needs.from_checkout("server"),
         )
         return
     names = ("jupyter_server", "jupyter_client", "ipykernel", "kubernetes")

@@ -141,7 +141,7 @@ class KubeMagics(Magics):
             return
         from .needs import modules
 
-        modules("The panel", "widgets", "ipywidgets")
+        modules("The panel", "pip install ipywidgets", "ipywidgets")
         from .widgets import open_panel
 
         open_panel(self.shell, options.name or "", cell)

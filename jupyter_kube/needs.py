@@ -8,20 +8,28 @@ from importlib.util import find_spec
 from .errors import KubeError
 
 
-def modules(what: str, extra: str, *names: str) -> None:
+def from_checkout(extra: str) -> str:
+    """Say how one of our extras is installed.
+
+    From a checkout: while there is no release, a package index may have anybody's under our name.
+    """
+    return f'pip install -e ".[{extra}]" in a checkout of jupyter-kube'
+
+
+def modules(what: str, how: str, *names: str) -> None:
     """Refuse if one of the modules is not installed.
 
     Parameters
     ----------
     what
         What needs them, as the beginning of a sentence.
-    extra
-        The extra of ours that brings them.
+    how
+        The command that installs them.
 
     Raises
     ------
     KubeError
-        With the missing ones and the command that installs them.
+        With the missing ones and that command.
 
     """
     missing = [name for name in names if find_spec(name) is None]
@@ -29,7 +37,7 @@ def modules(what: str, extra: str, *names: str) -> None:
         raise KubeError(
             f"{what} needs {', '.join(missing)}",
             f"not installed in {sys.prefix}",
-            f'Install with: pip install "jupyter-kube[{extra}]"',
+            f"Install with: {how}",
         )
 
 
@@ -48,4 +56,4 @@ def local_cluster() -> None:
             "each of its pods has a loopback address of its own",
             "Name a context of your kubeconfig with --context.",
         )
-    modules("The local cluster", "local", "yaml", "tornado")
+    modules("The local cluster", from_checkout("local"), "yaml", "tornado")

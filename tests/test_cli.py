@@ -110,7 +110,7 @@ def test_elsewhere_than_on_linux_there_is_no_local_cluster(command, monkeypatch,
 def test_the_local_cluster_says_which_extra_it_lacks(monkeypatch, capsys):
     monkeypatch.setattr(needs, "find_spec", lambda name: None if name == "yaml" else object())
     assert cli.main(["local"]) == 1
-    assert 'pip install "jupyter-kube[local]"' in said(capsys)
+    assert 'pip install -e ".[local]"' in said(capsys)
 
 
 class Cluster(fakecluster.FakeCluster):

@@ -133,7 +133,7 @@ def test_what_is_not_installed_is_one_sentence_before_anything_starts(
     assert cli.main(argv) == 1
     captured = capsys.readouterr()
     assert missing in captured.err
-    assert f'pip install "jupyter-kube[{extra}]"' in captured.err
+    assert f'pip install -e ".[{extra}]"' in captured.err
     assert captured.err.count("\n") == 1
     assert captured.out == ""
 

@@ -53,6 +53,14 @@ def test_a_picture_is_shown_and_small(picture):
     assert picture.stat().st_size < (2**20 if picture.suffix == ".gif" else 100_000)
 
 
+def test_nobody_is_told_to_install_from_an_index_what_was_not_released_there():
+    """Whoever registers our name first would be installed."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*")]
+    files += [*ROOT.glob("binder/post*"), *PACKAGE.rglob("*.py"), *ROOT.glob("examples/*.ipynb")]
+    told = re.compile(r"pip install( -\S+)* \W{0,2}jupyter[-_]kube")
+    assert [path.name for path in files if told.search(path.read_text())] == []
+
+
 def test_every_page_for_users_is_found_from_their_first():
     users = ROOT / "docs" / "users"
     linked = {*links(users / "index.md"), "index.md"}

@@ -101,7 +101,7 @@ def test_gpus_of_nodes_that_may_not_be_seen_are_a_warning(kubeconfig, monkeypatc
     ("platform", "missing", "level", "hint"),
     [
         ("linux", (), "warning", "`jupyter kube demo` uses the local cluster"),
-        ("linux", ("yaml",), "failed", 'pip install "jupyter-kube[local]"'),
+        ("linux", ("yaml",), "failed", 'pip install -e ".[local]"'),
         ("darwin", (), "failed", "Linux only"),
     ],
 )

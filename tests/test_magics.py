@@ -437,4 +437,4 @@ def test_the_panel_says_what_it_needs(shell, monkeypatch):
     monkeypatch.setattr(needs, "find_spec", lambda _name: None)
     error = shell.run_cell("%kube panel").error_in_exec
     assert str(error).startswith("The panel needs ipywidgets: not installed in ")
-    assert str(error).endswith('Install with: pip install "jupyter-kube[widgets]"')
+    assert str(error).endswith("Install with: pip install ipywidgets")
