@@ -7,6 +7,7 @@ Without a cluster all of it runs on the local one.
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import contextlib
 import json
@@ -27,6 +28,7 @@ from .kube import objects
 from .kube.client import KubeClient
 from .kube.watch import Reflector
 from .messages import Message
+from .models import Profile
 from .session import JupyterServer, KernelSocket, ServerError, running_server
 
 NOTEBOOK = "01-digits.ipynb"
@@ -119,9 +121,9 @@ async def _demo(options: Options, settings: config.KubeConfig) -> int:
     places = _Places(client)
     try:
         settings.namespace = client.namespace
-        profile = settings.profile(options.profile).name
+        profile = settings.profile(options.profile)
         try:
-            with _workspace(profile) as folder:
+            with _workspace(profile.name) as folder:
                 async with _server(folder, settings, lab=options.lab) as server:
                     try:
                         if options.lab:
@@ -179,9 +181,11 @@ async def _stay_open(server: JupyterServer) -> int:
     return 0
 
 
-async def _run_notebook(server: JupyterServer, places: _Places, folder: Path, profile: str) -> int:
+async def _run_notebook(
+    server: JupyterServer, places: _Places, folder: Path, profile: Profile
+) -> int:
     """Open a session on the notebook, run its cells, say where they ran."""
-    print(f"Starting a kernel from the profile {profile} …", flush=True)
+    print(f"Starting a kernel from the profile {profile.name} …", flush=True)
     session = await server.request(
         "POST",
         "api/sessions",
@@ -189,7 +193,7 @@ async def _run_notebook(server: JupyterServer, places: _Places, folder: Path, pr
             "path": NOTEBOOK,
             "name": NOTEBOOK,
             "type": "notebook",
-            "kernel": {"name": f"kube-{profile}"},
+            "kernel": {"name": f"kube-{profile.name}"},
         },
     )
     kernel_id = session["kernel"]["id"]
@@ -198,6 +202,7 @@ async def _run_notebook(server: JupyterServer, places: _Places, folder: Path, pr
             kernel = await server.connect(kernel_id)
             kernel.on_message = _Screen().show
             try:
+                await _check_image(kernel, profile)
                 for source in _code_cells(folder / "notebooks" / NOTEBOOK):
                     if not await _run_cell(kernel, source):
                         return 1
@@ -209,6 +214,23 @@ async def _run_notebook(server: JupyterServer, places: _Places, folder: Path, pr
     for line in sorted(places.lines.values()):
         print(f"  {line}")
     return 0
+
+
+async def _check_image(kernel: KernelSocket, profile: Profile) -> None:
+    """Refuse a pod without the modules that the notebook imports; only the pod can tell."""
+    missing = (
+        f"[name for name in {_FRAMEWORKS} if not __import__('importlib.util').util.find_spec(name)]"
+    )
+    content = {"code": "", "silent": True, "user_expressions": {"missing": missing}}
+    reply = await kernel.collect(kernel.send("execute_request", content))
+    answer = reply.content.get("user_expressions", {}).get("missing", {})
+    names = ast.literal_eval(answer.get("data", {}).get("text/plain", "[]"))
+    if names:
+        raise KubeError(
+            f"{NOTEBOOK} imports {', '.join(names)}",
+            f"not in the image {profile.image} of the profile {profile.name}",
+            "Name another with --profile, or one more in your settings whose image has them.",
+        )
 
 
 def _code_cells(path: Path) -> list[str]:

@@ -43,15 +43,16 @@ def cluster(tmp_path, monkeypatch):
 
 @pytest.fixture
 def notebook(tmp_path, monkeypatch):
-    """Set the cells of the notebook that the demo runs."""
+    """Set the cells of the notebook that the demo runs, and which modules it imports."""
 
-    def cells(*sources):
+    def cells(*sources, imports=()):
         folder = tmp_path / "examples"
         folder.mkdir()
         code = [{"cell_type": "code", "source": [source]} for source in sources]
         notebook = {"cells": code, "metadata": {"kernelspec": {"name": ""}}}
         (folder / demo.NOTEBOOK).write_text(json.dumps(notebook))
         monkeypatch.setattr(demo, "examples", lambda: folder)
+        monkeypatch.setattr(demo, "_FRAMEWORKS", imports)
 
     return cells
 
@@ -87,6 +88,20 @@ def test_a_cell_that_fails_is_the_exit_code_and_its_jobs_go(cluster, notebook, c
     assert "Submitted: " in captured.out
     assert "ZeroDivisionError" in captured.err
     assert "never" not in captured.out.replace("print('never')", "")
+    assert left() == []
+
+
+def test_an_image_without_what_the_notebook_imports_is_one_sentence(cluster, notebook, capsys):
+    notebook("print('never')", imports=("json", "no_such_framework", "nor_this"))
+    assert run() == 1
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "The demo cannot go on. 01-digits.ipynb imports no_such_framework, nor_this:"
+        " not in the image python:3 of the profile python. Name another with --profile,"
+        " or one more in your settings whose image has them.\n"
+    )
+    assert "never" not in captured.out
+    assert captured.out.endswith("Nothing of the demo is left on the cluster.\n")
     assert left() == []
 
 

@@ -114,6 +114,11 @@ def test_the_reference_has_the_command_line_as_its_help_says_it():
         assert rows_in(section) == [row for row in own if row not in shared]
 
 
+def test_the_image_for_the_demo_begins_with_that_of_a_profile_that_names_none():
+    page = (ROOT / "docs" / "reference" / "cli.md").read_text()
+    assert f"FROM {KubeConfig().profile().image}\n" in page
+
+
 def rows_in(text):
     return re.findall(r"^\| `.*$", text, re.MULTILINE)
 
