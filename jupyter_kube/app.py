@@ -26,6 +26,8 @@ _CLASSES = {
     "session_manager_class": "jupyter_kube.kernels.sessions.KubeSessionManager",
 }
 
+_FULL_COLLECTIONS = 100
+"""Collections of younger objects before a full one, at least: ten times Python's own number."""
 _UNASKED = 3.0  # seconds after which kernels are attached to though nobody has asked for any
 
 
@@ -124,6 +126,9 @@ class KubeExtension(ExtensionApp):
         # What is loaded by now stays. Were it walked again by each full collection, the first list
         # of a thousand pods would hold the loop for a quarter of a second.
         gc.freeze()
+        # Nor is that list garbage: walking it once, as it grows, would hold the loop for 36 ms.
+        *young, old = gc.get_threshold()
+        gc.set_threshold(*young, max(old, _FULL_COLLECTIONS))
         from .kernels import sockets
         from .kernels.cluster import shared
         from .kernels.manager import KubeMappingKernelManager
