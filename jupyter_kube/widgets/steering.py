@@ -67,9 +67,9 @@ class Steering:
             "Scale", "Let the job have so many workers", lambda: steered.scale(self._size.value)
         )
         self._sizes = parts.row(self._size, self._slider, self._scale)
-        self._stop = parts.button("Stop…", "Stop the job and remove it", self._ask)
+        self._stop = parts.button("Kill…", "End the job and remove it", self._ask)
         self._really = parts.row(
-            parts.button("Stop and remove it", "It cannot be undone", self._end, style="danger"),
+            parts.button("Kill and remove it", "It cannot be undone", self._end, style="danger"),
             parts.button("Keep it", "Let the job go on", self._calm),
         )
         self._detach = parts.button("Detach", "Follow no more; the job goes on", steered.detach)
@@ -95,7 +95,7 @@ class Steering:
             self._fit(view)
         if not goes_on:
             self._calm()
-        self._stop.description = "Stop…" if goes_on else "Remove…"
+        self._stop.description = "Kill…" if goes_on else "Remove…"
         parts.show(self._stop, view.phase != "stopped" and self._really.layout.display == "none")
         parts.show(self._detach, followed and goes_on)
         parts.show(self._follow, not followed and goes_on)

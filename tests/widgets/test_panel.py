@@ -219,13 +219,13 @@ def test_it_is_responsive_while_a_cell_runs(front, go, tmp_path):
         said(front, f"Detached: {name} goes on.")
         front.click("Follow")
         front.until(lambda: front.find("Detach"), "following again")
-        front.click("Stop…")
+        front.click("Kill…")
         front.until(lambda: front.find("Keep it"), "a question")
         front.click("Keep it")
-        front.until(lambda: front.find("Stop…"), "no question")
-        front.click("Stop…")
-        front.until(lambda: front.find("Stop and remove it"), "a question")
-        front.click("Stop and remove it")
+        front.until(lambda: front.find("Kill…"), "no question")
+        front.click("Kill…")
+        front.until(lambda: front.find("Kill and remove it"), "a question")
+        front.click("Kill and remove it")
         said(front, f"Stopped: {name}")
     assert front.run("assert train.jobs() == []")["status"] == "ok"
 

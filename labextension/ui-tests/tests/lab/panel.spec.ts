@@ -47,10 +47,10 @@ test('the panel runs a cell, shows and steers its job, also after a reload', asy
   const jobs = await cluster.list('jobs');
   expect(jobs.map(each => each.metadata.uid)).toEqual([job.metadata.uid]);
 
-  await panel.getByRole('button', { name: 'Stop…' }).click();
+  await panel.getByRole('button', { name: 'Kill…' }).click();
   await panel.getByRole('button', { name: 'Keep it' }).click();
-  await panel.getByRole('button', { name: 'Stop…' }).click();
-  await panel.getByRole('button', { name: 'Stop and remove it' }).click();
+  await panel.getByRole('button', { name: 'Kill…' }).click();
+  await panel.getByRole('button', { name: 'Kill and remove it' }).click();
   await expect.poll(() => cluster.list('jobs')).toEqual([]);
   await expect(panel).toContainText('stopped');
 });
