@@ -30,7 +30,7 @@ async def test_f09_a_node_is_missed_by_us_within_ten_seconds_and_then_by_kuberne
         await running(pods, kernel)
         pid = await value(socket, "__import__('os').getpid()")
         cell = socket.send_code(
-            "print('begun', flush=True)\nimport time; time.sleep(1)\nprint('x')"
+            "print('begun', flush=True)\nimport time; time.sleep(15)\nprint('x')"
         )
         await said(socket, cell, "begun")
         os.kill(real_cluster.processes["kubelet"], signal.SIGSTOP)

@@ -174,6 +174,8 @@ async def test_why_a_job_is_as_it_is_is_said_as_the_magic_says_it(
     done = await asyncio.to_thread(train.submit, "pass", settings=settings)
     for job in (failed, done):
         await asyncio.to_thread(lambda each=job: each.follow().result(60))
+    while (await asyncio.to_thread(lambda: done.status)).phase != "succeeded":
+        await asyncio.sleep(0.05)  # its pods end a little after its ranks have said so
     said = await why(failed.name)
     assert said == await asyncio.to_thread(failed.why)
     assert "exit code 3" in said[0]

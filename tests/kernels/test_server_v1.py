@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from pathlib import Path
 from typing import Any
 
 from jupyter_server.services.kernels.connection.base import (
@@ -16,7 +17,12 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from .serving import Server
 
 PROTOCOL = "v1.kernel.websocket.jupyter.org"
-DIE_SOON = "import os, time; time.sleep(1); os.kill(os.getpid(), 9)"  # once the next cell is there
+DIE = """
+import os, pathlib, time
+while not pathlib.Path({!r}).exists(): time.sleep(0.01)
+os.kill(os.getpid(), 9)
+"""
+"""A cell that ends its kernel once a file is there."""
 
 
 class FrontEnd:
@@ -26,14 +32,16 @@ class FrontEnd:
         self._socket = socket
 
     def execute(self, code: str) -> str:
+        return self.ask("execute_request", code=code, silent=False, store_history=True)
+
+    def ask(self, msg_type: str, channel: str = "shell", **content: Any) -> str:
         msg_id = uuid.uuid4().hex
-        header = {"msg_id": msg_id, "msg_type": "execute_request", "session": "s"}
-        content = {"code": code, "silent": False, "store_history": True}
+        header = {"msg_id": msg_id, "msg_type": msg_type, "session": "s"}
         parts = [
             json.dumps(part).encode()
             for part in (header | {"username": "", "version": "5.4"}, {}, {}, content)
         ]
-        self._socket.write_message(serialize_msg_to_ws_v1(parts, "shell"), binary=True)
+        self._socket.write_message(serialize_msg_to_ws_v1(parts, channel), binary=True)
         return msg_id
 
     async def receive(self) -> tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]:
@@ -68,12 +76,17 @@ async def connect(server: Server, kernel_id: str, headers: dict[str, str]) -> Fr
 
 
 async def test_cells_are_answered_before_during_and_after_a_death(
-    server: Server, jp_auth_header: dict[str, str]
+    server: Server, jp_auth_header: dict[str, str], tmp_path: Path
 ) -> None:
     kernel = (await server.start())["id"]
     front_end = await connect(server, kernel, jp_auth_header)
     assert ("iopub", "stream", "1\n") in await front_end.answers(front_end.execute("print(1)"))
-    killed, behind = front_end.execute(DIE_SOON), front_end.execute("print(2)")
+    end = tmp_path / "end"
+    killed, behind = front_end.execute(DIE.format(str(end))), front_end.execute("print(2)")
+    last = front_end.ask("kernel_info_request", "control")
+    while (await front_end.receive())[2].get("msg_id") != last:
+        pass  # what was sent before it is there, too
+    end.touch()
     told = await front_end.answers(killed)
     assert ("shell", "execute_reply", "aborted") in told
     assert any(kind == "stream" and "signal 9" in text for _, kind, text in told)

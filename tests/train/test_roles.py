@@ -99,16 +99,21 @@ else:
     print("made" if made.exists() else "cut", flush=True)
     {then}
 """
+EVALUATES = """
+    while not pathlib.Path("{folder}", "evaluated").exists(): time.sleep(0.01)
+    print("evaluated")
+"""
 
 
 def test_an_evaluator_that_asks_comes_to_its_end_and_the_job_waits_for_it(
     tensorflow: dict[str, str], tmp_path: Path
 ) -> None:
-    source = EVALUATOR.format(folder=tmp_path, then="time.sleep(1); print('evaluated')")
+    source = EVALUATOR.format(folder=tmp_path, then=EVALUATES.format(folder=tmp_path))
     with roles(source, tensorflow) as job:
         chief, *_, evaluator = job.pods
         evaluator.wait_state("finishing")
         assert chief.process.poll() is None
+        (tmp_path / "evaluated").touch()
         assert job.codes() == [0, 0, 0, 0]
         assert evaluator.lines == ["made", "evaluated"]
         assert [frame.data["ok"] for frame in job.all_frames("end")] == [True] * 4
