@@ -127,8 +127,8 @@ class KubeExtension(ExtensionApp):
         # of a thousand pods would hold the loop for a quarter of a second.
         gc.freeze()
         # Nor is that list garbage: walking it once, as it grows, would hold the loop for 36 ms.
-        *young, old = gc.get_threshold()
-        gc.set_threshold(*young, max(old, _FULL_COLLECTIONS))
+        young, middle, old = gc.get_threshold()
+        gc.set_threshold(young, middle, max(old, _FULL_COLLECTIONS))
         from .kernels import sockets
         from .kernels.cluster import shared
         from .kernels.manager import KubeMappingKernelManager
