@@ -57,6 +57,7 @@ def test_nobody_is_told_to_install_from_an_index_what_was_not_released_there():
     """Whoever registers our name first would be installed."""
     files = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("deploy/*")]
     files += [*ROOT.glob("binder/post*"), *PACKAGE.rglob("*.py"), *ROOT.glob("examples/*.ipynb")]
+    files += ROOT.glob("labextension/src/**/*.ts*")
     told = re.compile(r"pip install( -\S+)* \W{0,2}jupyter[-_]kube")
     assert [path.name for path in files if told.search(path.read_text())] == []
 
