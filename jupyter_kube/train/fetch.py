@@ -53,9 +53,9 @@ async def fetch(
     """
     job, pods = await asyncio.gather(
         query.find_job(client, name),
-        objects.list_(client, objects.PODS, labels=naming.selector(component="job", job=name)),
+        query.pods_of(client, name),
     )
-    view = job_view(job, pods["items"])
+    view = job_view(job, pods)
     pod = _running(view, rank)
     # It may be ending: a job's result is known a moment before.
     channel = await _reach(client, pod, key, _FEW) if pod else None

@@ -84,7 +84,7 @@ class OwnDesk:
             return made
         own = naming.selector(job=job["metadata"]["name"])
         pods, found = await asyncio.gather(
-            objects.list_(self._client, objects.PODS, labels=own),
+            query.pods_of(self._client, job["metadata"]["name"]),
             objects.list_(self._client, objects.JOBS, labels=own),
         )
         secrets = await asyncio.gather(*map(self._secret, again.secrets_of(job)))
@@ -92,7 +92,7 @@ class OwnDesk:
         new = again.again(
             job,
             filter(None, secrets),
-            pods["items"],
+            pods,
             roles,
             user=user,
             submission=submission,
@@ -120,8 +120,10 @@ class OwnDesk:
     async def find(self, name: str) -> Ticket:
         """Return what is needed to follow a job."""
         view = await self.snapshot(name)
-        secret = await objects.get(self._client, objects.SECRETS, view.name)
-        return Ticket(view, jobspec.key_of(secret))
+        return Ticket(view, await self._key(view.name))
+
+    async def _key(self, name: str) -> bytes:
+        return jobspec.key_of(await objects.get(self._client, objects.SECRETS, name))
 
     async def snapshot(self, name: str) -> JobView:
         """Return a job as it is now."""
@@ -136,9 +138,9 @@ class OwnDesk:
         if view.phase == "failed":
             # The logs may be gone, or long: what the cluster says of it will do.
             with suppress(ClusterError, TimeoutError):
-                ticket = await self.find(view.name)
+                key = await self._key(view.name)
                 async with asyncio.timeout(_PATIENCE):
-                    error = (await self.follow(Feed(view), ticket.key)).error
+                    error = (await self.follow(Feed(view), key)).error
         return failure.diagnosis(view, self.namespace, error)
 
     async def jobs(self, *, everyone: bool = False) -> list[JobView]:

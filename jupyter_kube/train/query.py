@@ -104,6 +104,12 @@ async def whole_name(client: KubeClient, name: str, user: str) -> str:
     return short[0]
 
 
+async def pods_of(client: KubeClient, name: str) -> list[dict[str, Any]]:
+    """Return a job's pods, without what no view is made of: there may be a thousand."""
+    own = naming.selector(component="job", job=name)
+    return await objects.every(client, objects.PODS, labels=own, keep=slim_pod)
+
+
 async def snapshot(client: KubeClient, name: str) -> JobView:
     """Return one job with its ranks and the reasons they wait.
 
@@ -114,11 +120,8 @@ async def snapshot(client: KubeClient, name: str) -> JobView:
 
     """
     job = await find_job(client, name)
-    own = naming.selector(job=job["metadata"]["name"])
-    pods, events = await asyncio.gather(
-        objects.list_(client, objects.PODS, labels=own), _events(client)
-    )
-    return job_view(job, pods["items"], events, now=client.now())
+    pods, events = await asyncio.gather(pods_of(client, job["metadata"]["name"]), _events(client))
+    return job_view(job, pods, events, now=client.now())
 
 
 async def read_logs(
@@ -134,19 +137,16 @@ async def read_logs(
         If none of its pods is left.
 
     """
-    job, found = await asyncio.gather(
-        find_job(client, name),
-        objects.list_(client, objects.PODS, labels=naming.selector(job=name)),
-    )
+    job, found = await asyncio.gather(find_job(client, name), pods_of(client, name))
     pods: dict[range, list[str]] = {}
-    for pod in found["items"]:
+    for pod in found:
         ranks = ranks_of(pod)
         if ranks and (rank is None or rank in ranks):
             pods.setdefault(ranks, []).append(pod["metadata"]["name"])
     if not pods:
         which = "pods" if rank is None else f"pod of rank {rank}"
         raise NotFound(f"{name} has no {which}, so no lines")
-    view = job_view(job, found["items"])
+    view = job_view(job, found)
     asked = {known.rank for known in view.ranks if rank in (None, known.rank)}
     gone = asked.difference(*pods) if view.finished else set()
     for ranks in sorted([*pods, *(range(n, n + 1) for n in gone)], key=lambda found: found[0]):
@@ -161,8 +161,7 @@ async def read_logs(
 
 async def read_reports(client: KubeClient, name: str, key: bytes) -> AsyncGenerator[PodReports]:
     """Give the reports that a job's pods have in their logs, some at a time."""
-    found = await objects.list_(client, objects.PODS, labels=naming.selector(job=name))
-    for pod in found["items"]:
+    for pod in await pods_of(client, name):
         if not ranks_of(pod):
             continue
         async with aclosing(reading.reported(client, pod["metadata"]["name"], key)) as reported:

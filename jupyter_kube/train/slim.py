@@ -28,7 +28,10 @@ def slim_job(obj: Object) -> Object:
 def slim_pod(pod: Object) -> Object:
     """Keep of a pod all but what its containers are told."""
     spec = pod["spec"]
-    small = {"containers": [some(c, "name", "resources") for c in spec["containers"]]}
+    small = {
+        kind: [some(container, "name", "resources") for container in spec.get(kind) or ()]
+        for kind in ("containers", "initContainers")
+    }
     return {**some(pod, "metadata", "status"), "spec": small | some(spec, "nodeName")}
 
 

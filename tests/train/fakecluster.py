@@ -73,7 +73,7 @@ class FakeCluster:
         if not name:
             wanted = (query or {}).get("labelSelector", "")
             items = [o for o in self.objects[plural].values() if _selected(o, wanted)]
-            return {"metadata": {"resourceVersion": str(self._version)}, "items": items}
+            return _page(items, query or {}, self._version)
         if name not in self.objects[plural]:
             raise from_status(404, {"message": f"{plural} {name} not found"}, what=what)
         if method == "DELETE":
@@ -155,6 +155,16 @@ class FakeLog:
         async with self.news:
             self.ended = True
             self.news.notify_all()
+
+
+def _page(items, query, version):
+    begin = int(query.get("continue") or 0)
+    end = begin + int(query.get("limit") or len(items))
+    more = str(end) if end < len(items) else ""
+    return {
+        "metadata": {"resourceVersion": str(version), "continue": more},
+        "items": items[begin:end],
+    }
 
 
 def _selected(body, selector):
