@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .. import naming
-from ..errors import ClusterError, ClusterUnavailable, Conflict, NotFound
+from ..errors import ClusterError, ClusterUnavailable, Conflict, KubeError, NotFound
 from ..kube import objects
 from ..kube.answers import NOT_DONE
 from . import jobspec
@@ -48,7 +48,7 @@ async def create(
                 group.create_task(_create_owned(client, resource, jobspec.with_owner(body, owner)))
     except ExceptionGroup as group_error:
         await _undo(client, name, submission)
-        raise group_error.exceptions[0] from None
+        raise _worst(group_error) from None
     except ClusterError as error:  # of the Job itself: it is there only if the answer was lost
         if isinstance(error, ClusterUnavailable) and error.reason not in NOT_DONE:
             await _undo(client, name, submission)
@@ -57,6 +57,12 @@ async def create(
         await _undo(client, name, submission)
         raise
     return job
+
+
+def _worst(group: ExceptionGroup[Exception]) -> Exception:
+    """Choose what to tell of several errors: a defect of ours rather than an answer of the API."""
+    defects = (error for error in group.exceptions if not isinstance(error, KubeError))
+    return next(defects, group.exceptions[0])
 
 
 async def _create_job(client: KubeClient, body: dict[str, Any], submission: str) -> dict[str, Any]:

@@ -121,3 +121,18 @@ def test_cancelling_a_submission_removes_the_job():
         return cluster
 
     assert "jobs" not in left(asyncio.run(scenario()))
+
+
+def test_of_several_errors_a_defect_is_told_before_a_refusal():
+    async def break_when_it_is_ended(*_args):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ZeroDivisionError
+
+    cluster = FakeCluster()
+    cluster.faults["POST", "secrets"] = break_when_it_is_ended
+    cluster.faults["POST", "services"] = from_status(403, {})
+    with pytest.raises(ZeroDivisionError):
+        run(cluster)
+    assert "jobs" not in left(cluster)
