@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -16,6 +17,8 @@ from ..train.options import FRAMEWORKS
 from ..train.plan import Wish, check
 from . import cells, parts
 from .apart import apart
+
+log = logging.getLogger(__name__)
 
 THIS, ABOVE, NUMBER, TEXT = "this one", "the one above", "by number", "as written"
 
@@ -172,6 +175,8 @@ class RunForm:
             self._run.disabled = True
             self._submit(wish, self._source.value)
         except Exception as error:  # what a user's own values do when they are packed, too
+            if not isinstance(error, KubeError | UsageError):
+                log.exception("in the panel")
             self.refuse(error)
 
     def _on_ask(self) -> None:

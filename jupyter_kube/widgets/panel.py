@@ -49,7 +49,7 @@ class Panel:
         self._mine = parts.choice("My jobs", [_NONE], "", style=parts.CLOSE)
         self._said = w.HTML()
         self._boxes: dict[str, JobBox] = {}
-        self._adding = threading.Lock()
+        self._changing = threading.Lock()
         self._views: Sequence[JobView] = ()
         self._offering = threading.Lock()
         self._watched = w.VBox([])
@@ -108,7 +108,7 @@ class Panel:
     def _add(self, job: Job, *, mine: bool) -> None:
         """Watch a job, the newest first."""
         self._said.value = ""
-        with self._adding:
+        with self._changing:
             if job.name in self._boxes:
                 self._said.value = parts.said(f"{job.name} is shown below.")
                 return
@@ -125,8 +125,9 @@ class Panel:
             self._arrange()
 
     def _remove(self, box: JobBox) -> None:
-        self._boxes = {name: each for name, each in self._boxes.items() if each is not box}
-        self._arrange()
+        with self._changing:
+            self._boxes = {name: each for name, each in self._boxes.items() if each is not box}
+            self._arrange()
         parts.close(box.widget)
 
     def _arrange(self) -> None:

@@ -20,3 +20,18 @@ def test_clicks_before_an_answer_submit_one_job():
     form.say("Submitted: digits-7f3a.")
     form._run.click()
     assert submitted == ["x = 1", "x = 1"]
+
+
+def test_what_is_no_refusal_is_logged_with_its_traceback(caplog):
+    def submit(_wish, _source):
+        raise ZeroDivisionError("of a value that is packed")
+
+    form = RunForm(lambda: [""], "x = 1", [], submit, lambda wish: Fit(None, wish.workers, ""))
+    form._run.click()
+    assert "ZeroDivisionError: of a value" in form._said.value
+    assert "in submit" in caplog.text
+    caplog.clear()
+    form._workers.value = "none"
+    form._run.click()
+    assert "none" in form._said.value
+    assert not caplog.text
