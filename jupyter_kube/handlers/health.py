@@ -14,6 +14,7 @@ from ..kube.watch import Reflector
 from .cluster import count, gpu
 
 _STALE = 3.0  # seconds a watch may be closed, as each is now and then, before that is said
+_PAUSE = 30.0  # seconds after which the version is asked for again
 
 Object = dict[str, Any]
 
@@ -101,6 +102,9 @@ class Health:
         return str(worst.last_error or f"{self._client.address} does not answer")
 
     async def _ask_version(self) -> None:
-        with contextlib.suppress(ClusterError):
-            self._version = str((await self._client.request("GET", "/version"))["gitVersion"])
-            self._moved()
+        while True:
+            with contextlib.suppress(ClusterError):
+                self._version = str((await self._client.request("GET", "/version"))["gitVersion"])
+                self._moved()
+                return
+            await asyncio.sleep(_PAUSE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from ..config import KubeConfig
 if TYPE_CHECKING:  # importing it would delay the server's start
     from .board import View
     from .watches import Watches
+
+log = logging.getLogger(__name__)
 
 _LINGER = 60.0  # seconds the watches stay open after the last front end: it may only be reloaded
 
@@ -91,4 +94,8 @@ class Lookout:
 
 async def _end(opening: asyncio.Task[Watches]) -> None:
     with contextlib.suppress(Exception):  # who opened it was told
-        await (await opening).close()
+        watches = await opening
+        try:
+            await watches.close()
+        except Exception:
+            log.exception("the watches for front ends have not ended as they should")

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
 from typing import Any
 from weakref import WeakSet
 
@@ -106,18 +107,17 @@ class Watches:
 
     async def close(self) -> None:
         """Stop watching; who waits is told."""
-        for stop in self._stops:
-            stop()
-        self._health.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        for reflector in self._open:
-            await reflector.close()
-        await self._cluster.release()
-        self.closed = True
-        self.ready.set()
-        await self._tell()
+        async with AsyncExitStack() as stack:  # the last first, each whatever others raise
+            stack.push_async_callback(self._tell)
+            stack.callback(self.ready.set)
+            stack.callback(setattr, self, "closed", True)
+            stack.push_async_callback(self._cluster.release)
+            for reflector in self._open:
+                stack.push_async_callback(reflector.close)
+            stack.push_async_callback(self._end_tasks)
+            stack.callback(self._health.close)
+            for stop in self._stops:
+                stack.callback(stop)
 
     # --- what is noted ---------------------------------------------------------------------------
 
@@ -211,6 +211,11 @@ class Watches:
                 await reflector.close()
         except ClusterError:
             pass  # it tries again, and what there is counts as old meanwhile
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _tell(self) -> None:
         async with self._news:

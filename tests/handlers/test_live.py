@@ -225,6 +225,30 @@ async def test_all_look_through_the_same_watches_which_end_after_the_last(
     assert again.messages[0]["cluster"]["state"] == "up"
 
 
+async def test_watches_that_do_not_end_as_they_should_let_go_of_the_cluster_all_the_same(
+    server: Server, front_end: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    await front_end()
+    looking = server.app.web_app.settings[LOOKOUT]
+    shared = await looking._opening
+    holders = shared._cluster._holders
+    shared._stops.append(lambda: 1 / 0)
+    await looking.close()
+    assert shared.closed
+    assert shared._cluster._holders == holders - 1
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_version_that_was_not_told_is_asked_for_again(
+    server: Server, front_end: Open, cluster: LocalCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health, "_PAUSE", 0.05)
+    fault = cluster.call(cluster.faults.add, Fault("/version", "GET", 2, status=403))
+    seen = await front_end()
+    await seen.until(lambda s: s.facts["cluster"].get("version"))
+    assert fault.hits == 2
+
+
 async def test_a_server_that_stops_has_not_told_all_there_will_be(
     server: Server, front_end: Open
 ) -> None:
