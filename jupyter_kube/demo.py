@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import contextlib
+import html
 import json
 import shutil
 import signal
@@ -127,7 +128,7 @@ async def _demo(options: Options, settings: config.KubeConfig) -> int:
                 async with _server(folder, settings, lab=options.lab) as server:
                     try:
                         if options.lab:
-                            return await _stay_open(server)
+                            return await _stay_open(server, folder)
                         return await _run_notebook(server, places, folder, profile)
                     finally:
                         await places.note_kernels(server)
@@ -144,9 +145,9 @@ def _workspace(profile: str) -> Iterator[Path]:
         folder = Path(name)
         shutil.copytree(examples(), folder / "notebooks")
         for path in (folder / "notebooks").glob("*.ipynb"):
-            notebook = json.loads(path.read_text())
+            notebook = json.loads(path.read_text(encoding="utf-8"))
             notebook["metadata"]["kernelspec"]["name"] = f"kube-{profile}"
-            path.write_text(json.dumps(notebook))
+            path.write_text(json.dumps(notebook), encoding="utf-8")
         yield folder
 
 
@@ -171,14 +172,31 @@ def _server(folder: Path, settings: config.KubeConfig, *, lab: bool) -> Any:
     return running_server(folder, {"KubeConfig": chosen, **own}, app="jupyterlab")
 
 
-async def _stay_open(server: JupyterServer) -> int:
+async def _stay_open(server: JupyterServer, folder: Path) -> int:
     """Open the user's browser on the tour, where there is one, until Ctrl-C."""
     address = f"{server.url}/lab/tree/{TOUR}?token={server.token}"
     print(f"JupyterLab is open at {address}; Ctrl-C ends it.", flush=True)
-    await asyncio.to_thread(webbrowser.open, address)
+    await asyncio.to_thread(_browse, address, folder / "open.html")
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
     return 0
+
+
+def _browse(address: str, page: Path) -> None:
+    """Open the browser on an address that is a secret, by a page that only its user may read.
+
+    A program's arguments may be read by everybody on the machine.
+    """
+    try:
+        browser = webbrowser.get()
+    except webbrowser.Error:
+        return
+    if type(browser) is webbrowser.GenericBrowser:  # it would take over the terminal
+        return
+    page.touch(0o600, exist_ok=False)
+    refresh = f'<meta http-equiv="refresh" content="0; url={html.escape(address)}">'
+    page.write_text(f"<!DOCTYPE html>{refresh}", encoding="utf-8")
+    browser.open(page.as_uri())
 
 
 async def _run_notebook(
@@ -234,7 +252,7 @@ async def _check_image(kernel: KernelSocket, profile: Profile) -> None:
 
 
 def _code_cells(path: Path) -> list[str]:
-    notebook = json.loads(path.read_text())
+    notebook = json.loads(path.read_text(encoding="utf-8"))
     return ["".join(c["source"]) for c in notebook["cells"] if c["cell_type"] == "code"]
 
 

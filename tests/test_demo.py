@@ -9,7 +9,10 @@ import re
 import signal
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
+import webbrowser
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -168,13 +171,19 @@ def test_the_tour_goes_from_its_first_cell_to_its_last(cluster):
     assert {"growing", "line", "odd"} <= {job["metadata"]["name"].split("-")[0] for job in jobs}
 
 
+def _program(path, line):
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
 @pytest.mark.timeout(180)
 def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
     pytest.importorskip("jupyterlab")
-    address, browser = tmp_path / "address", tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {address}.part && mv {address}.part {address}\n')
-    browser.chmod(0o755)
-    env = {**os.environ, "BROWSER": f"{browser} %s", "TMPDIR": str(tmp_path)}
+    opened = tmp_path / "opened"
+    os.mkfifo(opened)
+    browser = _program(tmp_path / "browser", f'echo "$@" > {opened}')
+    env = {**os.environ, "BROWSER": f"{browser} %s &", "TMPDIR": str(tmp_path)}
     env |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
     argv = [sys.executable, "-m", "jupyter_kube.cli", "demo", "--lab"]
     demo = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
@@ -189,14 +198,35 @@ def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
         assert notebook["metadata"]["kernelspec"]["name"] == "kube-python"
         with urllib.request.urlopen(url) as answer:
             assert "JupyterLab" in answer.read().decode()
-        demo.send_signal(signal.SIGINT)
-        rest, _ = demo.communicate(timeout=60)
+        seen_by_all = opened.read_text().strip()
+        assert token not in seen_by_all
+        page = Path(urllib.parse.urlsplit(seen_by_all).path)
+        assert page.stat().st_mode & 0o777 == 0o600
+        assert f"url={url}" in page.read_text()
     finally:
-        demo.kill()
-        demo.communicate()
+        demo.send_signal(signal.SIGINT)
+        try:
+            rest, _ = demo.communicate(timeout=60)
+        finally:
+            demo.kill()
     assert demo.returncode == 0, rest
-    assert address.read_text().strip() == url
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("jk-")] == []
+
+
+def test_a_browser_that_would_take_over_the_terminal_is_not_opened(tmp_path, monkeypatch):
+    browser = _program(tmp_path / "browser", f"touch {tmp_path / 'opened'}")
+    monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser(str(browser)))
+    demo._browse("http://127.0.0.1:1/?token=t", tmp_path / "open.html")
+    assert [path.name for path in tmp_path.iterdir()] == ["browser"]
+
+
+def test_without_a_browser_the_address_is_all(tmp_path, monkeypatch):
+    def none():
+        raise webbrowser.Error("could not locate runnable browser")
+
+    monkeypatch.setattr(webbrowser, "get", none)
+    demo._browse("http://127.0.0.1:1/?token=t", tmp_path / "open.html")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refusal_of_the_server_is_told(monkeypatch, capsys):
