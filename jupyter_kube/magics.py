@@ -107,7 +107,7 @@ class KubeMagics(Magics):
     def _write_private(self, path: str, text: str) -> None:
         """Write a file that only its user may read."""
         try:
-            with open(path, "w", opener=_private) as file:
+            with open(path, "w", opener=_private, encoding="utf-8") as file:
                 if hasattr(os, "fchmod"):  # Windows has other rights
                     os.fchmod(file.fileno(), 0o600)  # it may have been there before
                 file.write(text)

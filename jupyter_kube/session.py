@@ -242,9 +242,8 @@ async def running_server(
     config = folder / "jupyter_server_config.json"
     quiet = {"log_level": "WARN", **settings.get("ServerApp", {})}
     ours = {"keep_kernels": False, **settings.get("KubeMappingKernelManager", {})}
-    config.write_text(
-        json.dumps({**settings, "ServerApp": quiet, "KubeMappingKernelManager": ours})
-    )
+    text = json.dumps({**settings, "ServerApp": quiet, "KubeMappingKernelManager": ours})
+    config.write_text(text, encoding="utf-8")
     (folder / "notebooks").mkdir(parents=True, exist_ok=True)
     argv = [
         *(sys.executable, "-m", app, f"--config={config}", "--allow-root"),

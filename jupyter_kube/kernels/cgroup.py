@@ -18,7 +18,7 @@ def oom_kills(root: Path = _ROOT, membership: Path = Path("/proc/self/cgroup")) 
     """
     for file in _candidates(root, membership):
         try:
-            lines = file.read_text().splitlines()
+            lines = file.read_text(encoding="utf-8").splitlines()
         except OSError:
             continue
         for line in lines:
@@ -30,7 +30,7 @@ def oom_kills(root: Path = _ROOT, membership: Path = Path("/proc/self/cgroup")) 
 
 def _candidates(root: Path, membership: Path) -> list[Path]:
     try:
-        groups = membership.read_text().splitlines()
+        groups = membership.read_text(encoding="utf-8").splitlines()
     except OSError:
         groups = []
     files = []

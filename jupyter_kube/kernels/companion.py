@@ -70,7 +70,9 @@ class Companion:
         self._backlog = 0  # messages that came without a pause
         self._said: bool | None = None  # what the supervisor knows: busy or not
         self._lines = b""
-        self._say = open(launch["say"], "w", buffering=1)  # noqa: PTH123, SIM115 - an open file
+        self._say = open(  # noqa: PTH123, SIM115 - an open file
+            launch["say"], "w", buffering=1, encoding="utf-8"
+        )
         self._asked = self._context.socket(zmq.ROUTER)
         self._asked.sndhwm = 0  # what is asked for is bounded by the tape
         self._asked.maxmsgsize = _LONGEST

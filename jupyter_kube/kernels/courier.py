@@ -324,7 +324,7 @@ class _Files:
 
     def _recollect(self) -> dict[str, str]:
         try:
-            known: dict[str, str] = json.loads(self._written.read_text())
+            known: dict[str, str] = json.loads(self._written.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return {}
         return known
@@ -332,5 +332,5 @@ class _Files:
     def _remember(self) -> None:
         """Keep what both sides have for the next companion."""
         part = self._written.with_name(self._written.name + ".part")
-        part.write_text(json.dumps(self._known))
+        part.write_text(json.dumps(self._known), encoding="utf-8")
         part.replace(self._written)

@@ -152,7 +152,7 @@ class Folder:
 
     def _rules(self) -> list[str]:
         try:
-            text = (self.root / FILE).read_text(errors="replace")
+            text = (self.root / FILE).read_text(encoding="utf-8", errors="replace")
         except OSError:
             text = ""
         return [*self._more, *text.splitlines()]

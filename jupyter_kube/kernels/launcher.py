@@ -76,7 +76,7 @@ class Base:
     def name_notebook(self, path: str) -> None:
         """Tell the kernel whose it is, this process and the next ones; see podclient.py."""
         self.env[_NOTEBOOK] = path
-        with open(f"{self.folder}/lib/notebook", "w") as file:  # noqa: PTH123
+        with open(f"{self.folder}/lib/notebook", "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(path)
 
     @property
@@ -98,7 +98,7 @@ class Base:
         """Put podclient.py where the kernel can import it; it takes itself off the path."""
         folder = f"{self.folder}/lib"
         os.mkdir(folder, 0o700)  # noqa: PTH102
-        with open(f"{folder}/{_CLIENT}.py", "w") as file:  # noqa: PTH123
+        with open(f"{folder}/{_CLIENT}.py", "w", encoding="utf-8") as file:  # noqa: PTH123
             file.write(self.launch["source"]["podclient"])
         given = self.env.get("PYTHONPATH")
         self.env["PYTHONPATH"] = f"{given}:{folder}" if given else folder
@@ -125,7 +125,7 @@ class Base:
         connection_file = f"{folder}/kernel-{self.launch['kernel_id']}.json"
         info = connection_info(self.launch, f"{folder}/k")
         fd = os.open(connection_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(fd, "w") as file:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
             json.dump(info, file)
         arguments = [arg.replace("{connection_file}", connection_file) for arg in self.argv]
         pid = os.posix_spawn(
@@ -243,7 +243,8 @@ def _writable(path: str) -> bool:
 def leave_word(reason: str) -> None:
     """Write why the container ends to where Kubernetes shows it in the pod's status."""
     try:
-        with open("/dev/termination-log", "r+") as file:  # noqa: PTH123 - only where it exists
+        # "r+": only where it exists
+        with open("/dev/termination-log", "r+", encoding="utf-8") as file:  # noqa: PTH123
             file.write(reason)
     except OSError:
         print(reason, file=sys.stderr)

@@ -150,7 +150,7 @@ def _source(name: str) -> str:
     """Read a traveller's text; what others of this package use, too, lies a folder above."""
     shared = name in ("kubeignore", "tail")
     place = __package__.rpartition(".")[0] if shared else __package__
-    return resources.files(place).joinpath(f"{name}.py").read_text()
+    return resources.files(place).joinpath(f"{name}.py").read_text(encoding="utf-8")
 
 
 def _text(value: bytes | str | None) -> str | None:

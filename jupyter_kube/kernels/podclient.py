@@ -136,7 +136,7 @@ def _learner(events: Any, path: str) -> Callable[[], None]:
 
     def learn() -> None:
         try:
-            with open(path) as file:  # noqa: PTH123
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123
                 notebook = file.read()
         except OSError:
             return

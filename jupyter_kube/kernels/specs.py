@@ -52,13 +52,14 @@ def provisioner_config(spec: Any) -> dict[str, Any] | None:
 
 def write(folder: Path, profiles: Iterable[Profile]) -> list[Path]:
     """Write one kernelspec per profile into ``folder``; returns their folders."""
-    logo = resources.files(__package__).joinpath(_LOGO).read_text()
+    logo = resources.files(__package__).joinpath(_LOGO).read_text(encoding="utf-8")
     written = []
     for profile in profiles:
         target = folder / spec_name(profile.name)
         target.mkdir(parents=True, exist_ok=True)
-        (target / "kernel.json").write_text(json.dumps(kernel_json(profile), indent=2) + "\n")
-        (target / _LOGO).write_text(logo)
+        text = json.dumps(kernel_json(profile), indent=2) + "\n"
+        (target / "kernel.json").write_text(text, encoding="utf-8")
+        (target / _LOGO).write_text(logo, encoding="utf-8")
         written.append(target)
     return written
 

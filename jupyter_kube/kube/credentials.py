@@ -215,7 +215,7 @@ def _in_cluster(wanted: str) -> Credentials:
         _load_in_cluster(configuration)
     except _loader_errors() as error:
         raise NotConfigured("the pod's service account cannot be used", str(error)) from error
-    namespace = wanted or (_IN_CLUSTER / "namespace").read_text().strip()
+    namespace = wanted or (_IN_CLUSTER / "namespace").read_text(encoding="utf-8").strip()
     return Credentials(configuration, context="in-cluster", namespace=namespace)
 
 

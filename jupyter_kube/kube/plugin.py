@@ -86,7 +86,8 @@ class Plugin:
             return
         with tempfile.TemporaryDirectory() as folder:  # OpenSSL reads files only
             file = Path(folder) / "client.pem"
-            file.write_text(f"{certificate}\n{self._status.get('clientKeyData', '')}\n")
+            key = self._status.get("clientKeyData", "")
+            file.write_text(f"{certificate}\n{key}\n", encoding="utf-8")
             context.load_cert_chain(file)
 
     def _output(self) -> bytes:

@@ -156,12 +156,12 @@ class LocalCluster:
             raise FileExistsError(errno.EEXIST, "not a local cluster's kubeconfig", str(path))
         path.touch(mode=0o600)
         path.chmod(0o600)
-        path.write_text(self._kubeconfig_text())
+        path.write_text(self._kubeconfig_text(), encoding="utf-8")
 
     def remove_kubeconfig(self, path: Path) -> None:
         """Remove the file that :meth:`write_kubeconfig` wrote, unless it was changed since."""
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            if path.read_text() == self._kubeconfig_text():
+            if path.read_text(encoding="utf-8") == self._kubeconfig_text():
                 path.unlink()
 
     @contextmanager
@@ -252,7 +252,7 @@ def may_write_kubeconfig(path: Path) -> bool:
     if not path.exists():
         return True
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_text(encoding="utf-8"))
         names = [each["name"] for each in config["contexts"]]
         servers = [each["cluster"]["server"] for each in config["clusters"]]
     except (OSError, ValueError, TypeError, KeyError):

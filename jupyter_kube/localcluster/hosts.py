@@ -28,7 +28,8 @@ class HostsFile:
     def write(self) -> None:
         """Write the file anew, at once for all readers."""
         fresh = self.path.with_suffix(".new")
-        fresh.write_text("127.0.0.1 localhost\n" + "".join(self._lines.values()))
+        text = "127.0.0.1 localhost\n" + "".join(self._lines.values())
+        fresh.write_text(text, encoding="utf-8")
         fresh.replace(self.path)
 
 

@@ -200,7 +200,7 @@ class PodRunner:
         if (credentials := self._node.kubeconfig()) is not None:
             path = self.folder / "kubeconfig"
             path.touch(mode=0o600)
-            path.write_text(json.dumps(credentials))
+            path.write_text(json.dumps(credentials), encoding="utf-8")
             env["KUBECONFIG"] = str(path)
         return env
 

@@ -32,7 +32,7 @@ def look_up(hosts: Path, name: str) -> str:
         If it is not there.
 
     """
-    for line in hosts.read_text().splitlines():
+    for line in hosts.read_text(encoding="utf-8").splitlines():
         address, *names = line.partition("#")[0].split() or [""]
         if name in names:
             return address
@@ -125,8 +125,9 @@ def surroundings(env: Mapping[str, str]) -> dict[str, str]:
 def leave_word(about: Mapping[str, Any]) -> None:
     """Write why this pod ends to where Kubernetes keeps it with the pod's status."""
     path = os.environ.get("JUPYTER_KUBE_MESSAGE", "/dev/termination-log")
+    text = json.dumps(fitting(about, LONGEST_WORD))
     with contextlib.suppress(OSError):  # not there outside Kubernetes
-        Path(path).write_text(json.dumps(fitting(about, LONGEST_WORD)))
+        Path(path).write_text(text, encoding="utf-8")
 
 
 def fitting(about: Mapping[str, Any], longest: int) -> dict[str, Any]:

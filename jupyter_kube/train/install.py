@@ -47,7 +47,7 @@ def install(requirements: Sequence[str]) -> None:
         return
     scratch = Path(os.environ["JUPYTER_KUBE_SCRATCH"])
     folder = scratch / "packages"
-    with (scratch / "packages.lock").open("w") as lock:
+    with (scratch / "packages.lock").open("w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not folder.exists():
             _install(requirements, scratch, folder)
@@ -60,7 +60,7 @@ def _install(requirements: Sequence[str], scratch: Path, folder: Path) -> None:
     made = Path(tempfile.mkdtemp(prefix="packages-", dir=scratch))
     report = made / "report.json"
     _pip(requirements, ["--dry-run", "--report", str(report), *requirements], scratch)
-    missing = _missing(json.loads(report.read_text())["install"])
+    missing = _missing(json.loads(report.read_text(encoding="utf-8"))["install"])
     report.unlink()
     if missing:
         _pip(requirements, ["--no-deps", "--target", str(made), *missing], scratch)

@@ -194,7 +194,7 @@ def _installed() -> frozenset[str]:
 def _rules() -> Ignore:
     lines: list[str] = []
     with contextlib.suppress(OSError):
-        lines = Path(FILE).read_text(errors="replace").splitlines()
+        lines = Path(FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     return Ignore(lines)
 
 

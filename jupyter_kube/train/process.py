@@ -260,7 +260,7 @@ class _Pump(asyncio.Protocol):
 def is_stopped(pid: int) -> bool:
     """Say whether a process was stopped by a signal; one under a debugger counts as running."""
     try:
-        about = Path(f"/proc/{pid}/stat").read_text()
+        about = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:  # it has ended
         return False
     return about.rpartition(") ")[2].startswith("T")
@@ -280,7 +280,7 @@ def oom_kills(root: Path = _CGROUP) -> int:
     """Count the processes of this container killed for want of memory; 0 where nobody counts."""
     for name in ("memory.events", "memory/memory.oom_control"):
         try:
-            lines = (root / name).read_text().splitlines()
+            lines = (root / name).read_text(encoding="utf-8").splitlines()
         except OSError:
             continue
         for line in lines:
@@ -294,7 +294,7 @@ def _limit(root: Path = _CGROUP) -> str:
     """Tell the container's memory limit, as in ``(limit 2Gi)``."""
     for name in ("memory.max", "memory/memory.limit_in_bytes"):
         try:
-            text = (root / name).read_text().strip()
+            text = (root / name).read_text(encoding="utf-8").strip()
         except OSError:
             continue
         if text.isdigit() and int(text) < 2**60:

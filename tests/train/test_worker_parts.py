@@ -34,7 +34,7 @@ from jupyter_kube.train.host import (
 from jupyter_kube.train.kube import Kube
 from jupyter_kube.train.messages import Channel, NotOurs
 from jupyter_kube.train.output import Output
-from jupyter_kube.train.process import oom_kills
+from jupyter_kube.train.process import is_stopped, oom_kills
 from jupyter_kube.train.provide import CannotRun, check_python
 from jupyter_kube.train.roles import Roles
 
@@ -556,3 +556,14 @@ def test_folders_are_on_storage_where_there_is_some(
     folder = Path(Kube(job="digits-1").output_dir)
     assert folder == tmp_path / "disk" / ".jupyter-kube" / "digits-1" / "output"
     assert folder.is_dir()
+
+
+def test_a_process_whose_name_was_cut_within_a_letter_is_looked_at_all_the_same():
+    name = "import sys; open('/proc/self/comm', 'wb').write('fourteen-chars\xfc'.encode())"
+    wait = "print(flush=True); sys.stdin.read()"
+    argv = [sys.executable, "-c", f"{name}; {wait}"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as named:
+        assert named.stdout is not None
+        named.stdout.readline()
+        assert not is_stopped(named.pid)
+        named.communicate()
