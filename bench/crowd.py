@@ -14,18 +14,20 @@ import argparse
 import asyncio
 import random
 import secrets
-import signal
 import tempfile
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
+from bench import program
 from bench.arms import kubeflow
-from bench.arms.training import OURS, RIGHTS
+from bench.arms.training import rights
 from bench.arms.watching import ARMS, Arm, arm
 from bench.jobs import Observer, observing
-from bench.kernels import say
 from bench.measure import Failed
 from bench.place import Place, place
+from bench.program import sampling, say
 from bench.report import Figure, Samples, facts, in_detail, of_sizes, side_by_side
 from bench.silent import SilentKubelet, silent_kubelet
 from jupyter_kube.train.words import MOST_RANKS
@@ -78,25 +80,19 @@ async def take(here: Place, each: Arm, workers: int, observer: Observer, samples
         calls = (await asyncio.to_thread(here.requests)).get(each.account, 0)
         taken["calls"] = calls - before.get(each.account, 0)
         samples.add(each.name, {f"{key} of {workers}": value for key, value in taken.items()})
-    kinds = kubeflow.kinds(here.accounts)
-    force = ("--all", "-n", here.namespace, "--wait=false")
-    await asyncio.to_thread(here.cluster.kubectl, "delete", kinds, *force)
+    await kubeflow.remove(here)
     await observer.none_left()
 
 
 async def run(options: argparse.Namespace, samples: Samples) -> None:
     """Prepare a place for all arms, and measure there."""
-    rights = {
-        account: RIGHTS[account]
-        for account in (OURS, kubeflow.TRAINJOBS)
-        if any(name.startswith(account) for name in options.arms)
-    }
+    accounts = rights(options.arms)
     with tempfile.TemporaryDirectory(prefix="jk-crowd-") as name:
         its, folder = up(), Path(name)
         async with silent_kubelet() as silent:
             with (
-                kubeflow.operators(rights, its, folder),
-                place(its, rights, folder) as here,
+                kubeflow.operators(accounts, its, folder),
+                place(its, accounts, folder) as here,
                 fake_node(its, folder, logs_port=silent.port) as node,
             ):
                 await rounds(options, here, node, silent, samples)
@@ -107,33 +103,24 @@ def main() -> None:
     options = parser().parse_args()
     if min(options.workers) <= MOST_RANKS:
         raise SystemExit(f"A crowd is more than {MOST_RANKS} workers: fewer are shown one by one.")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed then, too
-    samples = Samples()
-    if options.json and Path(options.json).exists():
-        samples.read(Path(options.json))
-    try:
-        with used():
-            asyncio.run(run(options, samples))
-    finally:
-        known = of_sizes(_FIGURES, options.workers)
-        parts = (side_by_side(samples, ARMS, known), facts(samples), in_detail(samples, known))
-        shown = "\n\n".join(parts) + "\n"
-        print(shown)
-        if options.markdown:
-            Path(options.markdown).write_text(shown)
+    shown = partial(markdown, sizes=options.workers)
+    with sampling(options, shown) as samples, used():
+        asyncio.run(run(options, samples))
+
+
+def markdown(samples: Samples, sizes: Sequence[int]) -> str:
+    """Show everything, most important first."""
+    known = of_sizes(_FIGURES, sizes)
+    parts = (side_by_side(samples, ARMS, known), facts(samples), in_detail(samples, known))
+    return "\n\n".join(parts) + "\n"
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    described = (__doc__ or "").partition("    python")[0]
-    made = argparse.ArgumentParser(prog="python -m bench.crowd", description=described)
+    made = program.parser("crowd", __doc__)
     made.add_argument("-n", type=int, default=3, help="rounds")
     made.add_argument("--workers", type=int, nargs="+", default=[100, 1000], help="sizes of jobs")
     made.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
-    made.add_argument(
-        "--json", default="", help="file for all samples; one that is there is added to"
-    )
-    made.add_argument("--markdown", default="", help="file for the tables, beside stdout")
     return made
 
 

@@ -17,8 +17,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import signal
-import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Iterator, Mapping
@@ -26,7 +24,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from bench import measure, startup
+from bench import measure, program, startup
 from bench.arms import enterprise_gateway as eg
 from bench.arms import floor as bare
 from bench.arms import gateway_provisioners as gp
@@ -36,6 +34,7 @@ from bench.arms.local import local
 from bench.arms.ours import RIGHTS, WAYS, ours, settings
 from bench.arms.warm import Warm, warm
 from bench.place import Place, Rights, place
+from bench.program import sampling, say
 from bench.report import (
     LIFE,
     Aim,
@@ -258,49 +257,32 @@ def markdown(samples: Samples) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def say(text: str) -> None:
-    """Tell how far the run is."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def main() -> None:
     """Do what the command line says."""
     options = parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed then, too
-    samples = Samples()
-    if options.json and Path(options.json).exists():
-        samples.read(Path(options.json))
-    try:
-        with (
-            cluster(options) as its,
-            tempfile.TemporaryDirectory(prefix="jk-bench-") as folder,
-            place(its, rights(options.arms), Path(folder)) as here,
-        ):
-            asyncio.run(Run(options, samples).all(here))
-    finally:
-        shown = markdown(samples)
-        print(shown)
-        if options.markdown:
-            Path(options.markdown).write_text(shown)
-        if options.page:
-            page, table = Path(options.page), side_by_side(samples, ON_PAGE, LIFE)
-            page.write_text(between_marks(page.read_text(), table))
+    with sampling(options, markdown) as samples:
+        try:
+            with (
+                cluster(options) as its,
+                tempfile.TemporaryDirectory(prefix="jk-bench-") as folder,
+                place(its, rights(options.arms), Path(folder)) as here,
+            ):
+                asyncio.run(Run(options, samples).all(here))
+        finally:
+            if options.page:
+                page, table = Path(options.page), side_by_side(samples, ON_PAGE, LIFE)
+                page.write_text(between_marks(page.read_text(), table))
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    described = (__doc__ or "").partition("    python")[0]
-    made = argparse.ArgumentParser(prog="python -m bench.kernels", description=described)
+    made = program.parser("kernels", __doc__)
     made.add_argument("-n", type=int, default=12, help="rounds, beside one to warm up")
     made.add_argument("--starts", type=int, default=24, help="rounds of starts alone")
     made.add_argument("--crowds", type=int, default=3, help="rounds of kernels started at once")
     made.add_argument("--minutes", type=float, default=60, help="end after the round that is on")
     made.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
     made.add_argument("--phases", nargs="+", choices=PHASES, default=list(PHASES))
-    made.add_argument(
-        "--json", default="", help="file for all samples; one that is there is added to"
-    )
-    made.add_argument("--markdown", default="", help="file for the tables, beside stdout")
     made.add_argument("--page", default="", help="a page, as README.md, whose table is replaced")
     made.add_argument("--kubeconfig", default="", help="another cluster than the test one")
     made.add_argument("--context", default="", help="its context (default: the current one)")

@@ -16,20 +16,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
-import signal
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 
-from bench import jobs
+from bench import jobs, program
 from bench.arms import kubeflow
 from bench.arms.driver import Driver
-from bench.arms.training import ARMS, KUBECTL, OURS, RIGHTS, Kubectl, arm
-from bench.kernels import say
+from bench.arms.training import ARMS, KUBECTL, OURS, Kubectl, arm, rights
 from bench.measure import Failed, Taken
 from bench.place import Place, place
+from bench.program import sampling, say
 from bench.report import Aim, Figure, Samples, aims, facts, in_detail, of_sizes, side_by_side
 from tests.cluster import up, used
 
@@ -106,12 +106,9 @@ class Run:
                 taken[f"calls of {workers}"] = calls - before.get(client.account, 0)
             if keep:
                 self.samples.add(client.name, taken)
-        kinds = kubeflow.kinds(here.accounts)
-        force = ("--all", "-n", here.namespace, "--wait=false")
-        await asyncio.to_thread(here.cluster.kubectl, "delete", kinds, *force)
-        await asyncio.to_thread(
-            here.cluster.kubectl, "delete", "pods", *force, "--grace-period=0", "--force"
-        )
+        await kubeflow.remove(here)
+        force = ("--all", "-n", here.namespace, "--wait=false", "--grace-period=0", "--force")
+        await asyncio.to_thread(here.cluster.kubectl, "delete", "pods", *force)
         await client.rest()
         await observer.none_left()
         if self.options.json:
@@ -133,12 +130,12 @@ def wanted(workers: list[int]) -> list[Aim]:
     ]
 
 
-def markdown(samples: Samples, workers: list[int]) -> str:
+def markdown(samples: Samples, sizes: Sequence[int]) -> str:
     """Show everything, most important first."""
-    known = of_sizes(_FIGURES, workers)
+    known = of_sizes(_FIGURES, sizes)
     parts = (
         side_by_side(samples, ARMS, known),
-        aims(samples, wanted(sorted(set(workers)))),
+        aims(samples, wanted(sorted(set(sizes)))),
         facts(samples),
         in_detail(samples, known),
     )
@@ -148,41 +145,28 @@ def markdown(samples: Samples, workers: list[int]) -> str:
 def main() -> None:
     """Do what the command line says."""
     options = parser().parse_args()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was made is removed then, too
-    samples = Samples()
-    if options.json and Path(options.json).exists():
-        samples.read(Path(options.json))
-    rights = {
-        name: RIGHTS[name] for name in RIGHTS if any(a.startswith(name) for a in options.arms)
-    }
-    try:
-        with used(), tempfile.TemporaryDirectory(prefix="jk-bench-") as name:
-            its, folder = up(), Path(name)
-            with (
-                kubeflow.operators(rights, its, folder),
-                place(its, rights, folder) as here,
-            ):
-                asyncio.run(Run(options, samples).all(here))
-    finally:
-        shown = markdown(samples, options.workers)
-        print(shown)
-        if options.markdown:
-            Path(options.markdown).write_text(shown)
+    accounts, shown = rights(options.arms), partial(markdown, sizes=options.workers)
+    with (
+        sampling(options, shown) as samples,
+        used(),
+        tempfile.TemporaryDirectory(prefix="jk-bench-") as name,
+    ):
+        its, folder = up(), Path(name)
+        with (
+            kubeflow.operators(accounts, its, folder),
+            place(its, accounts, folder) as here,
+        ):
+            asyncio.run(Run(options, samples).all(here))
 
 
 def parser() -> argparse.ArgumentParser:
     """Describe the command line."""
-    described = (__doc__ or "").partition("    python")[0]
-    made = argparse.ArgumentParser(prog="python -m bench.train", description=described)
+    made = program.parser("train", __doc__)
     made.add_argument("-n", type=int, default=5, help="rounds, beside one to warm up")
     made.add_argument("--workers", type=int, nargs="+", default=[2, 8], help="sizes of jobs")
     made.add_argument("--recoveries", type=int, default=3, help="rounds in which a rank is killed")
     made.add_argument("--minutes", type=float, default=60, help="end after the round that is on")
     made.add_argument("--arms", nargs="+", choices=ARMS, default=list(ARMS), metavar="ARM")
-    made.add_argument(
-        "--json", default="", help="file for all samples; one that is there is added to"
-    )
-    made.add_argument("--markdown", default="", help="file for the tables, beside stdout")
     return made
 
 

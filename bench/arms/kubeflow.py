@@ -47,9 +47,11 @@ def operators(accounts: Iterable[str], cluster: Cluster, folder: Path) -> Iterat
         yield
 
 
-def kinds(accounts: Iterable[str]) -> str:
-    """Name for kubectl the kinds of jobs that accounts make."""
-    return ",".join([*(_KINDS[account] for account in accounts if account in _KINDS), "jobs"])
+async def remove(place: Place) -> None:
+    """Delete all jobs that a place's accounts have made, and do not wait until they are gone."""
+    kinds = [_KINDS[account] for account in place.accounts if account in _KINDS]
+    what = ("delete", ",".join([*kinds, "jobs"]), "--all", "-n", place.namespace, "--wait=false")
+    await asyncio.to_thread(place.cluster.kubectl, *what)
 
 
 class Kubeflow(Driver):

@@ -6,7 +6,7 @@ import asyncio
 import json
 import resource
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -27,6 +27,11 @@ RIGHTS: dict[str, Rights] = {
     ),
     **kubeflow.RIGHTS,
 }
+
+
+def rights(arms: Iterable[str]) -> dict[str, Rights]:
+    """Return the rights of the accounts that arms need, by account."""
+    return {name: RIGHTS[name] for name in RIGHTS if any(arm.startswith(name) for arm in arms)}
 
 
 class Ours(Driver):

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
-
 from IPython.core.interactiveshell import InteractiveShell
+
+from bench.clients.loop import serve
 
 
 def main() -> None:
     """Read cells until there are no more."""
     shell = InteractiveShell.instance()
     shell.run_cell("%load_ext jupyter_kube")
-    print("@@ready", flush=True)
-    for line in sys.stdin:
-        shell.run_cell(json.loads(line)["cell"])
-        print("@@done", flush=True)
+    serve(lambda asked: shell.run_cell(asked["cell"]))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,9 @@ and ``retry``: follow at once and again, as impatient users do, or wait as its g
 """
 
 import contextlib
-import json
 import sys
 import time
+from functools import partial
 
 from kubeflow.training import TrainingClient
 from kubeflow.training.models import (
@@ -22,6 +22,7 @@ from kubernetes.client import (
     V1PodTemplateSpec,
     V1ResourceRequirements,
 )
+from loop import serve
 
 KIND = "TFJob"
 
@@ -70,14 +71,7 @@ def main():
     """Do what is asked."""
     kubeconfig, namespace = sys.argv[1:]
     client = TrainingClient(config_file=kubeconfig, namespace=namespace, job_kind=KIND)
-    sys.stdout.reconfigure(line_buffering=True)
-    print("@@ready", flush=True)
-    for line in sys.stdin:
-        try:
-            work(client, json.loads(line))
-        except Exception as error:
-            print("@@failed", repr(error)[:500], flush=True)
-        print("@@done", flush=True)
+    serve(partial(work, client))
 
 
 main()

@@ -4,13 +4,14 @@ Each JSON line is one TrainJob: ``name``, ``workers``, ``runtime``, ``code``, an
 ranks ``at once``, each in a thread, or ``in turn``; else only wait until they run.
 """
 
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from kubeflow.common.types import KubernetesBackendConfig
 from kubeflow.trainer import CustomTrainer, TrainerClient
 from kubeflow.trainer.options import Name
+from loop import serve
 
 
 def run(code):
@@ -44,14 +45,7 @@ def main():
     kubeconfig, namespace = sys.argv[1:]
     settings = KubernetesBackendConfig(config_file=kubeconfig, namespace=namespace)
     client = TrainerClient(settings)
-    sys.stdout.reconfigure(line_buffering=True)
-    print("@@ready", flush=True)
-    for line in sys.stdin:
-        try:
-            work(client, json.loads(line))
-        except Exception as error:
-            print("@@failed", repr(error)[:500], flush=True)
-        print("@@done", flush=True)
+    serve(partial(work, client))
 
 
 main()
