@@ -255,8 +255,9 @@ async def test_a_companion_that_stands_still_does_not_slow_the_kernel(tmp_path: 
         reply, printed = await client.run(code)
         assert (reply["status"], len(printed)) == ("ok", 60 * 500_001)
         os.kill(companion, signal.SIGCONT)
-        recording = await ended(rig, rig.relay, client.session.session, 0.0)
-        assert recording.dropped > 1000
+        session = client.session.session
+        while (recording := await ended(rig, rig.relay, session, 0.0)).dropped < 1000:
+            pass  # it has yet to read what the kernel said meanwhile
         assert recording.replies[-1][1]["status"] == "ok"
         assert json.loads(recording.messages[-1][4]) == {"execution_state": "idle"}
         _, printed = await client.run("print('next')")
