@@ -94,10 +94,11 @@ def scratch_folder(env: Mapping[str, str]) -> str:
 
 def clear(folder: str) -> None:
     """Remove a folder if it is on storage that is mounted; all else goes with the pod."""
-    if os.stat(folder).st_dev != os.stat("/").st_dev:  # noqa: PTH116 - as above
-        import shutil
+    with contextlib.suppress(OSError):  # the cell may have: how it ended must still be told
+        if os.stat(folder).st_dev != os.stat("/").st_dev:  # noqa: PTH116 - as above
+            import shutil
 
-        shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def job_folder(env: Mapping[str, str], job: str) -> str:

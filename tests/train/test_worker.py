@@ -62,6 +62,16 @@ def test_a_worker_leaves_nothing_on_storage_that_it_has_found_for_what_it_writes
             assert list(Path(storage).iterdir()) == []
 
 
+@pytest.mark.parametrize(("end", "code"), [("", 0), ("raise ValueError('bad')", 42)])
+def test_a_cell_that_removes_what_its_worker_writes_ends_as_any_other(end: str, code: int) -> None:
+    with tempfile.TemporaryDirectory() as storage:
+        source = f"import os, shutil\nshutil.rmtree(os.environ['JUPYTER_KUBE_SCRATCH'])\n{end}"
+        env = {"JUPYTER_KUBE_SCRATCH": "", "TMPDIR": storage}
+        with Workers(source, workers=2, env=env).start() as job:
+            assert job.codes() == [code, code]
+            assert list(Path(storage).iterdir()) == []
+
+
 def test_an_exception_in_one_rank_fails_the_job_and_is_told_once() -> None:
     source = """
 import time
