@@ -72,19 +72,10 @@ def explain(
         The last lines that ranks printed.
 
     """
-    cause = cause or _left_word(view)
-    if view.phase == "failed" and (first := _guilty(raised, cause)) is not None:
-        if not first.etype:
-            return JobFailed(
-                f"rank {first.rank} cannot run the cell", first.message, obj=f"pod/{first.pod}"
-            )
-        return RemoteError(
-            first.etype,
-            first.message,
-            rank=first.rank,
-            pod=first.pod,
-            traceback=first.traceback,
-        )
+    if view.phase == "failed":
+        cause = cause or _left_word(view)
+        if (first := _guilty(raised, cause)) is not None:
+            return _of_rank(first)
     if (stuck := blocked(view)) is not None:
         return JobFailed(
             f"rank {stuck.rank} of {view.name} cannot start",
@@ -103,6 +94,21 @@ def explain(
             obj=f"job/{view.name}",
         )
     return _by_rank(view, cause, last)
+
+
+def _of_rank(raised: Raised) -> KubeError:
+    """Say what a rank raised."""
+    if not raised.etype:
+        return JobFailed(
+            f"rank {raised.rank} cannot run the cell", raised.message, obj=f"pod/{raised.pod}"
+        )
+    return RemoteError(
+        raised.etype,
+        raised.message,
+        rank=raised.rank,
+        pod=raised.pod,
+        traceback=raised.traceback,
+    )
 
 
 def _left_word(view: JobView) -> Cause | None:

@@ -183,7 +183,7 @@ def request_of(job: Mapping[str, Any]) -> dict[str, Any]:
     text = (job["metadata"].get("annotations") or {}).get(naming.REQUEST, "")
     try:
         asked = json.loads(text or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return asked if isinstance(asked, dict) else {}
 
@@ -310,17 +310,11 @@ def readable(state: PodState, rank: int) -> tuple[PodState, dict[str, Any] | Non
 
     They tell why the job failed, which may be for another rank.
     """
-    if state.message.startswith("{"):
-        try:
-            last = json.loads(state.message)
-        except ValueError:
-            last = None
-        if isinstance(last, dict) and "text" in last:
-            last = {key: _showable(value) for key, value in last.items()}
-            if last.get("rank", rank) != rank:
-                return replace(state, message=_WITH_OTHERS), last
-            text = str(last["text"]).removeprefix(f"rank {last.get('rank')} ")
-            return replace(state, message=text), last
+    if last := _last_words(state.message):
+        if last.get("rank", rank) != rank:
+            return replace(state, message=_WITH_OTHERS), last
+        text = last["text"].removeprefix(f"rank {last.get('rank')} ")
+        return replace(state, message=text), last
     if state.exit_code == FAIL_JOB:
         return replace(state, message=_WITH_OTHERS), None
     if MARK.strip() in state.message:  # without last words Kubernetes takes the log's end
@@ -328,11 +322,24 @@ def readable(state: PodState, rank: int) -> tuple[PodState, dict[str, Any] | Non
     return state, None
 
 
-def _showable(value: Any) -> Any:
+def _last_words(message: str) -> dict[str, Any]:
+    """Read what a supervisor has left; empty if it is none of that: a cell may write there, too."""
+    if not message.startswith("{"):
+        return {}
+    try:
+        said = json.loads(message)
+    except (ValueError, RecursionError):
+        return {}
+    rank = said.pop("rank", None)
+    last = {key: _showable(text) for key, text in said.items() if isinstance(text, str)}
+    if "text" not in last:
+        return {}
+    return {**last, "rank": rank} if type(rank) is int else last
+
+
+def _showable(text: str) -> str:
     """Write half a character, which no front end could show, as its number."""
-    if not isinstance(value, str):
-        return value
-    return value.encode("utf-8", "backslashreplace").decode()
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _age_key(pod: Mapping[str, Any]) -> tuple[bool, str, str]:

@@ -7,6 +7,7 @@ import pytest
 
 from jupyter_kube import naming
 from jupyter_kube.errors import InvalidInput, RemoteError
+from jupyter_kube.handlers.jobs import row, shown
 from jupyter_kube.train.display import detail, text, title
 from jupyter_kube.train.failure import blocked, explain, reasons
 from jupyter_kube.train.query import check_scale
@@ -160,6 +161,28 @@ def test_half_a_character_in_last_words_is_shown_as_its_number():
     assert rank.death["message"] == "\\ud800"
 
 
+@pytest.mark.parametrize(
+    "written",
+    [
+        '{"text": "x", "traceback": "", "rank": "abc"}',
+        '{"text": "x", "traceback": "", "rank": null}',
+        '{"text": "x", "traceback": [], "rank": [], "last": {}, "type": 1}',
+        '{"text": [], "rank": 1}',
+        '{"text": "x", "rank": ' + "9" * 5000 + "}",
+        '{"text": ' + "[" * 100_000,
+        '{"text": "x", "more": ' + "[" * 900 + "]" * 900 + "}",
+    ],
+)
+def test_what_a_cell_leaves_as_last_words_hides_no_job(written):
+    """Whoever runs in a pod may write its termination message."""
+    pods = [pod(0, phase="Failed", container=terminated(42, message=written))]
+    for whole in (job(), job(**ended("Failed", "PodFailurePolicy"))):
+        view = job_view(whole, pods)
+        assert view.ranks[0].state.phase == "failed"
+        json.dumps(row(view) | shown(view)).encode()
+    assert reasons(view)
+
+
 def test_frames_are_never_shown_as_reasons():
     cut = "kube1 0123 {}\nlast line"  # as Kubernetes gives the end of a log
     view = job_view(job(workers=1), [pod(0, container=terminated(143, message=cut))])
@@ -211,9 +234,10 @@ def test_a_pod_whose_notes_are_broken_is_a_rank_all_the_same(written: str):
     assert not ranks_of({"metadata": {"labels": {**labels, INDEX: written}}})
 
 
-def test_a_broken_annotation_is_no_trouble():
+@pytest.mark.parametrize("written", ["[1", "[" * 100_000])
+def test_a_broken_annotation_is_no_trouble(written: str):
     broken = job()
-    broken["metadata"]["annotations"]["jupyter-kube/request"] = "[1"
+    broken["metadata"]["annotations"]["jupyter-kube/request"] = written
     assert job_view(broken).outputs == ()
 
 
