@@ -14,7 +14,7 @@ _LINES, _LINE = 12, 200
 
 _CRASH = "Fatal Python error: "
 """How :mod:`faulthandler` begins; behind it the calls, the last one first."""
-_RUNNERS = "importlib/|IPython/core/|ipykernel|asyncio/|tornado/|traitlets/"
+_RUNNERS = r"importlib/|IPython/core/|ipykernel(/|_launcher\.py)|asyncio/|tornado/|traitlets/"
 _HIDDEN = re.compile(rf'\s*File "(<frozen |<podside|<string>|.*/({_RUNNERS}))')
 """Calls of what runs the user's code, and of imports: they tell nobody anything."""
 

@@ -16,9 +16,11 @@ Current thread 0x00007f (most recent call first):
   File "<frozen importlib._bootstrap>", line 241 in _call_with_frames_removed
   File "/opt/site/fast/__init__.py", line 3 in <module>
   File "<cell>", line 2 in <module>
+  File "/tmp/ipykernel_61/2407193827.py", line 1 in <module>
   File "<podside.child>", line 198 in run
   File "/opt/site/IPython/core/interactiveshell.py", line 3670 in run_code
   File "/usr/lib/python3.11/asyncio/events.py", line 80 in _run
+  File "/opt/site/ipykernel/kernelapp.py", line 758 in start
   File "/opt/site/ipykernel_launcher.py", line 18 in <module>
   File "<string>", line 21 in <module>
 
@@ -43,6 +45,7 @@ def test_of_a_crash_what_was_written_before_it_and_whose_calls_led_there() -> No
         "Fatal Python error: Aborted",
         '  File "/opt/site/fast/__init__.py", line 3 in <module>',
         '  File "<cell>", line 2 in <module>',
+        '  File "/tmp/ipykernel_61/2407193827.py", line 1 in <module>',
     ]
 
 
