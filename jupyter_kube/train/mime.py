@@ -132,7 +132,11 @@ def _called(value: Any, method: str) -> Any:
         return None
     try:
         said = ask()
-    except Exception:  # the user's code; there are other ways to show it
+    except NotImplementedError:  # as in a notebook: it does not say
+        return None
+    except Exception as error:  # the user's code; there are other ways to show it
+        why = f"{type(error).__name__}: {error}"
+        print(f"({method} of {type(value).__name__} has failed: {why})", flush=True)
         return None
     return said[0] if isinstance(said, tuple) and said else said  # the rest is about the data
 

@@ -25,6 +25,9 @@ class Table:
     def _repr_svg_(self):
         raise ValueError("the user's own")
 
+    def _repr_markdown_(self):
+        raise NotImplementedError
+
     def _repr_latex_(self):
         return None
 
@@ -32,12 +35,14 @@ class Table:
         return {"text/plain": "its own words", "application/x-odd": object()}
 
 
-def test_a_value_is_shown_in_all_ways_it_knows():
+def test_a_value_is_shown_in_all_ways_it_knows(capsys):
     assert mime.bundle(Table()) == {
         "text/plain": "its own words",
         "text/html": "<table>",
         "image/png": base64.b64encode(PNG).decode(),
     }
+    said = "(_repr_svg_ of Table has failed: ValueError: the user's own)\n"
+    assert capsys.readouterr().out == said
     assert mime.bundle(3) == {"text/plain": "3"}
     assert mime.bundle(Table) == {"text/plain": repr(Table)}
 
