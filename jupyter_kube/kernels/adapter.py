@@ -63,11 +63,13 @@ def resolve_ready(manager: Any) -> None:
         future.cancel()
 
 
-def take_start_error(manager: Any) -> None:
-    """Mark the error of a failed start as seen."""
+def take_start_error(manager: Any) -> BaseException | None:
+    """Return the error of a failed start, which is then marked as seen; Jupyter has logged it."""
     future = manager._ready
     if future is not None and future.done() and not future.cancelled():
-        future.exception()
+        error: BaseException | None = future.exception()
+        return error
+    return None
 
 
 # --- the manager of all kernels ------------------------------------------------------------------

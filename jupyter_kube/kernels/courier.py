@@ -26,6 +26,7 @@ import os
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,9 @@ class Courier:
     def _run(self, context: zmq.Context[zmq.Socket[bytes]], launch: dict[str, Any]) -> None:
         try:
             _Round(context, launch).run()
-        except Exception as error:
-            print(f"[jupyter-kube] no files travel any more: {error!r}", file=sys.stderr)
+        except Exception:
+            print("[jupyter-kube] no files travel any more:", file=sys.stderr)
+            traceback.print_exc()
 
 
 class _Round:

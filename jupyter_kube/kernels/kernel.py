@@ -16,6 +16,7 @@ from jupyter_server.services.kernels.kernelmanager import (
 from traitlets import default, validate
 
 from .. import naming
+from ..errors import KubeError
 from ..models import PodState
 from . import activity, adapter, news, specs
 from .advice import Death
@@ -203,7 +204,9 @@ class KubeKernelManager(ServerKernelManager):
                 notes=self.notes,
             )
         except Exception as error:
-            adapter.take_start_error(self)
+            known = adapter.take_start_error(self) is error or isinstance(error, KubeError)
+            if not known:
+                self.log.exception("Kernel %s cannot be started", kernel_id)
             self._dead(Death("start", str(error)))
             self._say_first(error)
             if isinstance(error, HeldElsewhere) and found:

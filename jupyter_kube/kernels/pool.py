@@ -107,6 +107,7 @@ class Pool(Generic[Kernel]):
     async def _keep(self, kernel_name: str, size: int) -> None:
         """Start one kernel after the other, and wait where one cannot start."""
         kernels, changed, pause = self._kernels[kernel_name], self._changed[kernel_name], 0.0
+        said = ""
         while True:
             changed.clear()
             if len(kernels) >= size:
@@ -119,9 +120,16 @@ class Pool(Generic[Kernel]):
             try:
                 await kernel.first_word(None)
             except Exception as error:  # said, and tried again: nobody waits for this kernel
-                self._log.warning("No kernel of %s is kept warm: %s", kernel_name, error)
+                if (why := repr(error)) != said:  # once: it may go on for weeks
+                    self._warn(kernel_name, error)
+                    said = why
                 self._remove(kernel_name, kernel)
                 await kernel.end(now=True)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             else:
-                pause = 0.0
+                pause, said = 0.0, ""
+
+    def _warn(self, kernel_name: str, error: Exception) -> None:
+        """Say why a kernel has not started; of what is no error of ours, also where."""
+        where = None if isinstance(error, KubeError) else error
+        self._log.warning("No kernel of %s is kept warm: %s", kernel_name, error, exc_info=where)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
+import pytest
+import zmq
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from jupyter_kube.kernels.courier import PATIENCE, SILENCE, Errands
+from jupyter_kube.kernels import courier
+from jupyter_kube.kernels.courier import PATIENCE, SILENCE, Courier, Errands
 
 
 def asked(now: float = 0.0, *, server: bool = True) -> Errands:
@@ -17,6 +21,23 @@ def asked(now: float = 0.0, *, server: bool = True) -> Errands:
         errands.wait(b"server", 1)
     errands.add(b"kernel", "push", ["a"], now, [b"along"])
     return errands
+
+
+def test_why_no_files_travel_any_more_is_in_the_pods_log(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_given: Any) -> None:
+        raise LookupError("odd")
+
+    monkeypatch.setattr(courier, "_Round", fail)
+    others = set(threading.enumerate())
+    with zmq.Context() as context:
+        Courier(context, {}).socket.close()
+        for thread in set(threading.enumerate()) - others:
+            thread.join(30)
+    said = capsys.readouterr().err
+    assert said.startswith("[jupyter-kube] no files travel any more:\nTraceback")
+    assert said.endswith("LookupError: odd\n")
 
 
 def test_an_errand_goes_to_the_server_that_waits_and_its_end_to_the_kernel() -> None:

@@ -252,6 +252,37 @@ async def test_sessions_are_noted_at_each_pod_a_kernel_has(
     assert given["notes"]()[naming.NOTEBOOK] == "work.ipynb"
 
 
+@pytest.mark.parametrize(
+    ("step", "error", "logged"),
+    [
+        ("_read_choice", StartFailed("no"), 0),
+        ("_read_choice", LookupError("odd"), 1),
+        ("_async_pre_start_kernel", LookupError("odd"), 1),  # by Jupyter
+    ],
+)
+async def test_a_start_that_fails_oddly_is_logged_once_with_where_it_came_from(
+    step: str,
+    error: Exception,
+    logged: int,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    kernel = KubeKernelManager(parent=Kernels())
+    kernel.kernel_id = "an-id"
+
+    async def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise error
+
+    async def read_choice(notebook: str) -> dict[str, Any]:
+        return {}
+
+    monkeypatch.setattr(kernel, "_read_choice", read_choice)
+    monkeypatch.setattr(kernel, step, fail)
+    await kernel._start("an-id", None, None)
+    assert kernel.stage == "dead"
+    assert len([record for record in caplog.records if record.exc_info]) == logged
+
+
 async def test_a_kernel_whose_end_was_asked_for_is_not_left_to_the_next_server(
     front_end: FrontEnd, monkeypatch: pytest.MonkeyPatch
 ) -> None:

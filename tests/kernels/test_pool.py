@@ -139,3 +139,19 @@ async def test_a_start_that_failed_is_tried_again_later(monkeypatch: pytest.Monk
     assert kernel is starter.made[2]
     assert [made.ended for made in starter.made] == [True, True, False]
     await starter.pool.close()
+
+
+async def test_why_it_failed_is_said_once_and_of_what_is_odd_also_where(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pools, "_FIRST_PAUSE", 0.001)
+    odd, full = LookupError("odd"), StartFailed("no room")
+    starter = Starter(k0=odd, k1=odd, k2=full, k3=full)
+    starter.pool.keep("kube-gpu", 1)
+    await starter.ready(1)
+    await starter.pool.close()
+    said = [(record.getMessage(), bool(record.exc_info)) for record in caplog.records]
+    assert said == [
+        ("No kernel of kube-gpu is kept warm: odd", True),
+        ("No kernel of kube-gpu is kept warm: no room", False),
+    ]
