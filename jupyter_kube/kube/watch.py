@@ -91,7 +91,7 @@ class Reflector:
         Raises
         ------
         ClusterError
-            If the API refuses the list; it is tried again all the same.
+            If the API refuses the list, or it cannot be read; it is tried again all the same.
 
         """
         await self._answered.wait()
@@ -178,9 +178,11 @@ class Reflector:
             log.debug("%s: %s", self._resource.plural, error)
             if not isinstance(error, ClusterUnavailable):
                 self._answered.set()
-        except Exception:  # never give up: whatever it was, list again
+        except Exception as error:  # never give up: whatever it was, list again
             log.exception("watching %s", self._resource.plural)
             self._version = ""
+            self.last_error = ClusterError(f"{self._resource.plural} cannot be read", repr(error))
+            self._answered.set()
         finally:
             self._watching = False
 
@@ -272,16 +274,22 @@ class Reflector:
             )
         self._served = True
         self._version = item["metadata"]["resourceVersion"]
-        if kind == "BOOKMARK" or (kept := self._reduced(item)) is None:
+        if kind == "BOOKMARK":
             return
-        if kind == "DELETED":
-            self._forget(kept)
-        else:
+        kept = self._reduced(item)
+        if kept is not None and kind != "DELETED":
             self._remember(kept)
+        elif before := self.items.get(item["metadata"]["name"]):
+            self._forget(kept or before)
 
     def _reduced(self, item: Object) -> Object | None:
+        """Return what is used of an object; None for one that is of no use or cannot be read."""
         item["metadata"].pop("managedFields", None)
-        return self._keep(item) if self._keep else item
+        try:
+            return self._keep(item) if self._keep else item
+        except Exception:  # one odd object must not hide the others
+            log.exception("%s %s cannot be read", self._resource.kind, item["metadata"]["name"])
+            return None
 
     def _remember(self, item: Object) -> None:
         name = item["metadata"]["name"]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from jupyter_kube.errors import AccessDenied, ClusterUnavailable
+from jupyter_kube.errors import AccessDenied, ClusterError, ClusterUnavailable
 from jupyter_kube.kube import objects
 from jupyter_kube.kube.client import KubeClient
 from jupyter_kube.kube.watch import Reflector
@@ -288,6 +288,37 @@ async def test_f08_a_broken_event_is_said_and_made_good_by_a_list(
             await reflector.wait_for("b", has("b"), 20)
     assert told == ["ADDED a", "ADDED b"]
     assert [record.getMessage() for record in caplog.records if "not JSON" in record.message]
+
+
+async def test_f08_a_list_that_cannot_be_read_is_told_to_who_waits_and_tried_again(
+    client: KubeClient, pods: Api, naps: list[float]
+) -> None:
+    pods.lists, pods.watches = [listed(5, {})], [pods.hang()]
+    async with reflected(client) as (reflector, _):
+        with pytest.raises(ClusterError, match="pods cannot be read: KeyError"):
+            await reflector.synced()
+        pods.lists = [listed(5, thing("a", 4))]
+        await until(reflector, lambda: "a" in reflector.items)
+        await reflector.synced()
+
+
+async def test_an_odd_object_hides_no_other(
+    client: KubeClient, pods: Api, caplog: pytest.LogCaptureFixture
+) -> None:
+    news = [event("MODIFIED", "b", 6), event("DELETED", "odd", 7), event("ADDED", "c", 8, fine=1)]
+    pods.lists = [listed(5, thing("odd", 3), thing("a", 4, fine=1), thing("b", 5, fine=1))]
+    pods.watches = [pods.hang(lines(*news))]
+
+    def keep(item: dict[str, Any]) -> dict[str, Any]:
+        return {"metadata": item["metadata"], "fine": item["fine"]}
+
+    async with reflected(client, keep=keep) as (reflector, told):
+        await reflector.synced()
+        await reflector.wait_for("c", has("c"), 20)
+        assert told == ["ADDED a", "ADDED b", "DELETED b", "ADDED c"]
+        assert set(reflector.items) == {"a", "c"}
+    assert "Pod odd cannot be read" in caplog.text
+    assert "KeyError: 'fine'" in caplog.text
 
 
 async def test_one_listeners_fault_does_not_blind_the_others(
