@@ -98,9 +98,9 @@ def lend_stderr(path: str) -> Callable[[], None]:
     """
     with socket.socket(socket.AF_UNIX) as lender:
         lender.connect(path)
+        shared = _byte(f"{path}-{os.getpid()}")
         source, ours = os.pipe()
-        before, shared = os.dup(2), _nameless(f"{path}-{os.getpid()}")
-        os.ftruncate(shared, 1)
+        before = os.dup(2)
         busy = mmap.mmap(shared, 1)
         try:
             socket.send_fds(lender, [b"2"], [source, before, shared])
@@ -118,10 +118,15 @@ def lend_stderr(path: str) -> Callable[[], None]:
     return settle
 
 
-def _nameless(path: str) -> int:
-    """Make a file without a name; a Python that is built for an old libc has no memfd_create."""
+def _byte(path: str) -> int:
+    """Make a file of one byte, without a name; a Python for an old libc has no memfd_create."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
     os.unlink(path)  # noqa: PTH108 - as the others
+    try:
+        os.write(fd, b"\0")  # a hole would have no room on a full disk: then to set it is a SIGBUS
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

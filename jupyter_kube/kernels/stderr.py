@@ -10,11 +10,14 @@ This module travels into pods: standard library only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import mmap
 import os
 import socket
 import struct
 import time
+from collections.abc import Callable, Container
+from functools import partial
 from pathlib import Path
 
 from .tail import Tail
@@ -27,9 +30,18 @@ _OWN = 2
 
 
 class Lending:
-    """Takes the standard errors of this container's kernels."""
+    """Takes the standard errors of this container's kernels.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    kernels
+        The processes whose last words will be asked for; of others, which may come as well, nothing
+        is kept.
+
+    """
+
+    def __init__(self, kernels: Container[int]) -> None:
+        self._kernels = kernels
         self._passages: dict[int, Passage] = {}
         self._door = socket.socket(socket.AF_UNIX)
         self._guests: set[socket.socket] = set()
@@ -80,14 +92,21 @@ class Lending:
                 return
             creds = guest.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 3 * 4)
         pid, _, _ = struct.unpack("3i", creds)
-        if len(files) != 3 or pid in self._passages:
+        if len(files) != 3:
             for fd in files:
                 os.close(fd)
             return
         source, target, shared = files
         busy = mmap.mmap(shared, 1)
         os.close(shared)
-        self._passages[pid] = Passage(source, target, busy)
+        before = self._passages.pop(pid, None)  # where its extension is loaded again
+        rest = before.give_way(target) if before else b""
+        self._passages[pid] = Passage(source, target, busy, rest, partial(self._over, pid))
+
+    def _over(self, pid: int) -> None:
+        """Part from a process that writes no more, unless its last words will be asked for."""
+        if pid not in self._kernels:
+            self.last_words(pid)
 
 
 class Passage:
@@ -101,18 +120,43 @@ class Passage:
         Where that wrote to before.
     busy
         Memory that the kernel sees, too: whether something was read and is not passed on yet.
+    rest
+        What is to be passed on first.
+    over
+        Called once nobody can write there any more, and all has been passed on.
 
     """
 
-    def __init__(self, source: int, target: int, busy: mmap.mmap) -> None:
+    def __init__(
+        self, source: int, target: int, busy: mmap.mmap, rest: bytes, over: Callable[[], object]
+    ) -> None:
         self._loop = asyncio.get_running_loop()
-        self._source, self._target, self._busy = source, target, busy
+        self._source, self._target, self._busy, self._over = source, target, busy, over
         self._tail, self._at = Tail(), 0.0
-        self._rest = b""
+        self._rest = rest
         os.set_blocking(source, False)
         if not os.path.samestat(os.fstat(target), os.fstat(_OWN)):  # others write there, too
             os.set_blocking(target, False)
-        self._loop.add_reader(source, self._read)
+        if rest:
+            self._busy[0] = True
+            self._pass_on()
+        else:
+            self._loop.add_reader(source, self._read)
+
+    def give_way(self, target: int) -> bytes:
+        """End for another one of the same kernel, whose ``target`` may be this one's pipe.
+
+        Returns
+        -------
+        bytes
+            What is not passed on yet.
+
+        """
+        if os.path.samestat(os.fstat(target), os.fstat(self._source)):
+            os.dup2(self._target, target)
+        rest, self._rest = self._rest + self._take(), b""
+        self.end()
+        return rest
 
     def end(self) -> str:
         """Read what is left, and return the lines that were written last."""
@@ -122,6 +166,7 @@ class Passage:
         self._log()
         os.close(self._source)
         os.close(self._target)
+        self._busy[0] = False
         self._busy.close()
         return self._tail.words if time.monotonic() - self._at < _RECENT else ""
 
@@ -147,6 +192,7 @@ class Passage:
             self._pass_on()
         else:
             self._busy[0] = False
+            self._over()
 
     def _pass_on(self) -> None:
         self._loop.remove_writer(self._target)
@@ -164,6 +210,8 @@ class Passage:
             self._loop.add_reader(self._source, self._read)
 
     def _log(self) -> None:
-        """Write to the pod's log what the kernel cannot show any more."""
-        while self._rest:
-            self._rest = self._rest[os.write(_OWN, self._rest) :]
+        """Write to the pod's log what the kernel cannot show any more, if that can be written."""
+        with contextlib.suppress(OSError):
+            while self._rest:
+                self._rest = self._rest[os.write(_OWN, self._rest) :]
+        self._rest = b""

@@ -72,7 +72,7 @@ class Supervisor:
             on_control=self._on_control,
             on_open=self._on_open,
         )
-        self._lending = Lending()
+        self._lending = Lending(self._running)
         self._limits = Limits.of(base.options)
         self._first_start = self._born
         self._exit: asyncio.Future[int]

@@ -7,12 +7,14 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from jupyter_kube.kernels import stderr
 from jupyter_kube.kernels.stderr import Lending
 
 LENDER = """
@@ -33,15 +35,17 @@ async def lender(
     folder: Path, code: str, *options: str
 ) -> AsyncIterator[tuple[Lending, subprocess.Popen[bytes]]]:
     """Run a process that lends what it has as its standard error, a pipe as in ipykernel."""
-    lending = Lending()
+    kernels: set[int] = set()
+    lending = Lending(kernels)
     lending.open(str(folder / "e"))
     argv = [sys.executable, "-c", LENDER + code, str(folder / "e"), str(ROOT), *options]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        kernels.add(process.pid)
         try:
             yield lending, process
         finally:
-            lending.close()
             process.kill()
+            lending.close()
     assert list(folder.iterdir()) == []
 
 
@@ -148,3 +152,64 @@ async def test_who_has_nothing_to_lend_disturbs_nobody(tmp_path: Path) -> None:
             assert await read(process, 5) == b"fine\n"
         await ended(process)
         assert lending.last_words(os.getpid()) == ""
+
+
+async def test_who_lends_again_is_heard_again(tmp_path: Path) -> None:
+    code = """
+first = settle
+say('one\\n')
+settle = lend_stderr(sys.argv[1])
+say('two\\n')
+first(), settle()
+sys.stdin.read(1)
+say('three\\n')
+"""
+    async with lender(tmp_path, code) as (lending, process):
+        assert await read(process, 8) == b"one\ntwo\n"
+        assert process.stdin is not None
+        process.stdin.close()
+        assert await read(process, 6) == b"three\n"
+        await ended(process)
+        assert lending.last_words(process.pid) == "two\nthree"
+
+
+async def test_of_a_process_that_is_no_kernel_nothing_is_kept(tmp_path: Path) -> None:
+    open_files = set(Path("/proc/self/fd").iterdir())
+    async with lender(tmp_path, "say('fine\\n')") as (lending, process):
+        lending._kernels.clear()
+        assert await read(process, 5) == b"fine\n"
+        await ended(process)
+        async with asyncio.timeout(60):
+            while lending._passages:
+                await asyncio.sleep(0)
+    assert set(Path("/proc/self/fd").iterdir()) == open_files
+
+
+async def test_a_log_that_cannot_be_written_harms_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        monkeypatch.setattr(stderr, "_OWN", full.fileno())
+        code = "for n in range(60_000): say(f'{n:9}\\n')\nsys.stdin.read(1); say('the last\\n')"
+        async with lender(tmp_path, code) as (lending, process):
+            assert process.stderr is not None
+            assert process.stdin is not None
+            process.stderr.close()
+            process.stdin.close()
+            await ended(process)
+            assert lending.last_words(process.pid).splitlines()[-1] == "the last"
+
+
+def test_what_both_sides_see_has_its_room_on_the_disk() -> None:
+    with (
+        tempfile.TemporaryDirectory(dir="/dev/shm") as folder,
+        socket.socket(socket.AF_UNIX) as door,
+    ):
+        door.bind(f"{folder}/e")
+        door.listen()
+        argv = [sys.executable, "-c", LENDER, f"{folder}/e", str(ROOT)]
+        with subprocess.Popen(argv), door.accept()[0] as guest:
+            _, files, _, _ = socket.recv_fds(guest, 1, 3)
+        assert os.fstat(files[2]).st_blocks > 0
+        for file in files:
+            os.close(file)
