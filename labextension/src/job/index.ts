@@ -2,6 +2,7 @@
  * Tabs with jobs: opened by a command, and again after the page was loaded anew.
  */
 import {
+  ILabShell,
   ILayoutRestorer,
   JupyterFrontEnd,
   JupyterFrontEndPlugin
@@ -13,6 +14,7 @@ import {
   nullTranslator
 } from '@jupyterlab/translation';
 import { UUID } from '@lumino/coreutils';
+import { TabPanel } from '@lumino/widgets';
 
 import { getWhy, rerunJob, scaleJob } from '../api';
 import { describeJob, textArgument } from '../commands/arguments';
@@ -27,9 +29,10 @@ const plugin: JupyterFrontEndPlugin<IJobViews> = {
   description: 'Shows a job: its ranks, curves and lines.',
   autoStart: true,
   provides: IJobViews,
-  optional: [ILayoutRestorer, ITranslator],
+  optional: [ILabShell, ILayoutRestorer, ITranslator],
   activate: (
     app: JupyterFrontEnd,
+    lab: ILabShell | null,
     restorer: ILayoutRestorer | null,
     translator: ITranslator | null
   ) => {
@@ -45,9 +48,11 @@ const plugin: JupyterFrontEndPlugin<IJobViews> = {
         let view = tracker.find(each => each.content.model.name === name);
         if (!view) {
           view = made(app, name, trans);
-          app.shell.add(view, 'main');
+          // In Notebook a page is one document: its shell takes nothing else into the main area.
+          app.shell.add(view, lab ? 'main' : 'down');
           await tracker.add(view);
         }
+        putInFront(view);
         app.shell.activateById(view.id);
       }
     });
@@ -67,6 +72,14 @@ const plugin: JupyterFrontEndPlugin<IJobViews> = {
 };
 
 export default plugin;
+
+/** Choose a view among those below the notebook, which Notebook's shell leaves to others. */
+function putInFront(view: MainAreaWidget<JobView>): void {
+  const tabs = view.parent?.parent;
+  if (tabs instanceof TabPanel) {
+    tabs.currentWidget = view;
+  }
+}
 
 function made(
   app: JupyterFrontEnd,
