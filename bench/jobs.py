@@ -86,6 +86,10 @@ class Heard:
         """Return when a rank's first line came."""
         return min((here for (r, _, _), (_, here) in self.lines.items() if r == rank), default=0.0)
 
+    def printed(self, rank: int) -> float:
+        """Return when a rank printed its first line."""
+        return min(printed for (r, _, _), (printed, _) in self.lines.items() if r == rank)
+
     async def until(self, check: Callable[[], bool]) -> None:
         """Wait until what was heard passes a check."""
         async with asyncio.timeout(_PATIENCE):
@@ -199,6 +203,7 @@ async def life(client: Client, workers: int, observer: Observer) -> Taken:
     if heard.created:
         taken[f"created{of}"] = 1000 * (heard.created - heard.begun)
     if all(firsts):
+        taken[f"at work{of}"] = 1000 * (max(map(heard.printed, range(workers))) - heard.begun)
         taken[f"all first lines{of}"] = 1000 * (max(firsts) - heard.begun)
         taken[f"heard after running{of}"] = 1000 * (max(firsts) - running)
     return dict(taken)

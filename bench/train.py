@@ -1,4 +1,4 @@
-"""Training jobs side by side, in one run, interleaved and with jittered starts.
+"""Training jobs side by side, in one run, interleaved.
 
 Arms: ``ours`` (a ``%%kubetrain`` cell in IPython); ``kubectl`` (apply an Indexed Job, then follow
 its logs); ``kubeflow-training`` 1.9.4 waiting as its guide says, and ``kubeflow-training,
@@ -36,6 +36,7 @@ from tests.cluster import up, used
 _FIGURES = (
     Figure("created", "submit → the job is created"),
     Figure("running", "submit → all run"),
+    Figure("at work", "submit → every rank prints its first line"),
     Figure("first line", "submit → a first line in the cell"),
     Figure("all first lines", "submit → a first line of every rank in the cell"),
     Figure("heard after running", "all run → a first line of every rank in the cell"),
@@ -47,6 +48,8 @@ _FIGURES = (
     Figure("recovery", "kill -9 of a rank → its next line in the cell"),
 )
 
+_GOLDEN = (5**0.5 - 1) / 2
+"""Multiples of it spread evenly over a second, however many there are."""
 MENDED = (OURS, KUBECTL)
 """Arms whose killed ranks come back; of kubectl's not the lines, so the new pod has to do."""
 
@@ -56,6 +59,7 @@ class Run:
 
     def __init__(self, options: argparse.Namespace, samples: Samples) -> None:
         self.options, self.samples = options, samples
+        self._phase = random.random()
         self._end = time.monotonic() + 60 * options.minutes
 
     async def all(self, here: Place) -> None:
@@ -71,6 +75,9 @@ class Run:
     ) -> None:
         """Measure a job of each arm and size, in random order, round after round."""
         for turn in range(self.options.n + 1):
+            # The kubelet looks once a second at what runs. All arms begin at the same time of it,
+            # and the rounds spread evenly over it, so that it is the same chance for all.
+            self._phase = (self._phase + _GOLDEN) % 1
             for workers in self.options.workers:
                 for name in random.sample(list(arms), len(arms)):
                     await self.take(here, arms[name], workers, observer, keep=turn > 0)
@@ -92,8 +99,8 @@ class Run:
         breaks: bool = False,
     ) -> None:
         """Measure one job and remove all that is left of it."""
-        await asyncio.sleep(random.uniform(0.1, 1.1))  # not in step with the kubelet
         before = await asyncio.to_thread(here.requests)
+        await asyncio.sleep((self._phase - time.time()) % 1)
         try:
             measuring = jobs.recovery if breaks else jobs.life
             taken: Taken = await measuring(client, workers, observer)

@@ -90,3 +90,14 @@ def test_each_size_has_its_figures():
         Figure("late of 2", "2 workers: lateness", "s"),
         Figure("late of 8", "8 workers: lateness", "s"),
     ]
+
+
+def test_with_something_on_top_means_are_compared():
+    taken = Samples()
+    taken.add("a", {"start": [float(ms) for ms in range(100, 1100, 100)]})
+    taken.add("b", {"start": [float(ms) for ms in range(50, 1050, 100)]})
+    difference, low, high = taken.difference("start", "a", "b")
+    assert low < 0 < difference == 50 < high
+    (row,) = aims(taken, [Aim("start", "a", "b", 1.0, more=100)]).splitlines()[2:]
+    assert row.startswith("| start: a − b | 50 | ")
+    assert row.endswith("| ≤ 100 | yes |")
