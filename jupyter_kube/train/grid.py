@@ -6,6 +6,7 @@ alone what it says. Whatever comes from outside is escaped.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html import escape
 from itertools import groupby
 
@@ -31,6 +32,7 @@ _COLOURS = {
     "waiting": "--jp-warn-color1",
     "queued": "--jp-warn-color1",
 }
+_ENDED = ("succeeded", "failed", "gone")
 _TILES = "display:grid;grid-template-columns:repeat(auto-fill,minmax(3.5em,1fr));margin:.3em 0"
 _ROWS = (
     "display:grid;gap:.1em 2em;grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))"
@@ -65,6 +67,7 @@ def ranks(view: JobView, now: float) -> str:
 
     Below the tiles are the reasons that there are, each once, and a few of those that are well.
     """
+    view = _as_left(view)
     message = f"<div>{escape(view.message)}</div>" if view.message else ""
     if len(view.ranks) <= words.MOST_RANKS:
         rows = "".join(_row(rank, words.place(view, rank), now) for rank in view.ranks)
@@ -73,6 +76,19 @@ def ranks(view: JobView, now: float) -> str:
     rows = "".join(_row(rank, words.place(view, rank), now) for rank in well[:_WELL])
     listed = f'<div style="{_ROWS}" role="list">{rows}</div>' if rows else ""
     return f"{message}{_tiles(view.ranks)}{_reasons(view.ranks, now)}{listed}"
+
+
+def _as_left(view: JobView) -> JobView:
+    """Whoever stopped a job has stopped its ranks that had not ended."""
+    if view.phase != "stopped":
+        return view
+    return replace(view, ranks=tuple(map(_stopped, view.ranks)))
+
+
+def _stopped(rank: RankView) -> RankView:
+    if rank.state.phase in _ENDED:
+        return rank
+    return replace(rank, state=replace(rank.state, phase="stopped", message=""), says="", due=None)
 
 
 def badge(phase: str) -> str:

@@ -104,8 +104,7 @@ class JobBox:
         self._progress.hear(batch.lines)
         self._progress.see(view, now)
         self._drawing.renew(batch.reports, now, ended=batch.ended)
-        self._head.value = grid.framed(grid.heading(view, now))
-        self._ranks.value = grid.framed(grid.ranks(view, now))
+        self._draw(now)
         self._curves.value = grid.framed(self._drawing.svg) if self._drawing.svg else ""
         parts.show(self._how_far, bool(self._progress.words()))
         self._bar.value = self._progress.fraction or 0.0
@@ -144,6 +143,7 @@ class JobBox:
                 self._stopping = False
                 raise
             self._view = replace(self._view, phase="stopped")
+            self._draw(time.time())
             self._renew_steering()
 
         self._do(remove, f"Stopped: {self.name} and all that belongs to it are being removed.")
@@ -204,6 +204,10 @@ class JobBox:
     def _fail(self, error: Exception) -> None:
         self._said.value = parts.trouble(error)
         self._renew_steering()
+
+    def _draw(self, now: float) -> None:
+        self._head.value = grid.framed(grid.heading(self._view, now))
+        self._ranks.value = grid.framed(grid.ranks(self._view, now))
 
     def _renew_steering(self) -> None:
         followed = self._following is not None and not self._following.done()

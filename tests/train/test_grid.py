@@ -56,6 +56,15 @@ def test_the_schedulers_words_are_in_the_text_and_on_hover():
     assert read.titles == ["running · p0 on node-1", f"waiting: {NO_ROOM} · p1 on node-1"]
 
 
+def test_who_stopped_a_job_has_stopped_the_ranks_that_had_not_ended():
+    ranks = [rank(0), rank(1, "waiting", NO_ROOM), rank(2, "failed", "exit code 1")]
+    said = "".join(Reader(grid.ranks(job(ranks, phase="stopped"), 0)).said)
+    assert said.count("stopped") == 2
+    assert "running" not in said
+    assert NO_ROOM not in said
+    assert "exit code 1" in said
+
+
 def test_of_many_ranks_each_has_a_tile_and_each_reason_is_said_once():
     ranks = [rank(n, *(["waiting", NO_ROOM] if n >= 190 else ["running"])) for n in range(200)]
     html = grid.ranks(job(ranks), 0)

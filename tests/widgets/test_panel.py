@@ -227,6 +227,7 @@ def test_it_is_responsive_while_a_cell_runs(front, go, tmp_path):
         front.until(lambda: front.find("Kill and remove it"), "a question")
         front.click("Kill and remove it")
         said(front, f"Stopped: {name}")
+        said(front, "■ stopped")
     assert front.run("assert train.jobs() == []")["status"] == "ok"
 
 
