@@ -56,11 +56,10 @@ def kernel(kernels):
 @pytest.fixture
 def front(kernel):
     """A front end whose kernel has no jobs, before and after."""
+    kernel.run("from jupyter_kube import train")
     yield kernel
     kernel.subshell = None
-    reply = kernel.run(
-        "from jupyter_kube import train\nfor view in train.jobs(): train.kill(view.name)"
-    )
+    reply = kernel.run("for view in train.jobs(): train.kill(view.name)")
     assert reply["status"] == "ok", reply
 
 
@@ -227,7 +226,7 @@ def test_it_is_responsive_while_a_cell_runs(front, go, tmp_path):
         front.until(lambda: front.find("Kill and remove it"), "a question")
         front.click("Kill and remove it")
         said(front, f"Stopped: {name}")
-        said(front, "■ stopped")
+        front.until(lambda: "1 ■ stopped" in " ".join(front.text().split()), "stopped ranks")
     assert front.run("assert train.jobs() == []")["status"] == "ok"
 
 
