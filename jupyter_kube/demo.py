@@ -45,6 +45,7 @@ _PROFILES = {
     },
 }
 _PATIENCE = 60  # seconds for a pod's end
+_TEXT_BROWSERS = {"www-browser", "links", "elinks", "lynx", "w3m"}
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,10 @@ def _server(folder: Path, settings: config.KubeConfig, *, lab: bool) -> Any:
 async def _stay_open(server: JupyterServer, folder: Path) -> int:
     """Open the user's browser on the tour, where there is one, until Ctrl-C."""
     address = f"{server.url}/lab/tree/{TOUR}?token={server.token}"
-    print(f"JupyterLab is open at {address}; Ctrl-C ends it.", flush=True)
+    print(
+        f"JupyterLab is at {address}: open it yourself if no browser does. Ctrl-C ends it.",
+        flush=True,
+    )
     await asyncio.to_thread(_browse, address, folder / "open.html")
     with contextlib.suppress(asyncio.CancelledError):
         await asyncio.Event().wait()
@@ -188,15 +192,15 @@ def _browse(address: str, page: Path) -> None:
     A program's arguments may be read by everybody on the machine.
     """
     try:
-        browser = webbrowser.get()
+        name = getattr(webbrowser.get(), "name", "")
     except webbrowser.Error:
         return
-    if type(browser) is webbrowser.GenericBrowser:  # it would take over the terminal
+    if Path(name).name in _TEXT_BROWSERS:  # it would take over the terminal
         return
     page.touch(0o600, exist_ok=False)
     refresh = f'<meta http-equiv="refresh" content="0; url={html.escape(address)}">'
     page.write_text(f"<!DOCTYPE html>{refresh}", encoding="utf-8")
-    browser.open(page.as_uri())
+    webbrowser.open(page.as_uri())  # and by the next one where the first cannot
 
 
 async def _run_notebook(

@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import urllib.parse
 import urllib.request
 import webbrowser
@@ -181,15 +182,15 @@ def _program(path, line):
 def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
     pytest.importorskip("jupyterlab")
     opened = tmp_path / "opened"
-    os.mkfifo(opened)
-    browser = _program(tmp_path / "browser", f'echo "$@" > {opened}')
+    part = tmp_path / "part"
+    browser = _program(tmp_path / "browser", f'echo "$@" > {part}; mv {part} {opened}')
     env = {**os.environ, "BROWSER": f"{browser} %s &", "TMPDIR": str(tmp_path)}
     env |= {"JUPYTER_CONFIG_DIR": str(tmp_path / "config")}
     argv = [sys.executable, "-m", "jupyter_kube.cli", "demo", "--lab"]
     demo = subprocess.Popen(argv, env=env, stdout=subprocess.PIPE, text=True)
     try:
         said = next(line for line in demo.stdout if "Ctrl-C" in line)
-        (url,) = re.findall(r"http\S+[^;\s]", said)
+        (url,) = re.findall(r"http\S+[^:\s]", said)
         place, _, token = url.partition("/lab/tree/00-tour.ipynb?token=")
         asking = urllib.request.Request(f"{place}/api/contents/00-tour.ipynb")
         asking.add_header("Authorization", f"token {token}")
@@ -198,6 +199,8 @@ def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
         assert notebook["metadata"]["kernelspec"]["name"] == "kube-python"
         with urllib.request.urlopen(url) as answer:
             assert "JupyterLab" in answer.read().decode()
+        while not opened.exists():
+            time.sleep(0.02)
         seen_by_all = opened.read_text().strip()
         assert token not in seen_by_all
         page = Path(urllib.parse.urlsplit(seen_by_all).path)
@@ -214,10 +217,20 @@ def test_jupyterlab_opens_on_the_tour_and_ends_with_ctrl_c(tmp_path):
 
 
 def test_a_browser_that_would_take_over_the_terminal_is_not_opened(tmp_path, monkeypatch):
-    browser = _program(tmp_path / "browser", f"touch {tmp_path / 'opened'}")
-    monkeypatch.setattr(webbrowser, "get", lambda: webbrowser.GenericBrowser(str(browser)))
+    browser = _program(tmp_path / "w3m", f"touch {tmp_path / 'opened'}")
+    monkeypatch.setattr(webbrowser, "get", lambda *_: webbrowser.GenericBrowser(str(browser)))
     demo._browse("http://127.0.0.1:1/?token=t", tmp_path / "open.html")
-    assert [path.name for path in tmp_path.iterdir()] == ["browser"]
+    assert [path.name for path in tmp_path.iterdir()] == ["w3m"]
+
+
+def test_a_browser_named_by_its_path_alone_is_opened(tmp_path):
+    opened, page = tmp_path / "opened", tmp_path / "open.html"
+    browser = _program(tmp_path / "browser", f'echo "$@" > {opened}')
+    code = "import sys, pathlib; from jupyter_kube import demo; "
+    code += "demo._browse(sys.argv[1], pathlib.Path(sys.argv[2]))"
+    argv = [sys.executable, "-c", code, "http://127.0.0.1:1/?token=t", str(page)]
+    subprocess.run(argv, env={**os.environ, "BROWSER": str(browser)}, check=True)
+    assert opened.read_text().strip() == page.as_uri()
 
 
 def test_without_a_browser_the_address_is_all(tmp_path, monkeypatch):

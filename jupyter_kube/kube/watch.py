@@ -72,6 +72,7 @@ class Reflector:
         self._labels, self._fields, self._keep = labels, fields, keep
         self._silence, self._first_pause = silence, first_pause
         self._callbacks: list[Callback] = []
+        self._odd: set[str | None] = set()  # by uid, what could not be read
         self._answered = asyncio.Event()
         self._listed = False
         self._task: asyncio.Task[None] | None = None
@@ -287,8 +288,12 @@ class Reflector:
         item["metadata"].pop("managedFields", None)
         try:
             return self._keep(item) if self._keep else item
-        except Exception:  # one odd object must not hide the others
-            log.exception("%s %s cannot be read", self._resource.kind, item["metadata"]["name"])
+        except Exception:  # one odd object must not hide the others, or fill the log
+            meta = item["metadata"]
+            level = logging.DEBUG if meta.get("uid") in self._odd else logging.ERROR
+            what = self._resource.kind, meta["name"]
+            log.log(level, "%s %s cannot be read", *what, exc_info=True)
+            self._odd.add(meta.get("uid"))
             return None
 
     def _remember(self, item: Object) -> None:

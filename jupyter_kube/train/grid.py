@@ -32,7 +32,7 @@ _COLOURS = {
     "waiting": "--jp-warn-color1",
     "queued": "--jp-warn-color1",
 }
-_ENDED = ("succeeded", "failed", "gone")
+_ENDED = ("succeeded", "failed")
 _TILES = "display:grid;grid-template-columns:repeat(auto-fill,minmax(3.5em,1fr));margin:.3em 0"
 _ROWS = (
     "display:grid;gap:.1em 2em;grid-template-columns:repeat(auto-fill,minmax(min(26em,100%),1fr))"

@@ -135,10 +135,17 @@ def _called(value: Any, method: str) -> Any:
     except NotImplementedError:  # as in a notebook: it does not say
         return None
     except Exception as error:  # the user's code; there are other ways to show it
-        why = f"{type(error).__name__}: {error}"
-        print(f"({method} of {type(value).__name__} has failed: {why})", flush=True)
+        print(f"({method} of {type(value).__name__} has failed: {_why(error)})", flush=True)
         return None
     return said[0] if isinstance(said, tuple) and said else said  # the rest is about the data
+
+
+def _why(error: Exception) -> str:
+    name = type(error).__name__
+    try:
+        return f"{name}: {error}".encode("utf-8", "backslashreplace").decode()
+    except Exception:  # the user's own __str__
+        return name
 
 
 def _plain(data: Any) -> Any:

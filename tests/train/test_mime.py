@@ -5,6 +5,8 @@ import os
 import textwrap
 from pathlib import Path
 
+import pytest
+
 from jupyter_kube.models import PodState
 from jupyter_kube.train import display, mime
 from jupyter_kube.train.feed import MOST_DISPLAYS, Feed
@@ -33,6 +35,23 @@ class Table:
 
     def _repr_mimebundle_(self):
         return {"text/plain": "its own words", "application/x-odd": object()}
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "said"), [(Mute(), "Mute)"), (ValueError("\ud800"), "ValueError: \\ud800)")]
+)
+def test_an_error_that_cannot_be_said_is_named(error, said, capsys):
+    class Odd:
+        def _repr_html_(self):
+            raise error
+
+    assert set(mime.bundle(Odd())) == {"text/plain"}
+    assert capsys.readouterr().out == f"(_repr_html_ of Odd has failed: {said}\n"
 
 
 def test_a_value_is_shown_in_all_ways_it_knows(capsys):
