@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -84,7 +85,7 @@ async def test_a_folder_is_copied_there_and_back_whatever_the_server_does(
 @asynccontextmanager
 async def claim_on(folder: Path, client: KubeClient, claim: str) -> AsyncIterator[None]:
     """Offer a folder of this machine as a claim."""
-    name, size = f"{client.namespace}-files", {"storage": "1Mi"}
+    name, size = f"{client.namespace}-{secrets.token_hex(3)}", {"storage": "1Mi"}
     common = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
     reference = {"namespace": client.namespace, "name": claim}
     volume = {"capacity": size, "hostPath": {"path": str(folder)}, "claimRef": reference}
