@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import secrets
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
