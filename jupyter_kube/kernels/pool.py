@@ -115,19 +115,26 @@ class Pool(Generic[Kernel]):
                 pause = _REST
                 continue
             await asyncio.sleep(pause)
-            kernel = self._begin(kernel_name)
-            kernels.append(kernel)
             try:
-                await kernel.first_word(None)
+                await self._start(kernel_name)
             except Exception as error:  # said, and tried again: nobody waits for this kernel
                 if (why := repr(error)) != said:  # once: it may go on for weeks
                     self._warn(kernel_name, error)
                     said = why
-                self._remove(kernel_name, kernel)
-                await kernel.end(now=True)
                 pause = min(max(2 * pause, _FIRST_PAUSE), _LONGEST_PAUSE)
             else:
                 pause, said = 0.0, ""
+
+    async def _start(self, kernel_name: str) -> None:
+        """Start a kernel and wait until it is ready; one that cannot be is ended."""
+        kernel = self._begin(kernel_name)
+        self._kernels[kernel_name].append(kernel)
+        try:
+            await kernel.first_word(None)
+        except Exception:
+            self._remove(kernel_name, kernel)
+            await kernel.end(now=True)
+            raise
 
     def _warn(self, kernel_name: str, error: Exception) -> None:
         """Say why a kernel has not started; of what is no error of ours, also where."""

@@ -282,6 +282,8 @@ class Reflector:
             self._remember(kept)
         elif before := self.items.get(item["metadata"]["name"]):
             self._forget(kept or before)
+        if kind == "DELETED":
+            self._odd.discard(item["metadata"].get("uid"))
 
     def _reduced(self, item: Object) -> Object | None:
         """Return what is used of an object; None for one that is of no use or cannot be read."""

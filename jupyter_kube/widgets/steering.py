@@ -67,7 +67,7 @@ class Steering:
             "Scale", "Let the job have so many workers", lambda: steered.scale(self._size.value)
         )
         self._sizes = parts.row(self._size, self._slider, self._scale)
-        self._stop = parts.button("Kill…", "End the job and remove it", self._ask)
+        self._kill = parts.button("Kill…", "End the job and remove it", self._ask)
         self._really = parts.row(
             parts.button("Kill and remove it", "It cannot be undone", self._end, style="danger"),
             parts.button("Keep it", "Let the job go on", self._calm),
@@ -78,7 +78,7 @@ class Steering:
         self._dismiss = parts.button("Close", "Take this off the panel", steered.dismiss)
         self.widget = parts.row(
             self._sizes,
-            self._stop,
+            self._kill,
             self._really,
             self._detach,
             self._follow,
@@ -95,8 +95,8 @@ class Steering:
             self._fit(view)
         if not goes_on:
             self._calm()
-        self._stop.description = "Kill…" if goes_on else "Remove…"
-        parts.show(self._stop, view.phase != "stopped" and self._really.layout.display == "none")
+        self._kill.description = "Kill…" if goes_on else "Remove…"
+        parts.show(self._kill, view.phase != "stopped" and self._really.layout.display == "none")
         parts.show(self._detach, followed and goes_on)
         parts.show(self._follow, not followed and goes_on)
         brings = view.phase == "succeeded" and bool(view.outputs) and not outputs_here
@@ -117,7 +117,7 @@ class Steering:
 
     def _ask(self) -> None:
         parts.show(self._really, True)
-        parts.show(self._stop, False)
+        parts.show(self._kill, False)
 
     def _end(self) -> None:
         self._calm()
@@ -125,7 +125,7 @@ class Steering:
 
     def _calm(self) -> None:
         parts.show(self._really, False)
-        parts.show(self._stop, True)
+        parts.show(self._kill, True)
 
 
 def _room(workers: int) -> int:

@@ -44,11 +44,14 @@ def no_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 class Starter:
     def __init__(self, **outcomes: Exception) -> None:
         self.outcomes = {int(name[1:]): error for name, error in outcomes.items()}
+        self.refusals: list[Exception] = []
         self.made: list[Kernel] = []
         self.pool = Pool(self._begin, logging.getLogger("tests.pool"))
 
     def _begin(self, kernel_name: str) -> Kernel:
         assert kernel_name == "kube-gpu"
+        if self.refusals:
+            raise self.refusals.pop()
         self.made.append(Kernel(len(self.made), self.outcomes))
         return self.made[-1]
 
@@ -138,6 +141,17 @@ async def test_a_start_that_failed_is_tried_again_later(monkeypatch: pytest.Monk
     (kernel,) = await starter.ready(1)
     assert kernel is starter.made[2]
     assert [made.ended for made in starter.made] == [True, True, False]
+    await starter.pool.close()
+
+
+async def test_a_kernel_that_cannot_even_begin_is_tried_again_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pools, "_FIRST_PAUSE", 0.001)
+    starter = Starter()
+    starter.refusals.append(LookupError("no such kernelspec"))
+    starter.pool.keep("kube-gpu", 1)
+    await starter.ready(1)
     await starter.pool.close()
 
 

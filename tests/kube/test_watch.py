@@ -318,6 +318,7 @@ async def test_an_odd_object_hides_no_other(
         await reflector.wait_for("c", has("c"), 20)
         assert told == ["ADDED a", "ADDED b", "DELETED b", "ADDED c"]
         assert set(reflector.items) == {"a", "c"}
+        assert len(reflector._odd) == 1  # what is gone is not remembered
     assert caplog.text.count("Pod odd cannot be read") == 1
     assert caplog.text.count("Pod b cannot be read") == 1
     assert "KeyError: 'fine'" in caplog.text
