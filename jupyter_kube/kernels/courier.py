@@ -119,7 +119,7 @@ class _Round:
                     errands.wait(peer, order["id"])
                     return
                 case "take":
-                    answer = {"taken": errands.take(order["errand"], now)}
+                    answer = {"taken": errands.take(order["errand"], peer, now)}
                 case "say":
                     answer = {"wanted": errands.say(order["errand"], order["text"], now)}
                 case "forget":
@@ -164,7 +164,8 @@ class _Errand:
     ) -> None:
         self.peer, self.command, self.names, self.since = peer, command, names, since
         self.frames = frames
-        self.taken = self.offered = False
+        self.server: bytes | None = None  # that took it
+        self.offered = False
 
 
 class Errands:
@@ -209,10 +210,12 @@ class Errands:
     # the server's side
 
     def wait(self, peer: bytes, number: Any) -> None:
-        """Have a server wait for the next errand; one that waited before has gone."""
+        """Have a server wait for the next errand; another one that was there has gone."""
         self._waiting = (peer, number)
-        for errand in self._open.values():
-            errand.offered = errand.taken
+        for taken, errand in list(self._open.items()):
+            errand.offered = errand.server is not None
+            if errand.server not in (None, peer):
+                self._lose(taken)
 
     def offer(self) -> tuple[bytes, Any, dict[str, Any], Frames] | None:
         """Return an errand for the server that waits, with whom and what that answers."""
@@ -226,12 +229,12 @@ class Errands:
                 return peer, asked, what, errand.frames
         return None
 
-    def take(self, number: int, now: float) -> bool:
+    def take(self, number: int, peer: bytes, now: float) -> bool:
         """Give an errand to a server, if it is still wanted and nobody else's."""
         errand = self._open.get(number)
-        if errand is None or errand.taken:
+        if errand is None or errand.server is not None:
             return False
-        errand.taken, errand.since = True, now
+        errand.server, errand.since = peer, now
         return True
 
     def say(self, number: int, text: str, now: float) -> bool:
@@ -254,8 +257,7 @@ class Errands:
         """Give up what no server has taken, or none has gone on with."""
         for number, errand in list(self._open.items()):
             if now >= self._end(errand):
-                del self._open[number]
-                self.refuse(errand.peer, _LOST if errand.taken else _NO_SERVER, lost=True)
+                self._lose(number)
 
     def patience(self, now: float) -> int | None:
         """Return for how many ms nothing will be given up."""
@@ -263,7 +265,12 @@ class Errands:
         return max(int(1000 * (min(ends) - now)) + 1, 0) if ends else None
 
     def _end(self, errand: _Errand) -> float:
-        return errand.since + (SILENCE if errand.taken else PATIENCE)
+        return errand.since + (SILENCE if errand.server is not None else PATIENCE)
+
+    def _lose(self, number: int) -> None:
+        """Tell the kernel that its errand has no server, or has it no more."""
+        errand = self._open.pop(number)
+        self.refuse(errand.peer, _NO_SERVER if errand.server is None else _LOST, lost=True)
 
 
 class _Files:

@@ -49,7 +49,7 @@ def test_an_errand_goes_to_the_server_that_waits_and_its_end_to_the_kernel() -> 
         [b"along"],
     )
     assert errands.offer() is None
-    assert errands.take(1, 0.0)
+    assert errands.take(1, b"server", 0.0)
     assert errands.say(1, "half", 1.0)
     assert errands.say(1, "", 2.0)
     errands.done(1, "all", "")
@@ -78,8 +78,8 @@ def test_what_a_lost_server_was_offered_goes_to_the_next() -> None:
     offered = errands.offer()
     assert offered is not None
     assert offered[0] == b"next"
-    assert errands.take(1, 0.0)
-    assert not errands.take(1, 0.0)  # the lost one, if it was only slow
+    assert errands.take(1, b"next", 0.0)
+    assert not errands.take(1, b"server", 0.0)  # the lost one, if it was only slow
     errands.wait(b"next", 2)
     assert errands.offer() is None
 
@@ -93,13 +93,13 @@ def test_without_a_server_the_kernel_is_told() -> None:
     ((peer, said),) = errands.words()
     assert peer == b"kernel"
     assert "no Jupyter Server is connected" in said["error"]
-    assert not errands.take(1, 5.0 + PATIENCE)
+    assert not errands.take(1, b"server", 5.0 + PATIENCE)
     assert errands.patience(100.0) is None
 
 
 def test_a_server_that_falls_silent_is_given_up() -> None:
     errands = asked()
-    errands.take(1, 1.0)
+    errands.take(1, b"server", 1.0)
     errands.expire(1.0 + PATIENCE)
     errands.say(1, "", 2.0)
     errands.expire(2.0 + SILENCE - 0.1)
@@ -108,11 +108,25 @@ def test_a_server_that_falls_silent_is_given_up() -> None:
     assert "was lost" in errands.words()[0][1]["error"]
 
 
+def test_what_a_lost_server_did_is_given_up_as_soon_as_the_next_one_is_there() -> None:
+    errands = asked()
+    errands.take(1, b"server", 1.0)
+    errands.wait(b"server", 2)
+    assert errands.words() == []
+    errands.wait(b"next", 1)
+    ((peer, said),) = errands.words()
+    assert peer == b"kernel"
+    assert "was lost" in said["error"]
+    assert said["lost"]
+    assert not errands.say(1, "half", 2.0)
+    assert errands.offer() is None
+
+
 def test_what_is_withdrawn_is_not_done() -> None:
     errands = asked()
     errands.withdraw(b"kernel")
     assert errands.offer() is None
-    assert not errands.take(1, 0.0)
+    assert not errands.take(1, b"server", 0.0)
     errands.done(1, "late", "")
     assert errands.words() == []
 
@@ -129,11 +143,14 @@ def test_there_is_an_end_to_what_may_be_asked() -> None:
 def test_errands_of_a_process_that_ended_are_nobodys() -> None:
     errands = asked()
     errands.offer()
-    assert errands.take(1, 0.0)
+    assert errands.take(1, b"server", 0.0)
     errands.forget()
     assert not errands.say(1, "half", 1.0)
     errands.done(1, "all", "")
     assert errands.words() == []
+
+
+SERVERS = st.sampled_from([b"server", b"next"])
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -153,9 +170,9 @@ class AnyOrder(RuleBasedStateMachine):
         self.count += 1
         self.errands.add(b"%d" % self.count, "push", [], self.now)
 
-    @rule()
-    def wait(self) -> None:
-        self.errands.wait(b"server", 0)
+    @rule(server=SERVERS)
+    def wait(self, server: bytes) -> None:
+        self.errands.wait(server, 0)
 
     @rule()
     def offer(self) -> None:
@@ -165,7 +182,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(data=st.data())
     def take(self, data: Any) -> None:
         if self.offered and self.errands.take(
-            number := data.draw(st.sampled_from(self.offered)), self.now
+            number := data.draw(st.sampled_from(self.offered)), data.draw(SERVERS), self.now
         ):
             assert number not in self.taken
             self.taken.append(number)

@@ -9,7 +9,7 @@ from jupyter_kube import naming
 from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import NotFound
 from jupyter_kube.kube import objects
-from jupyter_kube.train import query
+from jupyter_kube.train import owndesk, query
 from jupyter_kube.train.origin import Origin
 from jupyter_kube.train.owndesk import OwnDesk
 
@@ -86,7 +86,9 @@ def test_of_a_pod_only_that_is_kept_which_is_shown():
     assert [container["name"] for container in pod["spec"]["containers"]] == ["worker"]
 
 
-def test_why_a_job_failed_is_looked_up_in_the_cluster_once():
+def test_why_a_job_failed_is_looked_up_in_the_cluster_once(monkeypatch):
+    monkeypatch.setattr(owndesk, "_PATIENCE", 0.1)  # its logs say nothing here
+
     async def why(cluster, name):
         return await OwnDesk(cluster, KubeConfig(), Origin("ann")).why(name)
 
