@@ -71,7 +71,7 @@ async def test_packages_are_installed_in_each_pod_and_what_cannot_be_is_said(
 
     async with claim_on(tools, client, "tools"):
         with index(tmp_path / "index", host) as url:
-            env = {"PIP_INDEX_URL": url, "PIP_TRUSTED_HOST": host, "PIP_RETRIES": "0"}
+            env = {"PIP_INDEX_URL": url, "PIP_TRUSTED_HOST": host}
             profile = target.profile | {"pvcs": {"tools": "/tools"}}
             profile["env"] = env | ({"PYTHONPATH": path} if path else {})
             settings = KubeConfig(**target.settings(python=profile))
