@@ -18,13 +18,14 @@ LEFT_BEHIND = 8
 """The exit code if something failed while it was cleaned up: a second try would not show it."""
 
 LONGEST = ("tests/conformance/test_elastic.py", "tests/faults/test_kernels.py", "tests/hub/")
-"""Files that come first, since several processes take whole files in order."""
+"""Files that come first where several processes take whole files in order."""
 
 _teardowns: list[str] = []
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

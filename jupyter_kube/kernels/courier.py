@@ -13,6 +13,7 @@ Each order of the server's has an ``id``, which its answer repeats:
   ``landed`` and ``failed``, of the transfer so far;
 - ``know`` (``files``): both sides have these versions now;
 - ``next``: an ``errand`` of the kernel's, as soon as there is one, and what it sent along;
+  of another server than before, it ends what that one had taken;
 - ``take`` (``errand``): whether it is still wanted; then it is the server's to do;
 - ``say`` (``errand``, ``text``) and ``done`` (``errand``, ``text`` or ``error``).
 
@@ -164,8 +165,8 @@ class _Errand:
     ) -> None:
         self.peer, self.command, self.names, self.since = peer, command, names, since
         self.frames = frames
-        self.server: bytes | None = None  # that took it
-        self.offered = False
+        self.offered: bytes | None = None  # the server that knows of it
+        self.server: bytes | None = None  # the one that took it
 
 
 class Errands:
@@ -176,6 +177,8 @@ class Errands:
         self._last = 0
         self._words: list[tuple[bytes, dict[str, Any]]] = []
         self._waiting: tuple[bytes, Any] | None = None  # the server that asked for the next one
+        self._server: bytes | None = None
+        self._gone: set[bytes] = set()  # servers before this one
 
     # the kernel's side
 
@@ -211,20 +214,27 @@ class Errands:
 
     def wait(self, peer: bytes, number: Any) -> None:
         """Have a server wait for the next errand; another one that was there has gone."""
+        if peer in self._gone:
+            return
         self._waiting = (peer, number)
-        for taken, errand in list(self._open.items()):
-            errand.offered = errand.server is not None
-            if errand.server not in (None, peer):
-                self._lose(taken)
+        if peer == self._server:
+            return
+        if self._server is not None:
+            self._gone.add(self._server)
+        self._server = peer
+        for known, errand in list(self._open.items()):
+            errand.offered = None
+            if errand.server is not None:
+                self._lose(known)
 
     def offer(self) -> tuple[bytes, Any, dict[str, Any], Frames] | None:
         """Return an errand for the server that waits, with whom and what that answers."""
         if self._waiting is None:
             return None
         for number, errand in self._open.items():
-            if not errand.offered:
-                errand.offered = True
+            if errand.offered is None:
                 (peer, asked), self._waiting = self._waiting, None
+                errand.offered = peer
                 what = {"number": number, "command": errand.command, "names": errand.names}
                 return peer, asked, what, errand.frames
         return None
@@ -232,7 +242,7 @@ class Errands:
     def take(self, number: int, peer: bytes, now: float) -> bool:
         """Give an errand to a server, if it is still wanted and nobody else's."""
         errand = self._open.get(number)
-        if errand is None or errand.server is not None:
+        if errand is None or errand.server is not None or peer in self._gone:
             return False
         errand.server, errand.since = peer, now
         return True

@@ -166,6 +166,8 @@ class Line:
         while True:
             self._begin(self._await_errand())
             await self._monitor.recv_multipart()
+            for task in self._doing:  # these errands are lost there, too
+                task.cancel()
             for waiting in self._orders.values():
                 if not waiting.done():
                     waiting.set_result((lost, []))

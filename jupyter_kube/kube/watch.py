@@ -197,6 +197,7 @@ class Reflector:
     async def _list(self) -> None:
         """Read everything, and tell what changed since the copy was last right."""
         found: set[str] = set()
+        uids: set[str | None] = set()
         version = ""
         # Page by page: decoding a big list in one go would be felt on the event loop.
         async for page in pages(
@@ -209,6 +210,7 @@ class Reflector:
         ):
             self._alive_at = asyncio.get_running_loop().time()
             version = version or page["metadata"]["resourceVersion"]
+            uids.update(item["metadata"].get("uid") for item in page["items"])
             for item in filter(None, map(self._reduced, page["items"])):
                 name = item["metadata"]["name"]
                 found.add(name)
@@ -218,6 +220,7 @@ class Reflector:
                 self._remember(item)
         for name in self.items.keys() - found:
             self._forget(self.items[name])
+        self._odd &= uids
         self._version = version
         self._alive_at = asyncio.get_running_loop().time()
         self.last_error = None

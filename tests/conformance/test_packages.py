@@ -26,13 +26,6 @@ from .test_files import claim_on
 from .test_jobs import _nothing_stays  # noqa: F401 - a fixture
 
 
-class Quiet(SimpleHTTPRequestHandler):
-    """Serves a folder's files and lists, as an index of packages has them."""
-
-    def log_message(self, *_: Any) -> None:
-        pass
-
-
 @contextmanager
 def index(folder: Path, host: str) -> Iterator[str]:
     """Offer packages at an address; returns the index's."""
@@ -40,7 +33,7 @@ def index(folder: Path, host: str) -> Iterator[str]:
         (folder / name.replace("_", "-")).mkdir(parents=True)
         base = "from jk_base import K\n" if needs else "K = 7\n"
         wheel(folder / name.replace("_", "-"), name, f"{base}def main(): pass\n", *needs)
-    handler = functools.partial(Quiet, directory=str(folder))
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
     with ThreadingHTTPServer((host, 0), handler) as server:
         server.daemon_threads = True
         thread = threading.Thread(target=server.serve_forever)

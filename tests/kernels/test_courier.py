@@ -108,6 +108,28 @@ def test_a_server_that_falls_silent_is_given_up() -> None:
     assert "was lost" in errands.words()[0][1]["error"]
 
 
+def test_what_a_server_was_offered_is_not_sent_to_it_again() -> None:
+    errands = asked()
+    errands.offer()
+    errands.wait(b"server", 2)
+    assert errands.offer() is None
+    assert errands.take(1, b"server", 0.0)
+
+
+def test_what_a_lost_server_still_says_late_harms_nothing() -> None:
+    errands = asked()
+    errands.offer()
+    errands.wait(b"next", 1)
+    errands.wait(b"server", 2)
+    assert not errands.take(1, b"server", 0.0)
+    offered = errands.offer()
+    assert offered is not None
+    assert offered[0] == b"next"
+    assert errands.take(1, b"next", 0.0)
+    errands.wait(b"server", 3)
+    assert errands.words() == []
+
+
 def test_what_a_lost_server_did_is_given_up_as_soon_as_the_next_one_is_there() -> None:
     errands = asked()
     errands.take(1, b"server", 1.0)

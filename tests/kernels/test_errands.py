@@ -181,6 +181,35 @@ async def test_a_companion_that_was_killed_is_found_again(tmp_path: Path) -> Non
         assert answer["files"] == []
 
 
+async def test_an_errand_lasts_through_a_cut_and_ends_when_another_server_is_there(
+    tmp_path: Path,
+) -> None:
+    said, ended = asyncio.Event(), asyncio.Event()
+
+    async def forever(errand: Errand) -> str:
+        while await errand.say(""):
+            said.set()
+            await asyncio.sleep(0.05)
+        ended.set()
+        return ""
+
+    async with (
+        pod(tmp_path, proxied=True) as (rig, _),
+        line(rig, {"wait": forever}),
+        rig.client() as client,
+    ):
+        await client.alive()
+        asking = asyncio.create_task(ask(client, "wait"))
+        await said.wait()
+        rig.proxy.cut()
+        said.clear()
+        await said.wait()
+        assert not asking.done()
+        async with line(rig):
+            assert "was lost" in await asking
+        await ended.wait()
+
+
 async def test_orders_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     async with pod(tmp_path) as (rig, _), line(rig) as made:
         for op, args in (

@@ -92,7 +92,7 @@ def without_node(python: Path) -> dict[str, str]:
 @pytest.fixture
 def unbuilt(tmp_path: Path) -> Path:
     """A checkout in which nothing of the front end was ever built."""
-    leave = shutil.ignore_patterns(".git", ".yarn", "node_modules", "lib", "*.egg-info")
+    leave = shutil.ignore_patterns(".yarn", "node_modules", "lib", "__pycache__")
     for name in ("jupyter_kube", "labextension", "etc", "examples"):
         shutil.copytree(ROOT / name, tmp_path / "tree" / name, ignore=leave)
     shutil.rmtree(tmp_path / "tree" / "jupyter_kube" / "labextension", ignore_errors=True)
