@@ -117,7 +117,7 @@ async def follow_blocks(
     place = Place(since)
     path = PODS.path(namespace or client.namespace, pod, "log")
     pause, unknown_for, ended = _PAUSE if changed is None else _TOLD_PAUSE, 0.0, False
-    changed = changed or asyncio.Event()
+    watched, changed = changed is not None, changed or asyncio.Event()
     while True:
         changed.clear()
         query = _query(container, follow=not ended) | place.query()
@@ -142,6 +142,9 @@ async def follow_blocks(
             place.expect_restart(_started_at(found, container))
         except NotFound:
             if ended or place.begun or unknown_for > _PATIENCE:
+                return
+            # whoever watches the pod has seen it: only its node may not know it yet
+            if watched and await _pod(client, pod, namespace) is None:
                 return
             unknown_for += pause
         except InvalidManifest as error:  # 400: the container waits to start, or never will

@@ -122,6 +122,17 @@ async def test_a_pod_that_is_gone_ends_it(
     assert sum(naps) > 5, "it may be created yet"
 
 
+async def test_a_pod_that_was_seen_and_is_gone_is_not_waited_for(
+    api: FakeApi, client: KubeClient, naps: list[float]
+) -> None:
+    api.on("GET", LOG, status(404, "NotFound"))
+    api.on("GET", POD, phase("Pending"), phase("Pending"), status(404, "NotFound"))
+    opened = logs.follow_blocks(client, "p", changed=asyncio.Event())
+    async with asyncio.timeout(20), aclosing(opened) as received:
+        assert [block async for block in received] == []
+    assert len(api.asked("GET", LOG)) == 3, "its node did not know it yet, and then it was gone"
+
+
 async def test_a_pod_that_ended_without_a_container_ends_it(
     api: FakeApi, client: KubeClient, naps: list[float]
 ) -> None:
