@@ -214,7 +214,7 @@ def reasons(view: JobView, error: KubeError | None = None) -> list[str]:
     view
         The job as it is now.
     error
-        What following it to its end found, for a finished job.
+        What following it to its end found, for one that failed.
 
     """
     error = error or explain(view)

@@ -199,7 +199,7 @@ class Job:
     def why(self) -> list[str]:
         """Say in sentences why the job waits or failed; the last one names the objects."""
         view = self.status
-        raised = self.follow().result().error if view.finished else None
+        raised = self.follow().result().error if view.phase == "failed" else None
         return failure.diagnosis(view, self.namespace, raised)
 
     @property

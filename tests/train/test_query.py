@@ -10,6 +10,9 @@ from jupyter_kube.config import KubeConfig
 from jupyter_kube.errors import NotFound
 from jupyter_kube.kube import objects
 from jupyter_kube.train import owndesk, query
+from jupyter_kube.train.background import Background
+from jupyter_kube.train.desk import Ticket
+from jupyter_kube.train.handle import Job
 from jupyter_kube.train.origin import Origin
 from jupyter_kube.train.owndesk import OwnDesk
 
@@ -96,3 +99,18 @@ def test_why_a_job_failed_is_looked_up_in_the_cluster_once(monkeypatch):
     assert "failed" in said[0]
     before_it_is_followed = asked[: asked.index(("GET", "secrets", "digits-ab12"))]
     assert before_it_is_followed.count(("GET", "pods", None)) == 1
+
+
+def test_of_a_job_that_succeeded_no_logs_are_read_to_say_so():
+    async def why(cluster, name):
+        await cluster.frame("digits-ab12-0-x", "end", {"ok": True})
+        desk = OwnDesk(cluster, KubeConfig(), Origin("ann"))
+        ticket, beside = Ticket(await query.snapshot(cluster, name), fakecluster.KEY), Background()
+        try:
+            said = await asyncio.to_thread(Job(desk, ticket, on=beside).why)
+        finally:
+            beside.close()
+        return said, dict(cluster.read)
+
+    answered, _asked = answer(why, workers=1, **fakecluster.ended("Complete"))
+    assert answered == (["digits-ab12 succeeded."], {})
