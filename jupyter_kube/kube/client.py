@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, 
 from contextlib import aclosing, asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import urlsplit
 
 from ..config import KubeConfig
 from ..errors import (
@@ -22,7 +21,7 @@ from ..errors import (
 )
 from . import credentials
 from .answers import NOT_DONE, ahead, decoded, refusal, too_many, unreachable
-from .transport import open_session
+from .transport import address, open_session
 
 if TYPE_CHECKING:
     import aiohttp
@@ -80,9 +79,8 @@ class KubeClient:
 
     @property
     def address(self) -> str:
-        """The API's scheme, host and port, for people: a server's path may hold a token."""
-        parts = urlsplit(self.server)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        """The API's address for people."""
+        return address(self.server)
 
     def now(self) -> datetime:
         """Return the cluster's time, within about a second, as its last answer told it."""
@@ -196,6 +194,7 @@ class KubeClient:
                         protocols=protocols,
                         headers={"Authorization": token} if token else {},
                         proxy=self._proxy,
+                        ssl=self._credentials.tls,
                         server_hostname=self._hostname,
                         max_msg_size=0,
                         compress=0,
@@ -285,6 +284,7 @@ class KubeClient:
                 timeout=limits,
                 allow_redirects=False,  # the token is for this server only
                 proxy=self._proxy,
+                ssl=self._credentials.tls,
                 server_hostname=self._hostname,
             )
         except (aiohttp.ClientError, OSError, TimeoutError) as error:

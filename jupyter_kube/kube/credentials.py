@@ -6,17 +6,28 @@ import asyncio
 import os
 import ssl
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..config import KubeConfig
 from ..errors import AccessDenied, NotConfigured
 from .plugin import Plugin
-from .transport import proxy_for
+from .transport import address, proxy_for
 
 _FRESH = 60.0
 """Seconds after which a token that may have rotated is read again."""
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+
+class _Kubeconfig(NamedTuple):
+    """What kubeconfigs said when they were read."""
+
+    paths: Sequence[Path]
+    state: tuple[object, ...]
+    configuration: Any
+    loader: Any
+    plugin: Plugin | None
 
 
 class Credentials:
@@ -28,11 +39,10 @@ class Credentials:
         *,
         context: str,
         namespace: str,
-        loader: Any = None,
-        plugin: Plugin | None = None,
+        kubeconfig: _Kubeconfig | None = None,
     ) -> None:
         self.context, self.namespace = context, namespace
-        self._loader, self._plugin, self._configuration = loader, plugin, configuration
+        self._configuration, self._kubeconfig = configuration, kubeconfig
         self._tls: ssl.SSLContext | None = None
         self._renewed = time.monotonic()
         self._lock = asyncio.Lock()
@@ -52,14 +62,19 @@ class Credentials:
         """Name that the server's certificate must bear, if not its address."""
         return self._configuration.tls_server_name or None
 
+    @property
+    def tls(self) -> ssl.SSLContext | bool:
+        """The TLS context for the next request.
+
+        It is another one after a new login: no connection that has shown the certificate of the
+        last one is used again.
+        """
+        return self._tls or True
+
     def ssl_context(self) -> ssl.SSLContext:
         """Build the TLS context: the cluster's CA, our client certificate."""
-        context = ssl.create_default_context(cafile=self._configuration.ssl_ca_cert)
-        # Python 3.13 asks of a CA what kubectl does not, and what many clusters' own CAs lack.
-        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-        self._tls = context
-        self._show_certificate()
-        return context
+        self._tls = _tls_context(self._configuration, self._plugin)
+        return self._tls
 
     async def token(self, *, refused: str | None = None) -> str:
         """Return the Authorization header's value, or "" where a certificate says who we are.
@@ -82,6 +97,10 @@ class Credentials:
                 await self._renew(rejected=rejected)
             return self._current()
 
+    @property
+    def _plugin(self) -> Plugin | None:
+        return self._kubeconfig.plugin if self._kubeconfig is not None else None
+
     def _current(self) -> str:
         if self._plugin is not None and self._plugin.token:
             return f"Bearer {self._plugin.token}"
@@ -91,14 +110,19 @@ class Credentials:
     async def _renew(self, *, rejected: bool) -> None:
         self._renewed = time.monotonic()
         try:
+            if rejected and await self._read_again():
+                return
             if self._plugin is not None:
                 if rejected or self._plugin.stale:
                     await self._plugin.run()
-            elif self._loader is not None:
-                await self._loader.load_and_set(self._configuration)
+            elif self._kubeconfig is not None:
+                await self._kubeconfig.loader.load_and_set(self._configuration)
             else:  # in a pod; the token file rotates
                 await asyncio.to_thread(_load_in_cluster, self._configuration)
-            await asyncio.to_thread(self._show_certificate)
+            if self._tls is not None:
+                await asyncio.to_thread(
+                    _show_certificate, self._tls, self._configuration, self._plugin
+                )
         except NotConfigured as error:
             raise AccessDenied(error.what, error.why, error.next) from error
         except _loader_errors() as error:
@@ -106,15 +130,45 @@ class Credentials:
                 "the cluster's credentials cannot be renewed", str(error)[:256], "Log in again."
             ) from error
 
-    def _show_certificate(self) -> None:
-        """Have new connections show the client certificate, which may have been renewed."""
-        given = self._configuration
-        if self._tls is None:
-            return
-        if self._plugin is not None:
-            self._plugin.show_certificate(self._tls)
-        if given.cert_file:
-            self._tls.load_cert_chain(given.cert_file, keyfile=given.key_file)
+    async def _read_again(self) -> bool:
+        """Take over what the kubeconfig says by now of our context; return whether it has changed.
+
+        What cannot be taken over, such as a file that is half written, is read at the next refusal.
+        """
+        old = self._kubeconfig
+        if old is None or await asyncio.to_thread(kubeconfig_state, old.paths) == old.state:
+            return False
+        new = await _read(old.paths, self.context)
+        given = new.configuration
+        if given.host.rstrip("/") != self.server:
+            raise NotConfigured(
+                f"context {self.context} of the kubeconfig leads to another server by now",
+                f"{address(given.host)}, and this process asks {address(self.server)}",
+                "Restart the Jupyter Server to go there.",
+            )
+        if new.plugin is not None:
+            await new.plugin.run()
+        elif not (given.api_key or given.cert_file):  # as nobody we would not be refused any more
+            raise NotConfigured(f"context {self.context} has no credentials", next="Log in again.")
+        self._tls = await asyncio.to_thread(_tls_context, given, new.plugin)
+        self._configuration, self._kubeconfig = given, new
+        return True
+
+
+def _tls_context(configuration: Any, plugin: Plugin | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    # Python 3.13 asks of a CA what kubectl does not, and what many clusters' own CAs lack.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    _show_certificate(context, configuration, plugin)
+    return context
+
+
+def _show_certificate(context: ssl.SSLContext, configuration: Any, plugin: Plugin | None) -> None:
+    """Have new connections show the client certificate, which may have been renewed."""
+    if plugin is not None:
+        plugin.show_certificate(context)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
 
 
 async def find(config: KubeConfig) -> Credentials:
@@ -128,9 +182,8 @@ async def find(config: KubeConfig) -> Credentials:
     """
     await asyncio.to_thread(_import)
     paths = kubeconfig_paths(config.kubeconfig)
-    existing = [path for path in paths if path.is_file()]
-    if existing:
-        return await _from_kubeconfig(existing, config)
+    if any(path.is_file() for path in paths):
+        return await _from_kubeconfig(paths, config)
     if config.context or config.kubeconfig or not (_IN_CLUSTER / "token").is_file():
         looked = ", ".join(map(str, paths))
         raise NotConfigured(
@@ -156,21 +209,50 @@ def kubeconfig_paths(given: str = "") -> list[Path]:
     return paths or [Path("~/.kube/config").expanduser()]
 
 
-async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials:
+def kubeconfig_state(paths: Sequence[Path]) -> tuple[object, ...]:
+    """Tell which files lead to the cluster, and in which state they are."""
+    found: list[object] = []
+    for path in paths:
+        try:
+            state = path.stat()
+        except OSError:
+            found.append((path,))
+        else:
+            found.append((path, state.st_ino, state.st_mtime_ns, state.st_size))
+    return tuple(found)
+
+
+async def _from_kubeconfig(paths: Sequence[Path], config: KubeConfig) -> Credentials:
+    read = await _read(paths, config.context)
+    if read.plugin is not None:
+        await read.plugin.run()
+    current = read.loader.current_context
+    return Credentials(
+        read.configuration,
+        kubeconfig=read,
+        context=current["name"],
+        namespace=config.namespace or current["context"].get("namespace") or "default",
+    )
+
+
+async def _read(paths: Sequence[Path], context: str) -> _Kubeconfig:
+    """Read kubeconfigs; their plugin is yet to be run."""
     from kubernetes.aio.client.configuration import Configuration
     from kubernetes.aio.config.kube_config import KubeConfigLoader, KubeConfigMerger
 
     configuration = Configuration()
+    state = await asyncio.to_thread(kubeconfig_state, paths)  # before: it may change meanwhile
+    existing = [str(path) for path in paths if path.is_file()]
     try:
-        merged = await asyncio.to_thread(KubeConfigMerger, os.pathsep.join(map(str, paths)))
+        merged = await asyncio.to_thread(KubeConfigMerger, os.pathsep.join(existing))
         loader = KubeConfigLoader(
-            merged.config, active_context=config.context or None, config_base_path=None
+            merged.config, active_context=context or None, config_base_path=None
         )
         plugin = _take_plugin(loader)
         await loader.load_and_set(configuration)
     except _loader_errors() as error:
         raise NotConfigured(
-            f"the kubeconfig {', '.join(map(str, paths))} cannot be used",
+            f"the kubeconfig {', '.join(existing)} cannot be used",
             " ".join(str(error).split())[:256],
             "See `kubectl config get-contexts`.",
         ) from error
@@ -180,16 +262,7 @@ async def _from_kubeconfig(paths: list[Path], config: KubeConfig) -> Credentials
             "credentials would go to whoever answers",
             "Put the cluster's certificate-authority into the kubeconfig.",
         )
-    if plugin is not None:
-        await plugin.run()
-    current = loader.current_context
-    return Credentials(
-        configuration,
-        loader=loader,
-        plugin=plugin,
-        context=current["name"],
-        namespace=config.namespace or current["context"].get("namespace") or "default",
-    )
+    return _Kubeconfig(paths, state, configuration, loader, plugin)
 
 
 def _take_plugin(loader: Any) -> Plugin | None:

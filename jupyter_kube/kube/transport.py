@@ -89,6 +89,12 @@ def _out_of_the_way(made: socket.socket) -> socket.socket:
         return socket.socket(made.family, made.type, made.proto, fileno=moved)
 
 
+def address(server: str) -> str:
+    """Return a server's scheme, host and port, for people: its path may hold a token."""
+    parts = urlsplit(server)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
 def proxy_for(server: str, configured: str | None) -> str | None:
     """Return the URL of the proxy on the way to a server, by kubectl's rules.
 

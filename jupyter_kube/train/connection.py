@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import config
 from ..kube.client import KubeClient
-from ..kube.credentials import kubeconfig_paths
+from ..kube.credentials import kubeconfig_paths, kubeconfig_state
 from .background import background
 from .owndesk import OwnDesk
 from .serversdesk import ServersDesk
@@ -36,7 +36,8 @@ async def connection(settings: config.KubeConfig) -> KubeClient:
         If there are no usable credentials.
 
     """
-    way_in = (_kubeconfigs(settings.kubeconfig), settings.context, settings.namespace)
+    state = kubeconfig_state(kubeconfig_paths(settings.kubeconfig))
+    way_in = (state, settings.context, settings.namespace)
     if way_in not in _open:
         made = await KubeClient.connect(settings)
         if way_in in _open:  # somebody else was quicker
@@ -61,19 +62,6 @@ async def find_desk(settings: config.KubeConfig) -> Desk:
     if client is not None and not (own or settings.kubeconfig or settings.context):
         return ServersDesk(client)
     return OwnDesk(await connection(settings), settings)
-
-
-def _kubeconfigs(given: str) -> tuple[tuple[Any, ...], ...]:
-    """Tell which files lead to the cluster, and in which state they are."""
-    found: list[tuple[Any, ...]] = []
-    for path in kubeconfig_paths(given):
-        try:
-            state = path.stat()
-        except OSError:
-            found.append((path,))
-        else:
-            found.append((path, state.st_ino, state.st_mtime_ns, state.st_size))
-    return tuple(found)
 
 
 async def _close(way_in: tuple[Any, ...]) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from aiohttp import web
 
 from jupyter_kube.config import KubeConfig
@@ -160,6 +161,49 @@ async def test_f19_a_token_file_is_read_again_as_it_ages(
     api.on("GET", "/x", only("new"))
     await client.request("GET", "/x")
     assert len(api.seen) == 1
+    await client.close()
+
+
+async def test_f19_a_new_login_is_noticed_after_a_refusal(api: FakeApi, tmp_path: Path) -> None:
+    client = await connect(kubeconfig(tmp_path, api.url, {"token": "old"}))
+    path = kubeconfig(tmp_path, api.url, {"token": "a newer one"})
+    elsewhere = yaml.safe_load(path.read_text())
+    elsewhere["current-context"] = "theirs"  # what the client was made for stays
+    path.write_text(yaml.safe_dump(elsewhere))
+    api.on("GET", "/x", only("a newer one"))
+    await asyncio.gather(*(client.request("GET", "/x") for _ in range(5)))
+    assert api.seen[0].headers["Authorization"] == "Bearer old"
+    await client.close()
+
+
+async def test_f19_a_login_that_is_not_written_whole_is_read_at_the_next_refusal(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    path = kubeconfig(tmp_path, api.url, {"token": "old"})
+    client = await connect(path)
+    kubeconfig(tmp_path, api.url, {"token": "a newer one"})
+    whole = path.read_text()
+    api.on("GET", "/x", only("a newer one"))
+    for part in ("", whole[: whole.index("current-context")], whole.replace("token", "tok")):
+        path.write_text(part)
+        with pytest.raises(AccessDenied):
+            await client.request("GET", "/x")
+    path.write_text(whole)
+    await client.request("GET", "/x")
+    assert {seen.headers.get("Authorization") for seen in api.seen[:-1]} == {"Bearer old"}
+    await client.close()
+
+
+async def test_a_new_logins_token_is_not_sent_to_the_server_of_the_last_one(
+    api: FakeApi, tmp_path: Path
+) -> None:
+    client = await connect(kubeconfig(tmp_path, api.url, {"token": "old"}))
+    kubeconfig(tmp_path, "https://other.example:6443/path", {"token": "theirs"})
+    api.on("GET", "/x", only("theirs"))
+    for _ in range(2):
+        with pytest.raises(AccessDenied, match=r"https://other\.example:6443, and this .*Restart"):
+            await client.request("GET", "/x")
+    assert {seen.headers["Authorization"] for seen in api.seen} == {"Bearer old"}
     await client.close()
 
 
@@ -396,6 +440,35 @@ async def test_a_client_certificate_is_shown(
     ca = {"certificate-authority-data": inline(authority.certificate)}
     client = await connect(kubeconfig(tmp_path, api.url, user, **ca))
     assert await client.request("GET", "/x") == {"fine": True}
+    await client.close()
+    await api.stop()
+
+
+async def test_f19_a_new_logins_certificate_is_shown_on_connections_of_its_own(
+    tmp_path: Path, authority: Authority
+) -> None:
+    api = await serve_tls(authority, "IP:127.0.0.1", ask=True)
+
+    async def only_new(request: web.Request) -> web.StreamResponse:
+        shown = request.get_extra_info("peercert")["subject"][0][0][1]
+        return await (ok({}) if shown == "new" else status(401, "Unauthorized"))(request)
+
+    def login(name: str) -> Path:
+        me = authority.issue(name, f"/CN={name}")
+        user = {
+            "client-certificate-data": inline(me.certificate),
+            "client-key-data": inline(me.key),
+        }
+        ca = {"certificate-authority-data": inline(authority.certificate)}
+        return kubeconfig(tmp_path, api.url, user, **ca)
+
+    client = await connect(login("old"))
+    api.on("GET", "/y", only_new)
+    with pytest.raises(AccessDenied):
+        await client.request("GET", "/y")
+    await client.request("GET", "/x")  # its connection is kept for the next request
+    login("new")
+    await client.request("GET", "/y")
     await client.close()
     await api.stop()
 
