@@ -9,6 +9,7 @@ from contextlib import aclosing
 from typing import Any
 
 from ..errors import ClusterError, ClusterUnavailable, InvalidManifest, NotFound
+from .answers import NOT_DONE
 from .client import KubeClient
 from .logblocks import Block, LogLine, Place, cut, in_utc
 from .objects import PODS, get
@@ -19,7 +20,8 @@ _TOLD_PAUSE = 0.4
 _LOOK = 1.0
 """Pauses from which on it is looked whether the pod has ended without a log."""
 _PATIENCE = 10.0
-"""Seconds for which a pod that the API does not know (yet) is waited for."""
+"""Seconds for which a pod that the API does not know (yet) is waited for; and, where a pod has
+ended, its node: one that has died with it answers no more."""
 _SILENCE = 600.0
 """Seconds of silence after which a follow is opened anew: the connection may be half open."""
 _NO_SUCH_CONTAINER = ("is not valid for pod", "container name must be specified")
@@ -98,8 +100,8 @@ async def follow_blocks(
 ) -> AsyncGenerator[Block]:
     """Give each line once, many at a time, from before the container runs to its or its pod's end.
 
-    An API that is away is waited for, without end. Close the generator (``contextlib.aclosing``)
-    where its end is not awaited.
+    An API that is away is waited for, without end, and so is the node of a pod that runs. Close the
+    generator (``contextlib.aclosing``) where its end is not awaited.
 
     Parameters
     ----------
@@ -111,12 +113,14 @@ async def follow_blocks(
     Raises
     ------
     ClusterError
-        If the API refuses.
+        If the API refuses; :class:`ClusterUnavailable` if the node of a pod that has ended does
+        not give its log.
 
     """
     place = Place(since)
     path = PODS.path(namespace or client.namespace, pod, "log")
     pause, unknown_for, ended = _PAUSE if changed is None else _TOLD_PAUSE, 0.0, False
+    refused_at: float | None = None
     watched, changed = changed is not None, changed or asyncio.Event()
     while True:
         changed.clear()
@@ -127,6 +131,7 @@ async def follow_blocks(
         try:
             async with opened as chunks, aclosing(cut(chunks)) as received:
                 place.reconnected()
+                refused_at = None
                 async for data in received:
                     block = place.take(data)
                     if block is not None:
@@ -152,8 +157,12 @@ async def follow_blocks(
                 raise
             if ended or (pause >= _LOOK and _has_ended(await _pod(client, pod, namespace))):
                 return
-        except ClusterUnavailable:
-            pass
+        except ClusterUnavailable as error:
+            now, away = asyncio.get_running_loop().time(), error.reason in NOT_DONE
+            if away or pause < _LOOK or not _has_ended(await _pod(client, pod, namespace)):
+                refused_at = None
+            elif now - (refused_at := refused_at or now) >= _PATIENCE:
+                raise
         pause = await _wait(changed, pause)
 
 

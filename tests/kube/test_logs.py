@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jupyter_kube.errors import AccessDenied, InvalidManifest
+from jupyter_kube.errors import AccessDenied, ClusterUnavailable, InvalidManifest
 from jupyter_kube.kube import logblocks, logs
 from jupyter_kube.kube.client import KubeClient
 
@@ -77,6 +77,26 @@ async def test_cuts_neither_lose_nor_repeat(
     lines = await all_lines(client)
     assert texts(lines) == numbered(*range(8))
     assert not any(line.gap for line in lines)
+
+
+async def test_a_node_that_died_is_waited_for_as_long_as_its_pod_may_go_on(
+    api: FakeApi, client: KubeClient, naps: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_PATIENCE", 0.0)
+    dead = status(500, "InternalError", "dial tcp 10.0.0.7:10250: i/o timeout")
+    api.on("GET", LOG, stream(written(0), end="cut"), *[dead] * 20, stream(written(0, 1)), dead)
+    api.on("GET", POD, *[phase("Running")] * 30, phase("Failed"))
+    seen = []
+
+    async def read() -> None:
+        async with asyncio.timeout(20), aclosing(logs.follow(client, "p")) as received:
+            async for line in received:
+                seen.append(line.text)
+
+    with pytest.raises(ClusterUnavailable, match="i/o timeout"):
+        await read()
+    assert seen == numbered(0, 1)
+    assert len(api.asked("GET", POD)) == 31, "it was given up as soon as the pod had ended"
 
 
 async def test_f27_a_rotation_while_nobody_read_is_said(
