@@ -92,7 +92,7 @@ class _Round:
         self._kernel.maxmsgsize = _LARGEST
         self._kernel.sndhwm = 0  # words to a kernel that is busy may wait, and none may be lost
         self._kernel.bind(f"ipc://{launch['errands']}")
-        self._errands = Errands()
+        self._errands = Errands(time.time_ns())  # never a number that another courier gave
         self._files = _Files(Path(launch["known"]), Limits(*launch["limits"]))
 
     def run(self) -> None:
@@ -172,9 +172,9 @@ class _Errand:
 class Errands:
     """What the kernel wants of its server: each is done once, by a server that took it (pure)."""
 
-    def __init__(self) -> None:
+    def __init__(self, last: int = 0) -> None:
         self._open: dict[int, _Errand] = {}
-        self._last = 0
+        self._last = last
         self._words: list[tuple[bytes, dict[str, Any]]] = []
         self._waiting: tuple[bytes, Any] | None = None  # the server that asked for the next one
         self._server: bytes | None = None

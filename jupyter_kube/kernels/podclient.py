@@ -41,6 +41,7 @@ _SILENCE = 90_000  # ms between two of its words later on
 _COMING = 0.1  # s that a cell's end waits for what was written before
 _LOOK = 0.0005  # s between looks
 _SILENT = "the companion of this kernel does not answer; the pod's log may say why"
+_GONE = "the companion of this kernel has ended before it was done. Try again"
 
 
 class ErrandError(Exception):
@@ -250,14 +251,14 @@ def _words(command: str, names: Sequence[str] = ()) -> Iterator[str]:
 
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     socket = context.socket(zmq.DEALER)
+    monitor, poller = _watched(socket, zmq.Poller())
     over = False
     try:
         socket.connect(_place())
         socket.send(_errand(command, names))
         patience = _PATIENCE
         while not over:
-            if not socket.poll(patience):
-                raise ErrandError(_SILENT)
+            _check(socket, poller.poll(patience))
             over, text = _heard(socket.recv())
             if text:
                 yield text
@@ -265,7 +266,7 @@ def _words(command: str, names: Sequence[str] = ()) -> Iterator[str]:
     finally:
         if not over:
             socket.send(_WITHDRAW)
-        socket.close(linger=500)
+        _close(socket, monitor)
         context.term()
 
 
@@ -289,14 +290,14 @@ async def converse(command: str, data: bytes) -> AsyncGenerator[str]:
 
     context = zmq.asyncio.Context()
     socket = context.socket(zmq.DEALER)
+    monitor, poller = _watched(socket, zmq.asyncio.Poller())
     over = False
     try:
         socket.connect(_place())
         await socket.send_multipart([_errand(command), data])
         patience = _PATIENCE
         while not over:
-            if not await socket.poll(patience):
-                raise ErrandError(_SILENT, lost=True)
+            _check(socket, await poller.poll(patience))
             over, text = _heard(await socket.recv())
             if text:
                 yield text
@@ -304,8 +305,29 @@ async def converse(command: str, data: bytes) -> AsyncGenerator[str]:
     finally:
         if not over:
             await socket.send(_WITHDRAW)
-        socket.close(linger=500)
+        _close(socket, monitor)
         context.term()
+
+
+def _watched(socket: Any, poller: Any) -> tuple[Any, Any]:
+    """Have a poller tell what comes, and when the companion goes, which knows all errands."""
+    import zmq
+
+    monitor = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    for each in (socket, monitor):
+        poller.register(each, zmq.POLLIN)
+    return monitor, poller
+
+
+def _check(socket: Any, ready: Any) -> None:
+    if socket not in dict(ready):
+        raise ErrandError(_GONE if ready else _SILENT, lost=True)
+
+
+def _close(socket: Any, monitor: Any) -> None:
+    socket.disable_monitor()
+    monitor.close(linger=0)
+    socket.close(linger=500)
 
 
 _WITHDRAW = json.dumps({"withdraw": True}).encode()

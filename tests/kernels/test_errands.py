@@ -210,6 +210,41 @@ async def test_an_errand_lasts_through_a_cut_and_ends_when_another_server_is_the
         await ended.wait()
 
 
+LISTEN = """
+import jupyter_kube_pod
+try:
+    async for text in jupyter_kube_pod.converse("wait", b""):
+        print(text)
+except jupyter_kube_pod.ErrandError as error:
+    print(error, error.lost)
+"""
+
+
+@pytest.mark.parametrize("way", ["run", "converse"])
+async def test_an_errand_ends_with_the_companion_that_had_it(tmp_path: Path, way: str) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def forever(errand: Errand) -> str:
+        begun.set()
+        try:
+            return await asyncio.Future()
+        finally:
+            ended.set()
+
+    async with (
+        pod(tmp_path) as (rig, _),
+        line(rig, {"wait": forever}),
+        rig.client() as client,
+    ):
+        await client.alive()
+        asks = ask(client, "wait") if way == "run" else client.run(LISTEN)
+        asking = asyncio.create_task(asks)
+        await begun.wait()
+        os.kill(companion(rig), signal.SIGKILL)
+        assert "has ended before it was done" in str(await asking)
+        await ended.wait()
+
+
 async def test_orders_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     async with pod(tmp_path) as (rig, _), line(rig) as made:
         for op, args in (
