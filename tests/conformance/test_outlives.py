@@ -158,10 +158,12 @@ async def test_f20_a_job_goes_on_and_so_does_the_cell_that_follows_it(
         socket = await server.connect(session["kernel"]["id"], front_end)
         assert (await socket.collect(cell, 90)).status == "ok"
         assert await value(socket, "total") == "2"
-        (view,) = await list_jobs(client)
-        assert view.phase == "succeeded"
+        async with asyncio.timeout(30):  # Kubernetes says so a moment after the cell
+            while [view.phase for view in await list_jobs(client)] != ["succeeded"]:
+                await asyncio.sleep(0.1)
         socket.close()
         await server.request("DELETE", f"api/sessions/{session['id']}")
+        (view,) = await list_jobs(client)
         await delete_job(client, view.name)
     assert await names(client) == set()
 
