@@ -202,7 +202,7 @@ class KubeMagics(Magics):
 
         rank = count(options.rank, "--rank")
         name, _, path = options.source.partition(":")
-        got = attach(name).fetch(path, options.to, rank)
+        got = attach(name).fetch(path, options.to, rank, told=print)
         files = f"{got.files} file{'s' * (got.files != 1)}"
         print(f"Brought {files} ({size_text(got.bytes)}) to {got.place}.")
 

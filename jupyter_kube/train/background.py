@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Wait = Callable[[concurrent.futures.Future[None]], object]
+"""Returns once the future is done."""
 
 _PATIENCE = 10.0
 """Seconds that cancelled work may take to clean up after itself."""
@@ -24,8 +26,12 @@ class Background:
         self._thread: threading.Thread | None = None
         self._closers: list[Callable[[], Awaitable[None]]] = []
 
-    def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do work on the loop and wait for it; an interrupt cancels it and awaits its clean-up."""
+    def run(self, work: Coroutine[Any, Any, T], wait: Wait = concurrent.futures.Future.result) -> T:
+        """Do work on the loop and wait for it; an interrupt cancels it and awaits its clean-up.
+
+        ``wait`` is how this thread waits; it may say something meanwhile. What it raises counts as
+        an interrupt.
+        """
         loop = self._running_loop()
         tasks: list[asyncio.Task[T]] = []
         ended: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -43,8 +49,8 @@ class Background:
 
         try:
             loop.call_soon_threadsafe(begin)
-            ended.result()
-        except KeyboardInterrupt:
+            wait(ended)
+        except BaseException:
             loop.call_soon_threadsafe(stop)
             concurrent.futures.wait([ended], _PATIENCE)
             raise

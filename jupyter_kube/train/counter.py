@@ -212,7 +212,8 @@ class Counter:
         key = (await desk.find(name)).key
         async with aclosing(desk.fetch(name, key, str(asked.get("path", "")), rank)) as pieces:
             async for piece in pieces:
-                await _tell(errand, {"piece": wire.encode(piece)})
+                what = "waits" if isinstance(piece, str) else "piece"
+                await _tell(errand, {what: wire.encode(piece)})
         await _tell(errand, {"over": True})
 
     async def _scale(self, errand: Errand, desk: OwnDesk, asked: dict[str, Any]) -> None:

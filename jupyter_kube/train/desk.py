@@ -68,8 +68,8 @@ class Desk(Protocol):
     async def reports(self, name: str, key: bytes) -> list[PodReports]:
         """Return what ranks reported, as far as it is in their logs."""
 
-    def fetch(self, name: str, key: bytes, path: str, rank: int) -> AsyncGenerator[Piece]:
-        """Give files that a job has written; NotFound if they are gone."""
+    def fetch(self, name: str, key: bytes, path: str, rank: int) -> AsyncGenerator[Piece | str]:
+        """Give files of a job, and in words what they wait for; NotFound if they are gone."""
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most; InvalidInput if it cannot."""

@@ -24,6 +24,7 @@ from .view import JobView, job_view
 
 if TYPE_CHECKING:
     from ..kube.client import KubeClient
+    from ..models import PodState
 
 _START = 300.0  # seconds in which a pod for files has to run
 _TRIES, _FEW = 40, 6  # at a pod's door, which opens a little after it runs
@@ -31,8 +32,10 @@ _TRIES, _FEW = 40, 6  # at a pod's door, which opens a little after it runs
 
 async def fetch(
     client: KubeClient, name: str, key: bytes, path: str, rank: int
-) -> AsyncGenerator[Piece]:
+) -> AsyncGenerator[Piece | str]:
     """Give the files that a job has written below ``kube.output_dir``.
+
+    Texts come before them where a pod has to be started for that: what they wait for.
 
     Parameters
     ----------
@@ -61,7 +64,11 @@ async def fetch(
     channel = await _reach(client, pod, key, _FEW) if pod else None
     async with AsyncExitStack() as stack:
         if channel is None and view.lasting:
+            yield "Starting a pod that brings the files."
             pod = await stack.enter_async_context(_pod_for_files(client, job))
+            async with aclosing(_beginning(client, pod)) as reasons:
+                async for why in reasons:
+                    yield f"It waits: {why}"
             channel = await _reach(client, pod, key, _TRIES)
         if channel is None:
             _refuse(view, rank)
@@ -88,32 +95,53 @@ def _running(view: JobView, rank: int) -> str:
 
 @asynccontextmanager
 async def _pod_for_files(client: KubeClient, job: Mapping[str, Any]) -> AsyncIterator[str]:
-    """Start a pod that mounts what the job's did, for as long as it is needed."""
+    """Make a pod that mounts what the job's did, for as long as it is needed."""
     body = files_pod(job, naming.new_id())
     name = body["metadata"]["name"]
-    watch = Reflector(client, objects.PODS, labels=naming.selector(component="files"))
-    await watch.start()
+    await objects.create(client, objects.PODS, body)
     try:
-        await objects.create(client, objects.PODS, body)
-        try:
-            await watch.wait_for(name, _runs, _START)
-            yield name
-        finally:
-            with contextlib.suppress(NotFound):
-                await objects.delete(client, objects.PODS, name)
-    except TimeoutError:
-        raise ClusterUnavailable(f"the pod {name}, which brings files, does not start") from None
+        yield name
     finally:
-        await watch.close()
+        with contextlib.suppress(NotFound):
+            await objects.delete(client, objects.PODS, name)
 
 
-def _runs(pod: dict[str, Any] | None) -> bool | None:
-    """Tell whether a pod runs; None if not yet."""
-    state = pod_state(pod) if pod is not None else None
-    if state is not None and (state.terminal or state.phase in ("failed", "succeeded")):
+async def _beginning(client: KubeClient, name: str) -> AsyncGenerator[str]:
+    """Give why a pod does not run yet, each time that is another reason, until it runs."""
+    pods = Reflector(client, objects.PODS, labels=naming.selector(component="files"))
+    events = Reflector(client, objects.EVENTS, fields=f"involvedObject.name={name}")
+    changed = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    begun, why = loop.time(), ""
+    try:
+        for watch in (pods, events):
+            watch.subscribe(lambda _kind, _item: changed.set())
+            await watch.start()
+        await asyncio.wait_for(pods.synced(), _START)
+        while True:
+            changed.clear()
+            if pod := pods.items.get(name):
+                state = _hopeful(pod_state(pod, events.items.values(), now=client.now()))
+                if state.phase == "running":
+                    return
+                before, why = why, state.message
+                if state.reason and why != before:
+                    yield why
+            await asyncio.wait_for(changed.wait(), begun + _START - loop.time())
+    except TimeoutError:
+        what = f"the pod {name}, which brings files, does not start"
+        raise ClusterUnavailable(what, why, obj=f"pod/{name}") from None
+    finally:
+        await pods.close()
+        await events.close()
+
+
+def _hopeful(state: PodState) -> PodState:
+    """Return the state of a pod that runs, or may run yet."""
+    if state.terminal or state.phase in ("failed", "succeeded"):
         why = state.message or state.reason or f"it {state.phase}"
         raise JobFailed("the pod that brings files cannot start", why, obj=f"pod/{state.name}")
-    return True if state is not None and state.phase == "running" else None
+    return state
 
 
 async def _ask(channel: Channel, pod: str, path: str) -> AsyncGenerator[Piece]:

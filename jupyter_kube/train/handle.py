@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import aclosing
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any, TextIO
 
 from . import failure
@@ -19,6 +20,7 @@ from .results import open_outcome
 from .runner import Outcome
 from .saving import Fetched, save, text_file
 from .view import JobView
+from .waiting import passing_on
 
 _GO_WITH_PODS = (
     "kube.output_dir is in each worker's pod and goes with it: no storage that outlives pods is"
@@ -142,7 +144,13 @@ class Job:
                 count += len(lines)
         return count
 
-    def fetch(self, path: str = "", to: str = ".", rank: int = 0) -> Fetched:
+    def fetch(
+        self,
+        path: str = "",
+        to: str = ".",
+        rank: int = 0,
+        told: Callable[[str], object] = lambda _text: None,
+    ) -> Fetched:
         """Bring files home that the cell wrote below ``kube.output_dir``.
 
         From the profile's volume, as long as the job is there; without one from the pod of a rank,
@@ -156,6 +164,8 @@ class Job:
             Folder to write them to; of a single file also its name.
         rank
             Whose, where each pod has files of its own.
+        told
+            Gets in words what they wait for, where a pod is to be started that brings them.
 
         Raises
         ------
@@ -165,7 +175,9 @@ class Job:
             If they cannot be written here.
 
         """
-        return self._on.run(save(self._desk.fetch(self.name, self._key, path, rank), to))
+        news: SimpleQueue[str | None] = SimpleQueue()
+        pieces = self._desk.fetch(self.name, self._key, path, rank)
+        return self._on.run(save(pieces, to, news.put), passing_on(news, told))
 
     def reports(self) -> Any:
         """Return all that ``kube.report`` told: a pandas DataFrame, or a list of dictionaries.

@@ -163,8 +163,8 @@ class OwnDesk:
         """Give what ranks reported, some at a time."""
         return query.read_reports(self._client, name, key)
 
-    def fetch(self, name: str, key: bytes, path: str, rank: int) -> AsyncGenerator[Piece]:
-        """Give files that a job has written."""
+    def fetch(self, name: str, key: bytes, path: str, rank: int) -> AsyncGenerator[Piece | str]:
+        """Give files that a job has written, and in words what they wait for."""
         return fetch(self._client, name, key, path, rank)
 
     async def scale(self, name: str, workers: int) -> JobView:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -39,10 +39,13 @@ class Fetched:
     bytes: int = 0
 
 
-async def save(pieces: AsyncGenerator[Piece], to: str) -> Fetched:
+async def save(
+    pieces: AsyncGenerator[Piece | str], to: str, told: Callable[[str], object]
+) -> Fetched:
     """Write files to a folder here; a single one to ``to`` itself, unless that is a folder.
 
-    Files that are there are replaced, each when the new one is whole.
+    Files that are there are replaced, each when the new one is whole. A text among the pieces says
+    what they wait for; ``told`` gets it.
 
     Raises
     ------
@@ -54,6 +57,9 @@ async def save(pieces: AsyncGenerator[Piece], to: str) -> Fetched:
     try:
         async with aclosing(pieces):
             async for piece in pieces:
+                if isinstance(piece, str):
+                    told(piece)
+                    continue
                 with _writing(to):
                     saver.take(piece)
         with _writing(to):

@@ -132,11 +132,16 @@ class ServersDesk:
         async with aclosing(self._many("reports", name=name)) as answers:
             return [PodReports(*each) async for said in answers for each in said["reports"]]
 
-    async def fetch(self, name: str, _key: bytes, path: str, rank: int) -> AsyncGenerator[Piece]:
-        """Give files that a job has written."""
+    async def fetch(
+        self, name: str, _key: bytes, path: str, rank: int
+    ) -> AsyncGenerator[Piece | str]:
+        """Give files that a job has written, and in words what they wait for."""
         async with aclosing(self._many("fetch", name=name, path=path, rank=rank)) as answers:
             async for said in answers:
-                yield wire.decode(Piece, said["piece"])
+                if "waits" in said:
+                    yield str(said["waits"])
+                else:
+                    yield wire.decode(Piece, said["piece"])
 
     async def scale(self, name: str, workers: int) -> JobView:
         """Change how many workers an elastic job has at most."""

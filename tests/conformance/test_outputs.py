@@ -89,7 +89,9 @@ async def test_files_come_from_pods_while_they_run_and_from_volumes_after_the_en
         job = submit(WRITE, workers=2, name="volume", settings=storage)
         try:
             job.result(60)
-            got = job.fetch("models", to=str(here / "both"))
+            told: list[str] = []
+            got = job.fetch("models", to=str(here / "both"), told=told.append)
+            assert told[0] == "Starting a pod that brings the files."
             assert (got.files, got.bytes) == (2, 600_000)
         finally:
             job.cancel()

@@ -3,10 +3,13 @@
 import asyncio
 import signal
 import threading
+from concurrent.futures import Future
+from queue import SimpleQueue
 
 import pytest
 
 from jupyter_kube.train.background import Background
+from jupyter_kube.train.waiting import passing_on
 
 
 @pytest.fixture
@@ -31,7 +34,8 @@ def test_results_and_exceptions_come_back(background):
         background.run(broken())
 
 
-def test_an_interrupt_cancels_the_work_and_waits_for_its_end(background):
+@pytest.mark.parametrize("wait", [Future.result, passing_on(SimpleQueue(), print)])
+def test_an_interrupt_cancels_the_work_and_waits_for_its_end(background, wait):
     ended = []
 
     async def work():
@@ -43,7 +47,7 @@ def test_an_interrupt_cancels_the_work_and_waits_for_its_end(background):
             ended.append(True)
 
     with pytest.raises(KeyboardInterrupt):
-        background.run(work())
+        background.run(work(), wait)
     assert ended == [True]
 
 

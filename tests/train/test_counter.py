@@ -264,7 +264,8 @@ def test_logs_and_reports_come_in_parts():
 
 
 def test_files_come_in_pieces():
-    pieces = [Piece("a", b"\xff" * 300_000, True, False), Piece("b", b"", True, False)]
+    files = [Piece("a", b"\xff" * 300_000, True, False), Piece("b", b"", True, False)]
+    pieces = ["It waits: no room", *files]
 
     async def give(_client, name, key, path, rank):
         assert (name, path, rank) == ("mine-abcd", "deep", 1003)

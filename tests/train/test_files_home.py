@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import AsyncGenerator, Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from jupyter_kube.errors import InvalidInput, NotFound
+from jupyter_kube.errors import ClusterUnavailable, InvalidInput, NotFound
 from jupyter_kube.models import Profile
+from jupyter_kube.train import fetch as fetching
 from jupyter_kube.train import saving
 from jupyter_kube.train.cell import pack
+from jupyter_kube.train.desk import Ticket
 from jupyter_kube.train.door import PORT, Door, found
+from jupyter_kube.train.handle import Job
 from jupyter_kube.train.jobspec import files_pod, manifests
 from jupyter_kube.train.messages import LONGEST, Channel
 from jupyter_kube.train.request import JobRequest
 from jupyter_kube.train.saving import Piece, save, text_file
 from jupyter_kube.train.start import FILES_ONLY
+from jupyter_kube.train.view import JobView
 
+from .fakecluster import FakeCluster, ended
 from .workers import KEY, Workers
+
+if TYPE_CHECKING:
+    from jupyter_kube.kube.client import KubeClient
+    from jupyter_kube.train.desk import Desk
 
 
 def given(place: Path) -> Iterator[Piece]:
@@ -36,7 +48,7 @@ async def flowing(pieces: list[Piece]) -> AsyncGenerator[Piece]:
 
 
 def bring(pieces: Iterator[Piece] | list[Piece], to: str) -> tuple[str, int, int]:
-    done = asyncio.run(save(flowing(list(pieces)), to))
+    done = asyncio.run(save(flowing(list(pieces)), to, print))
     return done.place, done.files, done.bytes
 
 
@@ -119,7 +131,7 @@ def test_what_is_cut_off_leaves_what_was_there(tmp_path: Path) -> None:
         raise ConnectionError("gone")
 
     with pytest.raises(ConnectionError):
-        asyncio.run(save(cut(), str(tmp_path)))
+        asyncio.run(save(cut(), str(tmp_path), print))
     with pytest.raises(InvalidInput, match=r"model\.bin cannot be written: File exists"):
         bring([Piece("model.bin/x", b"new", first=True, alone=False)], str(tmp_path))
     assert [path.name for path in tmp_path.iterdir()] == ["model.bin"]
@@ -193,6 +205,62 @@ def test_a_pod_for_files_stays_while_it_gives_them(
 
 def test_a_pod_for_files_nobody_wants_ends() -> None:
     asyncio.run(Door(KEY, "nowhere").wait(0))
+
+
+NO_ROOM = "0/3 nodes are available: 3 Insufficient memory."
+ATTACHED = 'Multi-Attach error for volume "v" Volume is already used by pod(s) digits'
+
+
+def lasting_job() -> dict[str, Any]:
+    """Return a Job that has ended and has left files on a volume."""
+    profile = Profile("kept", image="i:1", pvcs={"kept": "/kept"})
+    request = JobRequest("job-ab12", "s1", "python", 1, profile, "default", user="ann")
+    made = manifests(request, pack("x = 1", {}), KEY).job
+    return {**made, "status": ended("Complete")}
+
+
+async def test_what_a_pod_for_files_waits_for_is_told_as_it_changes_and_when_it_does_not_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = FakeCluster()
+    await cluster.put("jobs", lasting_job())
+    pieces = fetching.fetch(cast("KubeClient", cluster), "job-ab12", KEY, "", 0)
+    assert await anext(pieces) == "Starting a pod that brings the files."
+    told = asyncio.ensure_future(anext(pieces))
+    while not cluster.objects["pods"]:
+        await asyncio.sleep(0)
+    (pod,) = map(deepcopy, cluster.objects["pods"].values())
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}
+    condition["message"] = NO_ROOM
+    await cluster.put("pods", {**pod, "status": {"conditions": [condition]}})
+    assert await told == f"It waits: {NO_ROOM}"
+    told, pod = asyncio.ensure_future(anext(pieces)), deepcopy(pod)
+    await cluster.put("pods", {**pod, "spec": {**pod["spec"], "nodeName": "n1"}})
+    about = {"reason": "FailedAttachVolume", "message": ATTACHED}
+    await cluster.put("events", {"metadata": {"name": "e1"}, "involvedObject": {}, **about})
+    assert await told == f"It waits: {ATTACHED}"
+    monkeypatch.setattr(fetching, "_START", 0)
+    with pytest.raises(ClusterUnavailable, match="does not start: Multi-Attach error for volume"):
+        await anext(pieces)
+    assert not cluster.objects["pods"]
+
+
+def test_what_files_wait_for_is_told_in_the_thread_that_waits_for_them(tmp_path: Path) -> None:
+    class Slow:
+        namespace = "default"
+
+        async def fetch(self, *_asked: object) -> AsyncGenerator[Piece | str]:
+            yield "It waits: no room"
+            yield Piece("model.bin", b"new", first=True, alone=False)
+
+    told: list[tuple[str, threading.Thread]] = []
+    job = Job(cast("Desk", Slow()), Ticket(JobView("job-ab12", workers=1), KEY))
+    got = job.fetch(
+        to=str(tmp_path), told=lambda text: told.append((text, threading.current_thread()))
+    )
+    assert told == [("It waits: no room", threading.current_thread())]
+    assert (got.files, (tmp_path / "model.bin").read_bytes()) == (1, b"new")
+    assert job.fetch(to=str(tmp_path)).files == 1
 
 
 def test_a_pod_for_files_mounts_what_the_jobs_did_and_takes_no_gpu() -> None:
