@@ -11,7 +11,7 @@ from .. import naming
 from ..models import PodState
 from .deaths import condition, death, disruption, exit_words, failure
 
-__all__ = ["death", "exit_words", "forsaken", "pod_state"]
+__all__ = ["death", "exit_words", "forsaken", "out_of_reach", "pod_state"]
 
 Object = dict[str, Any]
 
@@ -39,6 +39,8 @@ _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
 _FORSAKEN = 60.0
 """The same for a job's own Secret, and a kernel's when its server is not there to say."""
+_LATE = 5.0
+"""Seconds after which a pod that should be gone is late: its node takes some to remove it."""
 _SLOW_CACHE = "failed to sync"
 """The kubelet did not get a Secret or ConfigMap in time: the API is slow, and it tries again."""
 _NEWS_OF_NODES = {
@@ -167,8 +169,7 @@ def _running(
     reason, words = disruption(status, events)  # its end is near
     if reason:
         return reason, words
-    ready = condition(status, "Ready")
-    if ready and ready.get("status") == "False" and _newest(events, {"NodeNotReady"}):
+    if _node_is_silent(status, events):
         return "NodeNotReady", f"its node {pod['spec']['nodeName']} does not answer"
     last = (container.get("lastState") or {}).get("terminated")
     if not container.get("restartCount") or not last:
@@ -192,6 +193,29 @@ def _waiting(
         passing = may_come or _SLOW_CACHE in message
         return "starting", reason, message, not passing
     return "starting", reason, message or "the container is being made", False
+
+
+def out_of_reach(pod: Object | None, events: Iterable[Object] = (), *, now: datetime) -> bool:
+    """Say whether nothing more can be expected from a pod: it is gone, or its node does not answer.
+
+    A node that has died leaves its pods as they were. One that is being deleted should be gone by
+    its ``deletionTimestamp``; of one that has ended the node may still tell. ``None`` is gone.
+    """
+    if pod is None:
+        return True
+    status, due = pod.get("status") or {}, pod["metadata"].get("deletionTimestamp")
+    if status.get("phase") in {"Succeeded", "Failed"}:
+        return False
+    if due and (now - datetime.fromisoformat(due)).total_seconds() > _LATE:
+        return True
+    return _node_is_silent(status, events)
+
+
+def _node_is_silent(status: Object, events: Iterable[Object]) -> bool:
+    """Say whether Kubernetes has marked a pod because it hears nothing from its node."""
+    ready = condition(status, "Ready")
+    unready = ready is not None and ready.get("status") == "False"
+    return unready and _newest(events, {"NodeNotReady"}) is not None
 
 
 def forsaken(pod: Object, *, now: datetime) -> bool:
@@ -251,7 +275,7 @@ def _pulling(events: list[Object], now: datetime) -> tuple[str, str, str]:
     return "starting", "", "the container is being made"
 
 
-def _newest(events: list[Object], reasons: Container[str]) -> Object | None:
+def _newest(events: Iterable[Object], reasons: Container[str]) -> Object | None:
     """Return the newest event with one of these reasons."""
     found = [event for event in events if event.get("reason") in reasons]
     return max(found, key=_time, default=None)

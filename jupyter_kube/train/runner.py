@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from .. import naming
 from ..errors import ClusterError, KubeError, NotFound
 from ..kube import logs, objects
 from ..kube.logblocks import texts
+from ..kube.pods import out_of_reach
 from ..kube.transport import make_room
 from ..kube.watch import Reflector
 from . import failure, frames, mime, query, reading
@@ -33,6 +34,10 @@ _PAUSE, _PAUSE_PER_RANK = 0.02, 0.0002
 
 _AT_ONCE = 10
 """Logs that are opened in one turn of the event loop: each costs some 1.5 ms there."""
+
+_QUIET = 3.0
+"""Seconds of silence after which, once the job is over, a log is left whose pod is out of reach."""
+_LEFT = "(its last lines may be missing: its pod is gone, or its node does not answer)"
 
 
 @dataclass
@@ -57,6 +62,15 @@ class _Heard:
     result: frames.Frame | None = None
 
 
+@dataclass
+class _Reader:
+    """Who reads one pod's log, and when there was something in it last."""
+
+    rank: int
+    task: asyncio.Task[None]
+    heard_at: float = 0.0
+
+
 class Follower:
     """Follows one job until nothing of it can change any more.
 
@@ -77,7 +91,8 @@ class Follower:
         self._client, self._key, self._feed = client, key, feed
         self._view = view
         self._heard = _Heard()
-        self._reading: dict[str, asyncio.Task[None]] = {}
+        self._reading: dict[str, _Reader] = {}  # by pod
+        self._over_at: float | None = None  # when the outcome was sure
         self._changed = asyncio.Event()
         self._pod_changed: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._last: dict[int, tuple[int, bytes]] = {}  # by first rank: how many, and lines
@@ -111,7 +126,9 @@ class Follower:
                 await self._begin_to_read()
                 if self._nothing_more():
                     break
-                await self._changed.wait()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if self._over_at is None else _QUIET):
+                        await self._changed.wait()
                 await asyncio.sleep(_PAUSE + _PAUSE_PER_RANK * self._view.workers)
             return self._outcome()
         finally:
@@ -143,7 +160,8 @@ class Follower:
             ranks = ranks_of(pod)
             placed = pod["spec"].get("nodeName")  # before that there is no log
             if name not in self._reading and ranks and placed:
-                self._reading[name] = asyncio.create_task(self._read(name, ranks))
+                task = asyncio.create_task(self._read(name, ranks))
+                self._reading[name] = _Reader(ranks[0], task)
                 make_room(len(self._reading))
                 if len(self._reading) % _AT_ONCE == 0:
                     await asyncio.sleep(0)
@@ -167,8 +185,29 @@ class Follower:
     def _nothing_more(self) -> bool:
         if failure.blocked(self._view):
             return True
-        all_read = all(task.done() for task in self._reading.values())
-        return all_read and (self._view.finished or self._heard.verified)
+        if not (self._view.finished or self._heard.verified):
+            return False
+        self._leave_those_out_of_reach()
+        return all(reader.task.done() for reader in self._reading.values())
+
+    def _leave_those_out_of_reach(self) -> None:
+        """Wait no longer, now that the job is over, for logs that nothing more comes from."""
+        now = asyncio.get_running_loop().time()
+        self._over_at = self._over_at or now
+        for pod, reader in self._reading.items():
+            quiet = now - max(reader.heard_at, self._over_at)
+            if quiet < _QUIET or reader.task.done() or not self._is_out_of_reach(pod):
+                continue
+            reader.task.cancel()
+            self._feed.line(reader.rank, _LEFT)
+
+    def _is_out_of_reach(self, pod: str) -> bool:
+        events = (
+            event
+            for event in self._events.items.values()
+            if (event.get("involvedObject") or {}).get("name") == pod
+        )
+        return out_of_reach(self._pods.items.get(pod), events, now=self._client.now())
 
     async def _read(self, pod: str, ranks: range) -> None:
         """Follow one pod's log to its end."""
@@ -178,6 +217,7 @@ class Follower:
             opened = logs.follow_blocks(self._client, pod, changed=self._pod_changed[pod])
             async with aclosing(opened) as blocks:
                 async for block in blocks:
+                    self._reading[pod].heard_at = asyncio.get_running_loop().time()
                     if block.gap:
                         self._feed.line(rank, "(lines are missing here: the node dropped them)")
                     for data, text in reading.runs(block.data):
@@ -206,9 +246,10 @@ class Follower:
             self._changed.set()
 
     async def _stop_reading(self) -> None:
-        for task in self._reading.values():
+        tasks = [reader.task for reader in self._reading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._reading.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _hear(self, ranks: range, pod: str, said: frames.Frame | str) -> None:
         """Take in one line of a log: a plain one for the reader, or a frame."""

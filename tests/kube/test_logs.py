@@ -79,7 +79,7 @@ async def test_cuts_neither_lose_nor_repeat(
     assert not any(line.gap for line in lines)
 
 
-async def test_a_node_that_died_is_waited_for_as_long_as_its_pod_may_go_on(
+async def test_f09_a_node_that_died_is_waited_for_as_long_as_its_pod_may_go_on(
     api: FakeApi, client: KubeClient, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logs, "_PATIENCE", 0.0)

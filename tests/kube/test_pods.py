@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from jupyter_kube import naming
-from jupyter_kube.kube.pods import exit_words, forsaken, pod_state
+from jupyter_kube.kube.pods import exit_words, forsaken, out_of_reach, pod_state
 
 MADE = "2026-11-24T09:00:00Z"
 
@@ -407,6 +407,23 @@ def test_f09_a_pod_on_a_node_that_does_not_answer_says_so() -> None:
     assert said(given) == ("running", "", "", False)
     lost = [event("NodeNotReady", "Node is not ready", 1)]
     assert said(given, lost) == ("running", "NodeNotReady", "its node n1 does not answer", False)
+
+
+def test_f09_nothing_more_comes_from_a_pod_that_is_gone_or_late_or_on_such_a_node() -> None:
+    def gone(given: dict[str, Any] | None, *events: dict[str, Any], after: int = 60) -> bool:
+        return out_of_reach(given, events, now=at(after))
+
+    silent = pod(phase="Running", conditions=condition("Ready", "False", "", ""))
+    lost = event("NodeNotReady", "Node is not ready", 1)
+    assert gone(None)
+    assert not gone(pod(phase="Running"), lost), "it has answered again"
+    assert not gone(silent)
+    assert gone(silent, lost)
+    silent["metadata"]["deletionTimestamp"] = MADE
+    assert not gone(silent, after=3), "it takes a moment"
+    assert gone(silent)
+    silent["status"]["phase"] = "Failed"
+    assert not gone(silent, lost), "its node has told of it, and may have its log"
 
 
 def test_restarts_are_counted() -> None:

@@ -3,17 +3,20 @@
 import asyncio
 import pickle
 import zlib
+from datetime import timedelta
 
 import pytest
 
 from jupyter_kube.errors import AccessDenied, JobFailed, NotFound, RemoteError, from_status
-from jupyter_kube.train import query, reading
+from jupyter_kube.train import query, reading, runner
 from jupyter_kube.train.feed import BEGINNING_LOST, Feed
 from jupyter_kube.train.results import open_outcome
 from jupyter_kube.train.runner import Follower
 from jupyter_kube.train.view import JobView
 
 from .fakecluster import KEY, FakeCluster, ended, job, pod, terminated
+
+GRACE = timedelta(seconds=30)
 
 
 def follow(scenario, **job_options):
@@ -325,3 +328,57 @@ def test_lines_that_are_gone_are_said_to_be():
         (0, "late"),
         (1, "(its lines are gone with its pod)"),
     ]
+
+
+NODE_LOST = {
+    "metadata": {"name": "e1"},
+    "involvedObject": {"kind": "Pod", "name": "digits-ab12-1-x"},
+    "reason": "NodeNotReady",
+}
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_f09_a_job_that_is_over_does_not_wait_for_a_pod_whose_node_has_died(monkeypatch, deleted):
+    monkeypatch.setattr(runner, "_QUIET", 0.1)
+
+    async def scenario(cluster, feed, _following):
+        for rank in (0, 1):
+            await cluster.put("pods", pod(rank))
+        await cluster.say("digits-ab12-1-x", "begun")  # and no word more, not even of an end
+        await shown(feed, lambda view: cluster.read["digits-ab12-1-x"])
+        if deleted:
+            await cluster.remove("pods", "digits-ab12-1-x")
+        else:
+            await cluster.put("events", NODE_LOST)
+            lost = pod(1)
+            lost["status"]["conditions"] = [{"type": "Ready", "status": "False"}]
+            await cluster.put("pods", lost)
+        await cluster.frame("digits-ab12-0-x", "end", {"ok": True})
+
+    outcome, feed = follow(scenario)
+    assert outcome.view.phase == "succeeded"
+    assert outcome.error is None
+    lines = [(line.rank, line.text) for line in feed.take().lines]
+    assert lines == [(1, "begun"), (1, runner._LEFT)]
+
+
+def test_a_log_that_can_be_read_is_read_to_its_end_after_the_jobs(monkeypatch):
+    monkeypatch.setattr(runner, "_QUIET", 0.01)
+
+    async def scenario(cluster, feed, following):
+        for rank in (0, 1):
+            leaving = pod(rank)
+            leaving["metadata"]["deletionTimestamp"] = (cluster.now() + GRACE).isoformat()
+            await cluster.put("pods", leaving)
+            await cluster.say(f"digits-ab12-{rank}-x", "begun")
+        await cluster.put("jobs", job(**ended("Failed", "DeadlineExceeded")))
+        await shown(feed, lambda view: view.phase == "failed")
+        await asyncio.wait({following}, timeout=0.2)
+        for rank in (0, 1):
+            await cluster.say(f"digits-ab12-{rank}-x", "saved")
+            await cluster.remove("pods", f"digits-ab12-{rank}-x")
+            await cluster.end_log(f"digits-ab12-{rank}-x")
+
+    _outcome, feed = follow(scenario)
+    lines = {(line.rank, line.text) for line in feed.take().lines}
+    assert lines == {(rank, text) for rank in (0, 1) for text in ("begun", "saved")}
