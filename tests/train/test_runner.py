@@ -162,7 +162,7 @@ def test_two_hundred_ranks_are_followed_at_once_and_asked_for_when_they_run():
             await cluster.put("pods", pod(rank, message="0/1 nodes are available"))
         await shown(feed, lambda view: len(view.ranks) == ranks and view.ranks[-1].reason)
         assert not cluster.read
-        for rank in range(ranks):
+        for rank in reversed(range(ranks)):  # rank 0's end is the job's
             await cluster.put("pods", pod(rank))
             name = f"digits-ab12-{rank}-x"
             await cluster.say(name, "begun", f"{rank}\r", "done")
