@@ -20,7 +20,7 @@ from .results import open_outcome
 from .runner import Outcome
 from .saving import Fetched, save, text_file
 from .view import JobView
-from .waiting import passing_on
+from .waiting import aloud, passing_on
 
 _GO_WITH_PODS = (
     "kube.output_dir is in each worker's pod and goes with it: no storage that outlives pods is"
@@ -71,7 +71,7 @@ class Job:
     @property
     def status(self) -> JobView:
         """The job as the cluster has it now."""
-        return self._on.run(self._desk.snapshot(self.name))
+        return self._on.run(self._desk.snapshot(self.name), aloud)
 
     def result(self, timeout: float | None = None) -> Any:
         """Wait for the end and return the outputs: the value of one, a dictionary of several.
@@ -193,7 +193,7 @@ class Job:
 
     def cancel(self) -> bool:
         """Stop the job and remove it with all it owns; False if it was gone already."""
-        return self._on.run(self._desk.delete(self.name))
+        return self._on.run(self._desk.delete(self.name), aloud)
 
     def scale(self, workers: int) -> JobView:
         """Change how many workers an elastic job has at most, 1 to 1000.
@@ -206,7 +206,7 @@ class Job:
             If its size is fixed, it is over, or it needs more workers.
 
         """
-        return self._on.run(self._desk.scale(self.name, workers))
+        return self._on.run(self._desk.scale(self.name, workers), aloud)
 
     def why(self) -> list[str]:
         """Say in sentences why the job waits or failed; the last one names the objects."""

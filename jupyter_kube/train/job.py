@@ -17,6 +17,7 @@ from .handle import Job
 from .origin import in_kernel_pod, local_origin
 from .preview import preview
 from .view import JobView
+from .waiting import aloud
 
 
 def submit(
@@ -127,7 +128,7 @@ def hand_in(
         If the API refuses; nothing is left then.
 
     """
-    return background.run(handing_in(wish, source, namespace, settings))
+    return background.run(handing_in(wish, source, namespace, settings), aloud)
 
 
 def handing_in(
@@ -167,7 +168,7 @@ def fits(
     async def work() -> Fit:
         return await (await find_desk(settings or config.load())).fit(wish)
 
-    return background.run(work())
+    return background.run(work(), aloud)
 
 
 def look(
@@ -193,7 +194,7 @@ def look(
             return preview(plan.make(wish, bundle, settings, local_origin(), space))
         return await desk.preview(wish, bundle)
 
-    return background.run(work())
+    return background.run(work(), aloud)
 
 
 def export(
@@ -205,7 +206,7 @@ def export(
     async def work() -> str:
         return await (await find_desk(settings)).export(wish, bundle)
 
-    return background.run(work())
+    return background.run(work(), aloud)
 
 
 def rerun(name: str, *, settings: config.KubeConfig | None = None) -> Job:
@@ -222,7 +223,7 @@ def rerun(name: str, *, settings: config.KubeConfig | None = None) -> Job:
         desk = await find_desk(settings or config.load())
         return Job(desk, await desk.rerun(name))
 
-    return background.run(work())
+    return background.run(work(), aloud)
 
 
 def attach(name: str, *, settings: config.KubeConfig | None = None) -> Job:
@@ -239,7 +240,7 @@ def attach(name: str, *, settings: config.KubeConfig | None = None) -> Job:
         desk = await find_desk(settings or config.load())
         return Job(desk, await desk.find(name))
 
-    return background.run(find())
+    return background.run(find(), aloud)
 
 
 def kill(name: str, *, settings: config.KubeConfig | None = None) -> bool:
@@ -255,7 +256,7 @@ def kill(name: str, *, settings: config.KubeConfig | None = None) -> bool:
     async def delete() -> bool:
         return await (await find_desk(settings or config.load())).delete(name)
 
-    return background.run(delete())
+    return background.run(delete(), aloud)
 
 
 def jobs(*, everyone: bool = False, settings: config.KubeConfig | None = None) -> list[JobView]:
@@ -264,4 +265,4 @@ def jobs(*, everyone: bool = False, settings: config.KubeConfig | None = None) -
     async def find() -> list[JobView]:
         return await (await find_desk(settings or config.load())).jobs(everyone=everyone)
 
-    return background.run(find())
+    return background.run(find(), aloud)

@@ -9,7 +9,7 @@ from queue import SimpleQueue
 import pytest
 
 from jupyter_kube.train.background import Background
-from jupyter_kube.train.waiting import passing_on
+from jupyter_kube.train.waiting import aloud, passing_on
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_results_and_exceptions_come_back(background):
         background.run(broken())
 
 
-@pytest.mark.parametrize("wait", [Future.result, passing_on(SimpleQueue(), print)])
+@pytest.mark.parametrize("wait", [Future.result, aloud, passing_on(SimpleQueue(), print)])
 def test_an_interrupt_cancels_the_work_and_waits_for_its_end(background, wait):
     ended = []
 
