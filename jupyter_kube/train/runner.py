@@ -196,7 +196,8 @@ class Follower:
         self._over_at = self._over_at or now
         for pod, reader in self._reading.items():
             quiet = now - max(reader.heard_at, self._over_at)
-            if quiet < _QUIET or reader.task.done() or not self._is_out_of_reach(pod):
+            ends = reader.task.done() or reader.task.cancelling()
+            if ends or quiet < _QUIET or not self._is_out_of_reach(pod):
                 continue
             reader.task.cancel()
             self._feed.line(reader.rank, _LEFT)
