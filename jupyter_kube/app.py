@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.gateway.gateway_client import GatewayClient
@@ -19,6 +19,9 @@ from traitlets import TraitError
 from .config import KubeConfig
 from .errors import KubeError
 from .kernels import adapter
+
+if TYPE_CHECKING:
+    from .kernels.manager import KubeMappingKernelManager
 
 _CLASSES = {
     "kernel_manager_class": "jupyter_kube.kernels.manager.KubeMappingKernelManager",
@@ -138,10 +141,18 @@ class KubeExtension(ExtensionApp):
         await asyncio.to_thread(sockets.sweep)
         manager = serverapp.kernel_manager
         if isinstance(manager, KubeMappingKernelManager):
-            await manager.attach(self._cluster, serverapp.session_manager)
+            attached = await manager.attach(self._cluster, serverapp.session_manager)
             # The first kernel would import it in the loop.
             await asyncio.to_thread(import_module, "jupyter_kube.train.counter")
             manager.keep_warm(KubeConfig(parent=self).valid_profiles().values())
+            if not attached:  # in a task of its own: lists wait for this one
+                later = asyncio.create_task(self._attach_later(manager, serverapp.session_manager))
+                self._preparing = manager.attaching = later
+
+    async def _attach_later(self, manager: KubeMappingKernelManager, sessions: Any) -> None:
+        """Attach once the user has logged in and something has been asked of the cluster."""
+        await self._cluster.connected.wait()
+        await manager.attach(self._cluster, sessions)
 
     async def stop_extension(self) -> None:
         """Let go of the cluster and remove the kernelspecs; kernels are ended by their manager."""

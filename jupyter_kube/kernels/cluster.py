@@ -29,6 +29,8 @@ class Cluster:
     def __init__(self, config: KubeConfig, forget: Callable[[], object]) -> None:
         self._config, self._forget = config, forget
         self._holders = 0
+        self.connected = asyncio.Event()
+        """Set once there is a client."""
         self._connecting: asyncio.Task[KubeClient] | None = None
         self._pods: Reflector | None = None
         self._events: Reflector | None = None
@@ -48,8 +50,13 @@ class Cluster:
             self._connecting.done()
             and (self._connecting.cancelled() or self._connecting.exception() is not None)
         ):
-            self._connecting = asyncio.create_task(KubeClient.connect(self._config))
+            self._connecting = asyncio.create_task(self._connect())
         return await asyncio.shield(self._connecting)
+
+    async def _connect(self) -> KubeClient:
+        client = await KubeClient.connect(self._config)
+        self.connected.set()
+        return client
 
     async def watch(self) -> Reflector:
         """Return the reflector of kernel pods, with the one of events started beside it."""

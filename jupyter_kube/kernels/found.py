@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
+import itertools
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from .. import naming
-from ..errors import ClusterError, ClusterUnavailable, NotFound
+from ..errors import ClusterError, ClusterUnavailable, KubeError, NotFound
 from ..kube import objects
 from ..kube.client import KubeClient
 from ..kube.pods import pod_state
@@ -21,6 +23,7 @@ from .payload import open_payload
 from .pod import KernelPod
 
 _YOUNG = 60.0  # seconds a pod may be without its Secret: a server is just starting that kernel
+_PAUSES = 1.0, 2.0, 5.0, 10.0, 30.0  # seconds between tries to find any, the last one repeated
 _AGAIN = 30.0  # seconds between looks for that Secret while the API is away
 
 _pause = asyncio.sleep
@@ -70,8 +73,45 @@ def _is_text(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-async def find(client: KubeClient, server: str, log: logging.Logger) -> list[Found]:
+async def find_when_reached(
+    client: KubeClient,
+    server: str,
+    log: logging.Logger,
+    *,
+    known: Callable[[str], bool],
+    on_trouble: Callable[[], None],
+) -> list[Found]:
+    """Return what :func:`find` does; tries until it can, and calls ``on_trouble`` where it cannot.
+
+    It is tried again after a pause, and as soon as an API that was away answers anybody else.
+    """
+    trouble, pauses = "", itertools.chain(_PAUSES, itertools.repeat(_PAUSES[-1]))
+    while True:
+        try:
+            return await find(client, server, log, known)
+        except KubeError as error:
+            if str(error) != trouble:  # an outage must not fill the log
+                trouble = str(error)
+                log.warning("Kernels of an earlier server are not attached yet: %s", error)
+        on_trouble()
+        seconds = next(pauses)
+        if client.reached.is_set():  # it is not away: what has failed would fail again
+            await asyncio.sleep(seconds)
+        else:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await client.reached.wait()
+
+
+async def find(
+    client: KubeClient,
+    server: str,
+    log: logging.Logger,
+    known: Callable[[str], bool] = lambda pod: False,
+) -> list[Found]:
     """Return the kernels of a server that live; remove those that ended, and log why.
+
+    Pods that are ``known`` by their names are this process's own: it has started them meanwhile.
 
     Raises
     ------
@@ -81,7 +121,8 @@ async def find(client: KubeClient, server: str, log: logging.Logger) -> list[Fou
     """
     labels = naming.selector(component="kernel", server=server)
     pods = (await objects.list_(client, objects.PODS, labels=labels))["items"]
-    found = await asyncio.gather(*(_look_at(client, pod, log) for pod in pods))
+    left = [pod for pod in pods if not known(pod["metadata"]["name"])]
+    found = await asyncio.gather(*(_look_at(client, pod, log) for pod in left))
     return [kernel for kernel in found if kernel is not None]
 
 

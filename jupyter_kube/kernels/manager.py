@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import socket
 from collections.abc import Callable, Iterable, Mapping
@@ -31,7 +30,6 @@ if TYPE_CHECKING:  # importing what talks to the cluster would delay the server
 
 _END_TIMEOUT = 2.5  # seconds for the ends of all kernels when the server stops
 _PATIENCE = 8.0  # seconds the first lists may wait for kernels that were there before the server
-_AGAIN = 1.0, 2.0, 5.0, 10.0, 30.0  # seconds between tries to find those, the last one repeated
 
 
 class StartRefused(HTTPError):
@@ -90,8 +88,10 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
 
     # --- kernels that were there before the server ------------------------------------------------
 
-    async def attach(self, cluster: Cluster, sessions: Any) -> None:
+    async def attach(self, cluster: Cluster, sessions: Any) -> bool:
         """Attach to the kernels that a server of this name left; tries until it can.
+
+        Returns False without credentials: asking for them again might open a browser each time.
 
         Parameters
         ----------
@@ -101,22 +101,17 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
             Jupyter's session manager.
 
         """
-        from .found import find
+        from .found import find_when_reached
 
-        trouble = ""
-        for seconds in itertools.chain(_AGAIN, itertools.repeat(_AGAIN[-1])):
-            try:
-                found = await find(await cluster.client(), self.server_hash, self.log)
-                break
-            except NotConfigured as error:
-                self.log.info("No kernels on Kubernetes can be started yet: %s", error)
-                return
-            except KubeError as error:
-                if str(error) != trouble:  # an outage must not fill the log
-                    trouble = str(error)
-                    self.log.warning("Kernels of an earlier server are not attached yet: %s", error)
-                self._settled_by = 0.0  # lists need not wait for an API that is away
-            await asyncio.sleep(seconds)
+        try:
+            client = await cluster.client()
+        except NotConfigured as error:
+            self.log.info("No kernels on Kubernetes can be started yet: %s", error)
+            self._settle()
+            return False
+        found = await find_when_reached(
+            client, self.server_hash, self.log, known=self._has_pod, on_trouble=self._settle
+        )
         for kernel in found:
             if kernel.kernel_id in self:
                 continue
@@ -135,6 +130,14 @@ class KubeMappingKernelManager(adapter.ChoosingKernelManager):
                     type=session["type"],
                     kernel_id=kernel.kernel_id,
                 )
+        return True
+
+    def _settle(self) -> None:
+        self._settled_by = 0.0  # lists need not wait for an API that is away
+
+    def _has_pod(self, name: str) -> bool:
+        kernel_ids = (*self.list_kernel_ids(), *self.pool.kernel_ids())
+        return name in map(naming.kernel_name, kernel_ids)
 
     def _take(self, found: Found) -> None:
         kwargs = {"kernel_id": found.kernel_id}

@@ -68,6 +68,10 @@ class Pool(Generic[Kernel]):
         """Return the kernels of a kernelspec that can be had at once."""
         return [kernel for kernel in self._kernels.get(kernel_name, ()) if kernel.up]
 
+    def kernel_ids(self) -> list[str]:
+        """List the kernels that are ready or getting so."""
+        return [kernel.kernel_id for kernels in self._kernels.values() for kernel in kernels]
+
     async def take(self, kernel_name: str, notebook: str) -> Kernel | None:
         """Take a kernel that is ready, for a notebook; None if there is none."""
         for kernel in self.ready(kernel_name):

@@ -55,6 +55,8 @@ class KubeClient:
         self._credentials, self._session = found, session
         self.timeout = timeout
         """Seconds that one request may take."""
+        self.reached = asyncio.Event()
+        """Set by each success, cleared where the API is away or knows us no more."""
         self._proxy, self._hostname = found.proxy, found.server_hostname
         self._ahead = timedelta()
         self._closing: set[asyncio.Future[object]] = set()
@@ -256,10 +258,17 @@ class KubeClient:
         refused: str | None = None
         while True:
             token = await self._credentials.token(refused=refused)
-            response = await self._ask(call, token, limits)
+            try:
+                response = await self._ask(call, token, limits)
+            except ClusterError:
+                self.reached.clear()
+                raise
             self._ahead = ahead(response.headers.get("Date")) or self._ahead
             if response.status < 300:
+                self.reached.set()
                 return response
+            if response.status == 401 or response.status >= 500:
+                self.reached.clear()
             async with response:
                 if response.status != 401 or refused is not None:
                     raise await refusal(response, call.what)

@@ -134,6 +134,13 @@ async def test_a_warm_pod_that_nobody_has_used_is_removed(
         assert await listed(client) == []
 
 
+async def test_a_warm_pod_of_this_server_stays(cluster: LocalCluster, kubeconfig: Path) -> None:
+    async with a_pod(kubeconfig, warm=True) as (client, _):
+        (pod,) = await listed(client)
+        assert await find(client, "mine", LOG, lambda name: name == pod["metadata"]["name"]) == []
+        assert len(await listed(client)) == 1
+
+
 async def test_no_kernel_is_passed_over_since_its_keys_could_not_be_read_once(
     cluster: LocalCluster, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
