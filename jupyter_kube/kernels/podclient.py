@@ -258,7 +258,9 @@ def _words(command: str, names: Sequence[str] = ()) -> Iterator[str]:
         socket.send(_errand(command, names))
         patience = _PATIENCE
         while not over:
-            _check(socket, poller.poll(patience))
+            ready = poller.poll(patience)
+            if not socket.poll(0):
+                raise _lost(ready)
             over, text = _heard(socket.recv())
             if text:
                 yield text
@@ -297,7 +299,9 @@ async def converse(command: str, data: bytes) -> AsyncGenerator[str]:
         await socket.send_multipart([_errand(command), data])
         patience = _PATIENCE
         while not over:
-            _check(socket, await poller.poll(patience))
+            ready = await poller.poll(patience)
+            if not await socket.poll(0):
+                raise _lost(ready)
             over, text = _heard(await socket.recv())
             if text:
                 yield text
@@ -319,9 +323,8 @@ def _watched(socket: Any, poller: Any) -> tuple[Any, Any]:
     return monitor, poller
 
 
-def _check(socket: Any, ready: Any) -> None:
-    if socket not in dict(ready):
-        raise ErrandError(_GONE if ready else _SILENT, lost=True)
+def _lost(ready: Any) -> ErrandError:
+    return ErrandError(_GONE if ready else _SILENT, lost=True)
 
 
 def _close(socket: Any, monitor: Any) -> None:

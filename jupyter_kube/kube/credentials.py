@@ -133,14 +133,19 @@ class Credentials:
     async def _read_again(self) -> bool:
         """Take over what the kubeconfig says by now of our context; return whether it has changed.
 
-        What cannot be taken over, such as a file that is half written, is read at the next refusal.
+        What cannot be read, such as a file that is half written, is read at the next refusal.
         """
         old = self._kubeconfig
         if old is None or await asyncio.to_thread(kubeconfig_state, old.paths) == old.state:
             return False
-        new = await _read(old.paths, self.context)
+        try:
+            new = await _read(old.paths, self.context)
+        except NotConfigured:  # or the context has another name by now: what we have may do
+            return False
         given = new.configuration
         if given.host.rstrip("/") != self.server:
+            if old.plugin is not None:
+                return False
             raise NotConfigured(
                 f"context {self.context} of the kubeconfig leads to another server by now",
                 f"{address(given.host)}, and this process asks {address(self.server)}",

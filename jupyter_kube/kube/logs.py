@@ -20,8 +20,10 @@ _TOLD_PAUSE = 0.4
 _LOOK = 1.0
 """Pauses from which on it is looked whether the pod has ended without a log."""
 _PATIENCE = 10.0
-"""Seconds for which a pod that the API does not know (yet) is waited for; and, where a pod has
-ended, its node: one that has died with it answers no more."""
+"""Seconds for which a pod that the API does not know (yet) is waited for."""
+_NODE_PATIENCE = 60.0
+"""Seconds for which the node of a pod that has ended is waited for: it may have died with it, or
+its kubelet is just replaced."""
 _SILENCE = 600.0
 """Seconds of silence after which a follow is opened anew: the connection may be half open."""
 _NO_SUCH_CONTAINER = ("is not valid for pod", "container name must be specified")
@@ -161,7 +163,7 @@ async def follow_blocks(
             now, away = asyncio.get_running_loop().time(), error.reason in NOT_DONE
             if away or pause < _LOOK or not _has_ended(await _pod(client, pod, namespace)):
                 refused_at = None
-            elif now - (refused_at := refused_at or now) >= _PATIENCE:
+            elif now - (refused_at := refused_at or now) >= _NODE_PATIENCE:
                 raise
         pause = await _wait(changed, pause)
 

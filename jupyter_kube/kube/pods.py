@@ -39,8 +39,8 @@ _PATIENCE = 5.0
 """Seconds a Secret may come after its pod before its absence is an error."""
 _FORSAKEN = 60.0
 """The same for a job's own Secret, and a kernel's when its server is not there to say."""
-_LATE = 5.0
-"""Seconds after which a pod that should be gone is late: its node takes some to remove it."""
+_LATE = 30.0
+"""Seconds after which a pod that should be gone is late: volumes and networks take some."""
 _SLOW_CACHE = "failed to sync"
 """The kubelet did not get a Secret or ConfigMap in time: the API is slow, and it tries again."""
 _NEWS_OF_NODES = {

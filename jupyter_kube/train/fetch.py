@@ -111,13 +111,13 @@ async def _beginning(client: KubeClient, name: str) -> AsyncGenerator[str]:
     pods = Reflector(client, objects.PODS, labels=naming.selector(component="files"))
     events = Reflector(client, objects.EVENTS, fields=f"involvedObject.name={name}")
     changed = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    begun, why = loop.time(), ""
+    begun, why = asyncio.get_running_loop().time(), ""
     try:
         for watch in (pods, events):
             watch.subscribe(lambda _kind, _item: changed.set())
             await watch.start()
-        await asyncio.wait_for(pods.synced(), _START)
+        async with asyncio.timeout_at(begun + _START):
+            await pods.synced()
         while True:
             changed.clear()
             if pod := pods.items.get(name):
@@ -127,7 +127,8 @@ async def _beginning(client: KubeClient, name: str) -> AsyncGenerator[str]:
                 before, why = why, state.message
                 if state.reason and why != before:
                     yield why
-            await asyncio.wait_for(changed.wait(), begun + _START - loop.time())
+            async with asyncio.timeout_at(begun + _START):
+                await changed.wait()
     except TimeoutError:
         what = f"the pod {name}, which brings files, does not start"
         raise ClusterUnavailable(what, why, obj=f"pod/{name}") from None

@@ -64,11 +64,12 @@ class _Heard:
 
 @dataclass
 class _Reader:
-    """Who reads one pod's log, and when there was something in it last."""
+    """Who reads one pod's log, since when that pod is out of reach, and when it said something."""
 
     rank: int
     task: asyncio.Task[None]
     heard_at: float = 0.0
+    lost_at: float | None = None
 
 
 class Follower:
@@ -195,12 +196,15 @@ class Follower:
         now = asyncio.get_running_loop().time()
         self._over_at = self._over_at or now
         for pod, reader in self._reading.items():
-            quiet = now - max(reader.heard_at, self._over_at)
-            ends = reader.task.done() or reader.task.cancelling()
-            if ends or quiet < _QUIET or not self._is_out_of_reach(pod):
+            if reader.task.done() or reader.task.cancelling():
                 continue
-            reader.task.cancel()
-            self._feed.line(reader.rank, _LEFT)
+            if not self._is_out_of_reach(pod):
+                reader.lost_at = None
+                continue
+            reader.lost_at = reader.lost_at or now
+            if now - max(reader.heard_at, reader.lost_at, self._over_at) >= _QUIET:
+                reader.task.cancel()
+                self._feed.line(reader.rank, _LEFT)
 
     def _is_out_of_reach(self, pod: str) -> bool:
         events = (

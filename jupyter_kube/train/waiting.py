@@ -10,8 +10,8 @@ from queue import SimpleQueue
 
 from .background import Wait
 
-_QUIET = 3.0
-"""Seconds without an answer after which a cell says what it waits for."""
+_QUIET = 5.0
+"""Seconds without an answer after which a cell says what it waits for; a login may take some."""
 
 
 def aloud(ended: concurrent.futures.Future[None]) -> None:

@@ -75,7 +75,11 @@ class Visitor:
 
     async def start_server(self) -> JupyterServer:
         """Start the user's server and return it once it answers."""
-        api = f"{self.hub.url}/hub/api/users/{self.name}/server"
+        user = f"{self.hub.url}/hub/api/users/{self.name}"
+        api = f"{user}/server"
+        async with asyncio.timeout(30):  # the hub may not have done with the one before
+            while (await (await self.session.get(user)).json())["pending"]:
+                await asyncio.sleep(0.1)
         async with self.session.post(api) as answer:
             answer.raise_for_status()
         said: dict[str, Any] = {}

@@ -272,7 +272,7 @@ async def test_a_push_is_whole_though_the_link_is_cut(tmp_path: Path) -> None:
         pushing = asyncio.create_task(exchange.push(made))
         while not pushing.done():
             rig.proxy.cut()
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.05)
         report = await pushing
         assert len(report.landed) == 61
         assert not report.failed

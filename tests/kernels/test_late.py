@@ -111,7 +111,8 @@ async def test_f01_kernels_are_looked_for_as_soon_as_the_api_answers_others(
     )
     await troubled.wait()
     assert not looking.done()
-    await client.request("GET", "/x", timeout=30)
+    client.timeout = 30.0
+    await client.request("GET", "/x")
     assert await looking == []
     await client.close()
     await api.stop()

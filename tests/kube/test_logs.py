@@ -82,7 +82,7 @@ async def test_cuts_neither_lose_nor_repeat(
 async def test_f09_a_node_that_died_is_waited_for_as_long_as_its_pod_may_go_on(
     api: FakeApi, client: KubeClient, naps: list[float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(logs, "_PATIENCE", 0.0)
+    monkeypatch.setattr(logs, "_NODE_PATIENCE", 0.0)
     dead = status(500, "InternalError", "dial tcp 10.0.0.7:10250: i/o timeout")
     api.on("GET", LOG, stream(written(0), end="cut"), *[dead] * 20, stream(written(0, 1)), dead)
     api.on("GET", POD, *[phase("Running")] * 30, phase("Failed"))
