@@ -231,6 +231,8 @@ class FaultProxy:
         there, back = await self._upstream.connect()
         connection.back = back
         back.write(self._upstream.head(request) + body)
+        if request.header("upgrade") and fault.cut_after is None:
+            connection.writer.write(await _only(there))
         directions = {
             asyncio.ensure_future(_pump(reader, back, connection)),
             asyncio.ensure_future(_pump(there, connection.writer, connection, fault.cut_after)),
@@ -308,6 +310,17 @@ class _Upstream:
         lines = [f"{request.method} {self._path}{request.uri} HTTP/1.1"]
         lines += [f"{name}: {value}" for name, value in headers]
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+async def _only(reader: asyncio.StreamReader) -> bytes:
+    """Read the answer to a handshake; a refusal is made the connection's only answer.
+
+    What a client asked next there would reach the server as it is, not as us.
+    """
+    head = await reader.readuntil(b"\r\n\r\n")
+    if b" 101 " in head.partition(b"\r\n")[0]:
+        return head
+    return head.removesuffix(b"\r\n") + b"Connection: close\r\n\r\n"
 
 
 async def _pump(
