@@ -100,7 +100,7 @@ class NotebookScreen:
     def __init__(self, display: Callable[..., Any], clock: Callable[[], float] = time.time) -> None:
         self._display, self._clock = display, clock
         self._handle: Any = None
-        self._shown = ""
+        self._shown = "", ""
         self._printer = Printer(display=lambda rich: display(dict(rich), raw=True))
         self._curves, self._progress = curves.Drawing(), Progress()
 
@@ -113,9 +113,10 @@ class NotebookScreen:
         self._progress.see(batch.view, now)
         how_far = self._progress.words()
         plain = "\n".join(filter(None, [text(batch.view, now, how_far), self._curves.text]))
-        if plain == self._shown and not self._printer.full():
+        looks = plain, self._curves.svg  # texts have the lowest rank's curves only
+        if looks == self._shown and not self._printer.full():
             return
-        self._shown = plain
+        self._shown = looks
         rich = html(batch.view, now, self._printer.tail, self._curves.svg, how_far)
         data = {"text/plain": plain, "text/html": rich}
         if self._handle is None:

@@ -184,6 +184,9 @@ def test_curves_are_drawn_in_the_panel_once_a_second_and_at_the_end():
     feed.end()
     screen.show(feed.take())
     assert shown[-1]["text/plain"].endswith("3 → 9")
+    feed.reports.add("p1", [[n, 1, 1, float(n), n, {"loss": 4 - n}] for n in (1, 2, 3)])
+    screen.show(feed.take())
+    assert shown[-1]["text/html"].count("<polyline") == 2
 
 
 def test_colours_of_one_line_end_with_it_and_nothing_moves_the_cursor(capsys):
