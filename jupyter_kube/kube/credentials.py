@@ -140,7 +140,9 @@ class Credentials:
             return False
         try:
             new = await _read(old.paths, self.context)
-        except NotConfigured:  # or the context has another name by now: what we have may do
+        except NotConfigured:  # or the context has another name by now: our plugin may still do
+            if old.plugin is None:
+                raise
             return False
         given = new.configuration
         if given.host.rstrip("/") != self.server:

@@ -271,7 +271,8 @@ async def test_a_push_is_whole_though_the_link_is_cut(tmp_path: Path) -> None:
     async with pod(tmp_path, proxied=True) as (rig, there), line(rig) as made:
         pushing = asyncio.create_task(exchange.push(made))
         while not pushing.done():
-            rig.proxy.cut()
+            if rig.proxy.cuts < 20:  # else a slow machine might never get through
+                rig.proxy.cut()
             await asyncio.sleep(0.05)
         report = await pushing
         assert len(report.landed) == 61
